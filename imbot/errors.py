@@ -1,8 +1,8 @@
 """Every error imbot raises on purpose.
 
 * ImbotError
-    * ConfigError            settings file, agents file or environment is wrong; carries every problem
-    * RulebookError          rule files are wrong; carries every problem
+    * ConfigError            settings, agents file or environment are wrong; carries all problems
+    * RulebookError          rule files are wrong; carries all problems
     * PluginError            a plugin failed to load or breaks the plugin contract
     * StoreError             the store cannot keep what it was given; acting must stop
     * ProtocolError          a Bayeux or GWS peer broke its protocol
@@ -54,7 +54,7 @@ class ProtocolError(ImbotError):
 
 
 class FaultClass(StrEnum):
-    """What kind of trouble a GWS answer means. Source: the error classes of the GWS contract, 9.5."""
+    """What kind of trouble a GWS answer means. Source: GWS contract 9.5."""
 
     AUTH = "auth"
     CSRF = "csrf"
@@ -119,7 +119,7 @@ class TemporaryError(ActionError):
 
 
 class AmbiguousError(ActionError):
-    """Perhaps done: bytes were sent and no answer tells. Only a repeatable action is tried again."""
+    """Perhaps done: bytes were sent, no answer tells. Only a repeatable action is tried again."""
 
     kind = "ambiguous"
 

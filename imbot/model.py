@@ -1,0 +1,315 @@
+"""The values that flow through imbot: Notice → Event → Match → Plan(Step…) → Outcome → Record.
+
+Nothing here performs I/O, reads a clock or changes after it is made.
+Moments are aware datetimes in UTC; durations are seconds; mappings are to be read only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+#: A decoded JSON value. Recursive aliases cost more at every door than they catch.
+JSON: TypeAlias = Any
+
+#: What rules see: names to plain values (text, number, bool, None, datetime, list, dict).
+Scope: TypeAlias = dict[str, Any]
+
+
+class SessionKey(NamedTuple):
+    """An IM session as imbot knows it: the pair of our agent and GWS' ``imSession.id``.
+
+    Two agents of ours may hold the two ends of one call; each end is a session of its own.
+    """
+
+    agent: str
+    session_id: str
+
+
+class SessionState(StrEnum):
+    """The documented states of an IM session, in the order they are passed. Source: [D SEED-2]."""
+
+    INITIATING = "Initiating"
+    ALERTING = "Alerting"
+    TALKING = "Talking"
+    COMPLETED = "Completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """The other party, in GWS' own field names. Source: contract 1.10 [D].
+
+    Every field may be empty; ``phoneNumber`` is the one to send to.
+    """
+
+    phoneNumber: str = ""  # noqa: N815  the wire's and the rule author's spelling
+    digits: str = ""
+    e164Number: str = ""  # noqa: N815
+    formattedPhoneNumber: str = ""  # noqa: N815
+
+    def facts(self) -> dict[str, str]:
+        """Return what rules see as ``participant``."""
+        return {
+            "phoneNumber": self.phoneNumber,
+            "digits": self.digits,
+            "e164Number": self.e164Number,
+            "formattedPhoneNumber": self.formattedPhoneNumber,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ImSession:
+    """One agent-to-agent conversation, as the last notification or snapshot showed it.
+
+    Attributes:
+        id: The canonical id (``imSession.id``).
+        state: A :class:`SessionState` value, or an unknown state as GWS wrote it.
+        user_data: Attached data; empty when GWS sent none.
+        participants: The other parties; may be empty while Initiating.
+        capabilities: Operations GWS lists; None when no list came. Advisory.
+        aliases: Other ids under which notifications may name this session.
+    """
+
+    id: str
+    state: str
+    user_data: Mapping[str, JSON] = field(default_factory=dict)
+    participants: tuple[Participant, ...] = ()
+    capabilities: tuple[str, ...] | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the session is over; nothing brings it back."""
+        return self.state == SessionState.COMPLETED
+
+
+# What the wires report, in order, one agent at a time -----------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionNotice:
+    """A notification (or operation reply) that showed a session.
+
+    Attributes:
+        session: The session as shown.
+        at: Server time where given, else the time of receipt.
+        notification_type: ``StatusChange``, ``AttachedDataChanged`` or whatever GWS wrote.
+    """
+
+    session: ImSession
+    at: datetime
+    notification_type: str = "StatusChange"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageNotice:
+    """Somebody said something in a session; possibly we ourselves (an echo).
+
+    Attributes:
+        session_id: Last segment of ``imSessionPath``; may be an alias.
+        text: What was said.
+        at: Server time where given, else the time of receipt.
+        sender: Number or name of the speaker where the notification carries one, else None.
+    """
+
+    session_id: str
+    text: str
+    at: datetime
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotNotice:
+    """All sessions of the agent, read by GET: what is absent is over.
+
+    Attributes:
+        sessions: Every session GWS listed.
+        at: When the GET was answered.
+        since: The last moment at which the subscription was known to be whole; the age of an
+            event first seen here counts from then.
+    """
+
+    sessions: tuple[ImSession, ...]
+    at: datetime
+    since: datetime
+
+
+class ConnectionChange(StrEnum):
+    """What happened to an agent's event subscription."""
+
+    LOST = "lost"
+    RESTORED = "restored"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionNotice:
+    """The agent's subscription broke, came back, or may have lost messages.
+
+    Attributes:
+        change: Which of the three.
+        at: When imbot knew.
+        reason: The cause, for people.
+        gap_s: Seconds during which messages may have been lost; 0 for LOST.
+    """
+
+    change: ConnectionChange
+    at: datetime
+    reason: str = ""
+    gap_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FaultNotice:
+    """GWS reported an error by notification. Source: contract 2.5 ErrorMessage [O]."""
+
+    text: str
+    at: datetime
+    session_id: str | None = None
+    device_path: str | None = None
+
+
+Notice: TypeAlias = SessionNotice | MessageNotice | SnapshotNotice | ConnectionNotice | FaultNotice
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one reply of the wire brought for one agent, in order.
+
+    Attributes:
+        agent: Our agent's user name.
+        notices: What it brought; may be empty.
+        client_id: Bayeux client id; None when the batch came from a GET.
+        ack: Bayeux acknowledgement number; None when the extension is off.
+    """
+
+    agent: str
+    notices: tuple[Notice, ...]
+    client_id: str | None = None
+    ack: int | None = None
+
+
+# What rules are about -------------------------------------------------------------------------
+
+
+class EventKind(StrEnum):
+    """What can start a rule."""
+
+    STATE = "state"
+    MESSAGE = "message"
+    USERDATA = "userdata"
+    CONNECTION = "connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The one kind of thing that starts a rule.
+
+    Attributes:
+        id: Unique in the store; names the agent and grows with time.
+        kind: What happened.
+        at: When it happened: server time where given.
+        received_at: From when its age counts: the receipt, or by resync the last good poll before.
+        agent: Our agent's user name.
+        session: The session as it stood right after; None when the event has none.
+        fields: What this kind adds: ``previous`` (state), ``text`` (message), ``changed``
+            (userdata: key to ``{"old", "new"}``, absent side missing), ``reason`` and ``seconds``
+            and ``change`` (connection).
+        resync: Whether it was seen by a snapshot and not by a notification.
+        own: Whether our own write made it; only userdata events can be.
+    """
+
+    id: str
+    kind: EventKind
+    at: datetime
+    received_at: datetime
+    agent: str
+    session: ImSession | None = None
+    fields: Mapping[str, JSON] = field(default_factory=dict)
+    resync: bool = False
+    own: bool = False
+
+    @property
+    def session_key(self) -> SessionKey | None:
+        """The pair that orders, marks and echoes are kept by; None without a session."""
+        return None if self.session is None else SessionKey(self.agent, self.session.id)
+
+
+# What imbot decided and did -------------------------------------------------------------------
+
+
+class Reason(StrEnum):
+    """Why a rule whose trigger and condition held does not run, or a step is not carried out."""
+
+    ONCE = "once"
+    MAX_AGE = "max_age"
+    FINAL = "final"
+    MODE = "mode"
+    LOOP = "loop"
+    STATE = "state"
+    CAPABILITY = "capability"
+    DISABLED = "disabled"
+    SHADOW = "shadow"
+    QUIET = "quiet"
+    ON_UNKNOWN = "on_unknown"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """One rule matched and does not run: why, with the value that decided."""
+
+    rule_id: str
+    reason: Reason
+    detail: str
+
+
+class OutcomeKind(StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    WITHHELD = "withheld"
+    FAILED = "failed"
+    PARKED = "parked"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of one action, fully rendered: nothing is left to decide.
+
+    Attributes:
+        key: ``event/rule/pc``; with the number of the call inside the action it names an effect.
+        action: Registered action name, for example ``reply``.
+        args: Rendered arguments, plain values.
+        timeout_s: Seconds before the call is given up.
+        place: ``path:line:col`` of the step in its rule file.
+    """
+
+    key: str
+    action: str
+    args: JSON
+    timeout_s: float
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one step ended; every step gets exactly one.
+
+    Attributes:
+        step_key: The step's key.
+        kind: How it ended.
+        detail: Why, for people; empty when done.
+        result: What the action returned, as plain values; None without a result.
+        error_kind: ``temporary``, ``ambiguous`` or ``permanent`` when it failed or was parked.
+        attempts: How often it was tried.
+    """
+
+    step_key: str
+    kind: OutcomeKind
+    detail: str = ""
+    result: JSON = None
+    error_kind: str = ""
+    attempts: int = 1

@@ -1,0 +1,195 @@
+"""Every seam of the house as a Protocol: what stands behind it can be replaced whole.
+
+The core knows the world only through these; ``run``, ``test``, ``explain`` and the fault simulation
+differ in what stands behind them and in nothing else. :class:`imbot.clock.Clock` is the seam of time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from imbot.model import JSON, Batch
+from imbot.records import Change, Recovered
+
+
+class Random(Protocol):
+    """Chance as an argument; ``random.Random`` is one."""
+
+    def random(self) -> float:
+        """Return a number from 0 up to, but not including, 1."""
+        ...
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return a number between both."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request; redirects are never followed and bodies never streamed.
+
+    Attributes:
+        method: ``GET``, ``POST``, ...
+        url: Absolute and already percent-encoded.
+        headers: Sent as they are, on top of the door's own.
+        body: Bytes to send; None for none.
+        timeout_s: Seconds for the whole exchange.
+        limit_bytes: The largest decoded response body that is accepted.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    timeout_s: float = 10.0
+    limit_bytes: int = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP response, whole.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names in lower case; of a repeated one the last value.
+        body: Decoded bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http(Protocol):
+    """A door to HTTP with a cookie jar of its own."""
+
+    async def send(self, request: Request) -> Reply:
+        """Return the response to one request, whatever its status.
+
+        Raises:
+            TemporaryError: Surely not sent (refused, no such host, TLS).
+            AmbiguousError: Bytes were sent and no whole answer came (reset, timeout, too large).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what is open; afterwards nothing is sent any more."""
+        ...
+
+
+class Network(Protocol):
+    """Gives every agent, and the plugins, a door of their own over shared connections."""
+
+    def door(self, *, polls: bool = False, guarded: bool = False) -> Http:
+        """Return a new door.
+
+        Args:
+            polls: Whether long polls go through it, which must not use up the pool.
+            guarded: Whether only hosts allowed by ``http.allow`` may be reached.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class Intake(Protocol):
+    """Where an agent's wire hands over what it received."""
+
+    async def accept(self, batch: Batch) -> None:
+        """Return when the batch is kept; only then may the wire acknowledge it.
+
+        Raises:
+            StoreError: It could not be kept; the wire must not go on.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """Who an agent is, for rules: what ``agent`` shows."""
+
+    user: str
+    name: str = ""
+    number: str = ""
+    place: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """Return what rules see as ``agent``."""
+        return {"user": self.user, "name": self.name, "number": self.number, "place": self.place}
+
+
+class Gws(Protocol):
+    """The operations of the IM Session API for one agent. Source: contract 1.2.
+
+    Every operation returns when GWS has accepted it; the effect comes later as a notice. Each raises
+    TemporaryError, AmbiguousError or PermanentError as :mod:`imbot.errors` says.
+    """
+
+    @property
+    def facts(self) -> AgentFacts:
+        """Who the agent is."""
+        ...
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the agent is logged in and subscribed."""
+        ...
+
+    async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:
+        """Begin a session and return its id, found as contract 1.12 says."""
+        ...
+
+    async def send_message(self, session_id: str, text: str, *, destination: str) -> None:
+        """Say something to the other party, whose number is ``destination``."""
+        ...
+
+    async def attach_user_data(self, session_id: str, user_data: Mapping[str, JSON]) -> None:
+        """Add keys that are known to be absent; an existing key would be doubled."""
+        ...
+
+    async def update_user_data(self, session_id: str, user_data: Mapping[str, JSON]) -> None:
+        """Set keys; others stay."""
+        ...
+
+    async def delete_user_data(self, session_id: str, key: str) -> None:
+        """Remove one key."""
+        ...
+
+    async def complete(self, session_id: str) -> None:
+        """End the session; one that is gone already counts as ended."""
+        ...
+
+
+class Store(Protocol):
+    """Keeps changes, in the order given, whole groups at a time."""
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Return when these changes, and all noted before, are durable.
+
+        Raises:
+            StoreError: They are not, and nothing may be promised on them.
+        """
+        ...
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Take these changes; they are durable with the next commit, at the latest shortly after.
+
+        Raises:
+            StoreError: An earlier write failed; the store takes nothing more.
+        """
+        ...
+
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Return which of these (rule id, scope) pairs are marked."""
+        ...
+
+    async def recover(self, now: datetime) -> Recovered:
+        """Return what was unfinished, to be called once before anything is written."""
+        ...
+
+    async def close(self) -> None:
+        """Make everything durable and close."""
+        ...

@@ -1,0 +1,261 @@
+"""What is written down: the changes that the store keeps, and what it gives back after a stop.
+
+Every write is one of these frozen values; the store applies a group of them as one transaction.
+So a fake store is a list, and a replay is a loop. Moments are aware and in UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from imbot.model import JSON, Event, ImSession, SessionKey, Suppressed
+
+
+class EffectState(StrEnum):
+    """The life of one effect in the ledger.
+
+    SENDING → ACCEPTED → CONFIRMED; FAILED surely never happened; UNKNOWN may have happened and
+    waits for its proof; PARKED waits for a person.
+    """
+
+    SENDING = "sending"
+    ACCEPTED = "accepted"
+    CONFIRMED = "confirmed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    PARKED = "parked"
+
+
+class RunState(StrEnum):
+    """The life of one run of a rule."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class EventSeen:
+    """An event, before anything is done about it."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventHandled:
+    """The decision about an event: which rules run, and which matched and do not."""
+
+    event_id: str
+    at: datetime
+    rule_ids: tuple[str, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """Where a run of a rule stands; the newest one of a run id wins.
+
+    Attributes:
+        run_id: ``event id/rule id``; a rule runs at most once for one event.
+        event_id: The event that started it.
+        rule_id: Its rule.
+        rule_version: Hash of the rule as it was when the run began.
+        key: What runs of this rule take turns by.
+        state: Its life.
+        pc: Index of the next instruction.
+        bound: Names bound so far, as plain values.
+        at: When it came to stand there.
+        session: The session it acts on (after ``initiate`` a new one); None without one.
+        detail: Why it ended, for people.
+        due_at: When a WAITING run goes on; None otherwise.
+        attempt: How often the step at ``pc`` was tried already.
+    """
+
+    run_id: str
+    event_id: str
+    rule_id: str
+    rule_version: str
+    key: str
+    state: RunState
+    pc: int
+    at: datetime
+    bound: Mapping[str, JSON] = field(default_factory=dict)
+    session: SessionKey | None = None
+    detail: str = ""
+    due_at: datetime | None = None
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OnceMarked:
+    """A rule has acted, or may have, within this scope; it does not act there again."""
+
+    rule_id: str
+    scope: str
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OnceTakenBack:
+    """No effect of the run was or may have been carried out: the scope is free again."""
+
+    rule_id: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An effect that is about to be sent.
+
+    Attributes:
+        effect_id: ``event/rule/pc/n``: n-th call through a door of the step at pc.
+        run_id: Its run.
+        agent: The agent that acts; empty for effects outside GWS.
+        session_id: The session acted on; empty without one.
+        rule_id: Its rule.
+        action: Action name as written in the rule, for example ``reply``.
+        operation: What goes out: a GWS operation name, or ``POST https://host``.
+        payload: What it carries, with secrets cut.
+        echo: Normalised text whose echo will confirm it; None when no echo can come.
+        at: When it was decided.
+        attempt: 1 for the first.
+        epoch: Fencing token of the agent's owner; 0 on one machine.
+    """
+
+    effect_id: str
+    run_id: str
+    agent: str
+    session_id: str
+    rule_id: str
+    action: str
+    operation: str
+    payload: JSON
+    at: datetime
+    echo: str | None = None
+    attempt: int = 1
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of an effect."""
+
+    effect_id: str
+    state: EffectState
+    at: datetime
+    detail: str = ""
+    result: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class EchoSeen:
+    """The text of an effect came back: the proof that it was said."""
+
+    effect_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """An IM session as it stands; the newest one of a key wins.
+
+    Attributes:
+        agent: Our agent.
+        session: The session.
+        first_seen_at: When imbot first saw it.
+        seen_at: When it was shown like this.
+        mine: Whether our own ``initiate`` began it.
+        talking_at: When it was first seen Talking; None before.
+        completed_at: When it was over; None while it lives.
+    """
+
+    agent: str
+    session: ImSession
+    first_seen_at: datetime
+    seen_at: datetime
+    mine: bool = False
+    talking_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapSeen:
+    """Messages to these sessions may have been lost between two moments."""
+
+    agent: str
+    session_ids: tuple[str, ...]
+    reason: str
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AckSeen:
+    """The Bayeux acknowledgement number up to which this agent's batches are kept."""
+
+    agent: str
+    client_id: str
+    ack: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSeen:
+    """A rule version that runs refer to, with its source, so that history can be explained."""
+
+    version: str
+    rule_id: str
+    path: str
+    source: str
+
+
+Change: TypeAlias = (
+    EventSeen
+    | EventHandled
+    | RunSeen
+    | OnceMarked
+    | OnceTakenBack
+    | Intent
+    | Verdict
+    | EchoSeen
+    | SessionSeen
+    | GapSeen
+    | AckSeen
+    | RuleSeen
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An effect as the ledger has it: its intent and what became of it."""
+
+    intent: Intent
+    state: EffectState
+    result: JSON = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was unfinished when the store was last closed or killed.
+
+    Attributes:
+        events: Events without a decision, oldest first.
+        runs: Runs that had not ended, oldest first, with the event each began with.
+        effects: Effects of those runs, and every effect whose echo is still awaited.
+        sessions: Sessions not Completed, and those completed most recently (at most 100 an agent).
+        said: What the other party said in the sessions not Completed, oldest first.
+        last_event_number: The highest number used in event ids; new ids go on from there.
+    """
+
+    events: tuple[Event, ...] = ()
+    runs: tuple[tuple[RunSeen, Event], ...] = ()
+    effects: tuple[Effect, ...] = ()
+    sessions: tuple[SessionSeen, ...] = ()
+    said: Mapping[SessionKey, tuple[str, ...]] = field(default_factory=dict)
+    last_event_number: int = 0
