@@ -1,7 +1,8 @@
 """Every seam of the house as a Protocol: what stands behind it can be replaced whole.
 
-The core knows the world only through these; ``run``, ``test``, ``explain`` and the fault simulation
-differ in what stands behind them and in nothing else. :class:`imbot.clock.Clock` is the seam of time.
+The core knows the world only through these; ``run``, ``test``, ``explain`` and the fault
+simulation differ in what stands behind them and in nothing else. :class:`imbot.clock.Clock` is the
+seam of time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -124,8 +125,8 @@ class AgentFacts:
 class Gws(Protocol):
     """The operations of the IM Session API for one agent. Source: contract 1.2.
 
-    Every operation returns when GWS has accepted it; the effect comes later as a notice. Each raises
-    TemporaryError, AmbiguousError or PermanentError as :mod:`imbot.errors` says.
+    Every operation returns when GWS has accepted it; the effect comes later as a notice. Each
+    raises TemporaryError, AmbiguousError or PermanentError as :mod:`imbot.errors` says.
     """
 
     @property

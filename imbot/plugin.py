@@ -1,0 +1,260 @@
+"""The contract for plugin authors: everything a plugin may import from imbot.
+
+A plugin is a module with actions and one ``plugin``::
+
+    from pydantic import BaseModel
+    from imbot.plugin import Context, Plugin, action
+
+    class Notify(BaseModel, extra="forbid"):
+        text: str
+
+    @action("notify.send", args=Notify, repeatable=True)
+    async def send(ctx: Context, args: Notify) -> None:
+        await ctx.http.request("POST", ctx.options.url, json={"text": args.text})
+
+    plugin = Plugin("notify", actions=(send,), options=Options)
+
+It is found through an entry point of the group ``imbot.plugins`` that names the ``plugin`` object,
+or as a file in a directory of the settings' ``plugins.paths``. A plugin never sees credentials: what
+it says and sends goes through the doors of its :class:`Context`, which write the intent down first.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from imbot.errors import (
+    ActionError,
+    AmbiguousError,
+    PermanentError,
+    PluginError,
+    TemporaryError,
+)
+from imbot.model import JSON
+
+__all__ = [
+    "API_VERSION",
+    "Action",
+    "ActionError",
+    "AmbiguousError",
+    "Context",
+    "HttpAnswer",
+    "HttpDoor",
+    "Im",
+    "Operation",
+    "PermanentError",
+    "Plugin",
+    "PluginError",
+    "TemporaryError",
+    "action",
+]
+
+#: The contract's version; a plugin that was written for a newer one is refused.
+API_VERSION = 1
+
+#: Seconds an action may take unless it declares otherwise.
+DEFAULT_DEADLINE_S = 10.0
+
+
+class Operation(StrEnum):
+    """A GWS operation that an action needs; says in which session states it can succeed."""
+
+    SEND_MESSAGE = "SendMessage"
+    ATTACH_USER_DATA = "AttachUserData"
+    UPDATE_USER_DATA = "UpdateUserData"
+    DELETE_USER_DATA = "DeleteUserData"
+    COMPLETE = "Complete"
+    INITIATE = "InitiateIMSession"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What an HTTP request came back with.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names in lower case.
+        text: Body as text.
+        json: Body as decoded JSON; None when it is none.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    json: Any = None
+
+
+class HttpDoor(Protocol):
+    """HTTP for plugins: only hosts that ``http.allow`` lists, redirects never followed."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: JSON = None,
+        form: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> HttpAnswer:
+        """Return the answer, whatever its status.
+
+        GET and HEAD are plain reads. Anything else is an effect: its intent is written down first.
+
+        Raises:
+            TemporaryError: Surely not sent.
+            AmbiguousError: Sent, and no whole answer came.
+            PermanentError: The host is not allowed.
+        """
+        ...
+
+
+class Im(Protocol):
+    """The IM session a step acts on. Every call is an effect: its intent is written down first."""
+
+    async def send_message(self, text: str, *, to: str | None = None) -> None:
+        """Say something to the other party; ``to`` is its number by default."""
+        ...
+
+    async def update_user_data(self, user_data: Mapping[str, Any]) -> None:
+        """Set keys of the user data; nothing is sent when they are so already."""
+        ...
+
+    async def delete_user_data(self, key: str) -> None:
+        """Remove one key of the user data; nothing is sent when it is absent."""
+        ...
+
+    async def complete(self) -> None:
+        """End the session."""
+        ...
+
+    async def initiate(
+        self, to: str, *, user_data: Mapping[str, Any] | None = None, agent: str | None = None
+    ) -> Mapping[str, Any]:
+        """Begin a session and return it as rules see it; later steps act on it.
+
+        Args:
+            to: Number to reach.
+            user_data: Attached from the start.
+            agent: User name of the agent to use, ``any`` for a free one; by default the run's own.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an action is given: facts to read and doors to act through.
+
+    Attributes:
+        event: The trigger, as rules see it.
+        session: The session as it stands now; None without one.
+        participant: The other party; None without one.
+        agent: Our agent; None without one.
+        bot: ``nickname`` and ``instance``.
+        options: The plugin's options, an instance of its ``options`` model; None without a model.
+        step_key: Names this step of this run; the same on every attempt.
+        attempt: 1 for the first.
+        message_limit_bytes: The longest message that GWS is trusted with.
+        reason_key: The user-data key under which ``complete`` leaves its reason.
+        im: The session's operations.
+        http: HTTP.
+    """
+
+    event: Mapping[str, Any]
+    session: Mapping[str, Any] | None
+    participant: Mapping[str, Any] | None
+    agent: Mapping[str, Any] | None
+    bot: Mapping[str, Any]
+    options: Any
+    step_key: str
+    attempt: int
+    im: Im
+    http: HttpDoor
+    message_limit_bytes: int = 1000
+    reason_key: str = "imbot.reason"
+
+
+A = TypeVar("A", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Generic[A]):
+    """One action that rules can name; made by :func:`action`.
+
+    Attributes:
+        name: As written in rules.
+        args: Model of its arguments; a root model for a short form.
+        result: Model of what it returns; None when it returns nothing.
+        repeatable: Whether doing it twice equals doing it once, possibly by its arguments.
+        deadline_s: Seconds it may take.
+        needs: The GWS operation without which it cannot succeed; None for none.
+        run: The function.
+    """
+
+    name: str
+    args: type[A]
+    result: type[BaseModel] | None
+    repeatable: Callable[[A], bool]
+    deadline_s: float
+    needs: Operation | None
+    run: Callable[[Context, A], Awaitable[Any]] = field(repr=False)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the function's docstring."""
+        return (self.run.__doc__ or "").strip().partition("\n")[0]
+
+
+def action(
+    name: str,
+    *,
+    args: type[A],
+    result: type[BaseModel] | None = None,
+    repeatable: bool | Callable[[A], bool] = False,
+    deadline_s: float = DEFAULT_DEADLINE_S,
+    needs: Operation | None = None,
+) -> Callable[[Callable[[Context, A], Awaitable[Any]]], Action[A]]:
+    """Declare an async function of a context and its arguments as an action.
+
+    Raises:
+        PluginError: The name is no word or dotted pair of words, or the deadline is not positive.
+    """
+    words = name.split(".")
+    if len(words) > 2 or not all(word.replace("_", "").isalnum() for word in words):  # noqa: PLR2004
+        raise PluginError(f"action name {name!r}: use 'word' or 'plugin.word'")
+    if deadline_s <= 0:
+        raise PluginError(f"action {name!r}: deadline_s must be more than 0, not {deadline_s}")
+
+    def always(_args: A) -> bool:
+        return bool(repeatable)
+
+    is_repeatable = repeatable if callable(repeatable) else always
+
+    def declare(run: Callable[[Context, A], Awaitable[Any]]) -> Action[A]:
+        return Action(name, args, result, is_repeatable, deadline_s, needs, run)
+
+    return declare
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A named set of actions with options of its own.
+
+    Attributes:
+        name: Unique among the plugins; the prefix of its dotted action names.
+        actions: What rules can do through it.
+        options: Model of ``plugins.options.<name>`` in the settings; None when it has no options.
+        self_check: Awaited once before the daemon starts with the options; raises PluginError with
+            the reason when the plugin cannot work here. None when there is nothing to check.
+        api_version: The version of this contract that it was written for.
+    """
+
+    name: str
+    actions: tuple[Action[Any], ...] = ()
+    options: type[BaseModel] | None = None
+    self_check: Callable[[Any], Awaitable[None]] | None = None
+    api_version: int = API_VERSION

@@ -1,0 +1,275 @@
+"""Rules as the engine runs them: frozen, checked, compiled.
+
+Made by the loader from rule files; nothing here knows YAML. A rule's steps are one flat program, so
+that where a run stands is a number, and the same on disk.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from imbot.rulebook.calendars import Calendar
+from imbot.rulebook.expressions import Expression
+from imbot.rulebook.scope import Senses
+
+from imbot.model import JSON, ConnectionChange, EventKind
+from imbot.problems import Place, Problem
+
+
+class Value(Protocol):
+    """Step arguments with templates anywhere inside; renders to plain values."""
+
+    def render(self, scope: Mapping[str, Any], senses: Senses) -> JSON:
+        """Return the plain value.
+
+        Raises:
+            PermanentError: A template failed; the text says where and why.
+        """
+        ...
+
+
+# Triggers -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StateTrigger:
+    """The session came to a state: ``to`` None for any, ``before`` None for any (also none)."""
+
+    to: frozenset[str] | None
+    before: frozenset[str] | None = None
+    kind: EventKind = EventKind.STATE
+
+
+class TextTest(StrEnum):
+    """How a message trigger looks at what was said; all but ANY and MATCHES ignore case."""
+
+    ANY = "any"
+    CONTAINS = "contains"
+    STARTSWITH = "startswith"
+    EQUALS = "equals"
+    MATCHES = "matches"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTrigger:
+    """The other party said something that passes one test with any of these texts."""
+
+    test: TextTest
+    texts: tuple[str, ...] = ()
+    kind: EventKind = EventKind.MESSAGE
+
+
+@dataclass(frozen=True, slots=True)
+class UserdataTrigger:
+    """User data changed: ``keys`` None for any key; ``own`` whether own writes count too."""
+
+    keys: frozenset[str] | None = None
+    own: bool = False
+    kind: EventKind = EventKind.USERDATA
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTrigger:
+    """The agent's subscription changed."""
+
+    changes: frozenset[ConnectionChange]
+    kind: EventKind = EventKind.CONNECTION
+
+
+Trigger: TypeAlias = StateTrigger | MessageTrigger | UserdataTrigger | ConnectionTrigger
+
+
+# Program --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a step is tried in all, and the seconds between, doubling from first to last."""
+
+    times: int
+    first_s: float
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Call an action.
+
+    Attributes:
+        action: Name of the action.
+        args: Its arguments.
+        path: Where it stands in the rule, for example ``do/2/then/0``.
+        place: Where it stands in the file.
+        bind: Name for its result (``as``); None for none.
+        timeout_s: Seconds; None for the action's own deadline.
+        retry: None for one try.
+        on_error: Index to go on from after giving up; None ends the run (by the rule's on_error).
+        even_if_completed: Whether it is carried out although the session completed meanwhile.
+    """
+
+    action: str
+    args: Value
+    path: str
+    place: Place
+    bind: str | None = None
+    timeout_s: float | None = None
+    retry: Retry | None = None
+    on_error: int | None = None
+    even_if_completed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """Bind names, in order, to the values of expressions or templates."""
+
+    values: tuple[tuple[str, "Expression | Value"], ...]
+    path: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Go on with the next instruction if the test holds, else at ``otherwise``."""
+
+    test: Expression
+    otherwise: int
+    path: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Go on at ``to``."""
+
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run, with a reason."""
+
+    reason: Value
+    path: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Write a line to the log; no effect."""
+
+    text: Value
+    path: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The run is over."""
+
+
+Instruction: TypeAlias = Act | Let | Branch | Jump | Stop | Log | End
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A rule's steps, flat: ``do`` from index 0 to an End, then on_error blocks.
+
+    Attributes:
+        instructions: What is done; every block ends in a Jump or an End.
+        on_error: Where the rule's ``on_error`` begins; None without one.
+    """
+
+    instructions: tuple[Instruction, ...]
+    on_error: int | None = None
+
+
+# Rules ----------------------------------------------------------------------------------------
+
+
+class Mode(StrEnum):
+    """What happens to a match while a run of the same rule and key goes on."""
+
+    SINGLE = "single"
+    QUEUE = "queue"
+
+
+class OnceScope(StrEnum):
+    """Within what a rule acts once."""
+
+    SESSION = "session"
+    PARTICIPANT = "participant"
+    DAY = "day"
+    EXPRESSION = "expression"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """``once``; ``by`` is the expression for the scope EXPRESSION."""
+
+    scope: OnceScope
+    by: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        id: Unique in the rulebook.
+        place: Where it stands.
+        version: Hash of everything that decides what it does.
+        order: Position among all rules: priority, settings entry, file name, position in the file.
+        triggers: Any of them starts it.
+        program: Its steps.
+        when: Must hold too; None for always.
+        description: For people.
+        enabled: Whether it may run at all.
+        shadow: Whether it only decides and records.
+        vars: Constants of its file and its own.
+        key: What runs take turns by; None for the session (or the agent without one).
+        mode: What happens to a match while a run goes on.
+        once: None for every time.
+        max_age_s: Seconds after which an event is too old; None for never.
+        priority: As written.
+        final: Whether it ends the search for lower rules.
+        loop_guard: Whether the loop guard may suppress it.
+        replies: Whether one of its steps can say something.
+        source: Its YAML text, for the record.
+    """
+
+    id: str
+    place: Place
+    version: str
+    order: int
+    triggers: tuple[Trigger, ...]
+    program: Program
+    when: Expression | None = None
+    description: str = ""
+    enabled: bool = True
+    shadow: bool = False
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    key: Expression | None = None
+    mode: Mode = Mode.SINGLE
+    once: Once | None = None
+    max_age_s: float | None = None
+    priority: int = 0
+    final: bool = False
+    loop_guard: bool = True
+    replies: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """All rules that were loaded together, in the order in which they are looked at.
+
+    Attributes:
+        rules: In order.
+        calendars: By name.
+        warnings: What the checker would rather have otherwise.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
