@@ -1,0 +1,90 @@
+# Each target sets up what it needs, the virtual environment included, and is quick the second time.
+# Another Python:  make setup PYTHON=/path/to/python3.12      More arguments:  make test ARGS="-k greeting"
+
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench format coverage constraints clean foreign
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FOREIGN := tests/foreign
+FOREIGN_READY := $(FOREIGN)/node_modules/.ready
+NPM := $(shell command -v npm)
+ARGS ?=
+
+# A name on the path is not yet a Python that starts, so each candidate is asked.
+PYTHON ?= $(shell for name in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+# The parts that decide what is sent and what is not: every branch of them is tested.
+WHOLLY_COVERED := imbot/bayeux/session.py,imbot/gws/notifications.py,imbot/engine/sessions.py,imbot/rulebook/expressions*
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## Make the virtual environment and install imbot into it, hashes verified
+
+demo: $(READY) ## Run imbot against its own simulator, with parties that talk to it
+	$(BIN)/imbot demo $(ARGS)
+
+test: $(READY) foreign ## Run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## Check style, types and the direction of imports
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## Measure against the yardsticks and print the tables
+	$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(READY) ## Write the code as the formatter wants it
+	$(BIN)/python -m ruff check --fix-only .
+	$(BIN)/python -m ruff format .
+
+coverage: ARGS += --cov --cov-report=
+coverage: test ## Run every test and fail where too few branches are covered
+	$(BIN)/python -m coverage report --fail-under=95
+	$(BIN)/python -m coverage report --fail-under=100 --include='$(WHOLLY_COVERED)'
+
+constraints: ## Write constraints.txt anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra dev --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
+		--custom-compile-command 'make constraints' --output-file constraints.txt
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) $(FOREIGN)/node_modules build dist htmlcov .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { \
+		echo "imbot needs Python 3.11 or newer and found none; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("imbot needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0])'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+
+# The first line verifies every file against its hash; the second adds imbot itself and fetches nothing.
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Servers that we did not write, for the wire tests.
+ifneq ($(NPM),)
+foreign: $(FOREIGN_READY)
+
+$(FOREIGN_READY): $(FOREIGN)/package.json
+	npm install --prefix $(FOREIGN) --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error
+	@touch $@
+else ifneq ($(CI),)
+foreign:
+	@echo "npm is missing, and with it the servers of the wire tests" >&2; exit 1
+else
+foreign:
+	@echo "npm is missing: the wire tests against foreign servers will be skipped"
+endif
