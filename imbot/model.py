@@ -126,12 +126,14 @@ class SnapshotNotice:
     Attributes:
         sessions: Every session GWS listed.
         at: When the GET was answered.
+        asked_at: When the GET was sent; what was seen later than this is newer than the snapshot.
         since: The last moment at which the subscription was known to be whole; the age of an
             event first seen here counts from then.
     """
 
     sessions: tuple[ImSession, ...]
     at: datetime
+    asked_at: datetime
     since: datetime
 
 

@@ -1,0 +1,418 @@
+"""The session table: what imbot knows of each IM session, and the events that a notice makes.
+
+Pure: no I/O, no clock. It tolerates duplicates, reordering, late and missing notices: states only
+go forward (Initiating < Alerting < Talking < Completed), Completed is final, and the same state
+seen again makes no event. Own writes of user data are laid over what GWS shows until it shows them.
+Source: GWS contract 2.10, 8 and 9.4.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from imbot.model import (
+    JSON,
+    ConnectionNotice,
+    Event,
+    EventKind,
+    ImSession,
+    MessageNotice,
+    SessionKey,
+    SessionNotice,
+    SessionState,
+    SnapshotNotice,
+)
+from imbot.records import SessionSeen
+
+#: Completed sessions remembered for each agent, so that late notices cannot bring one back.
+REMEMBERED_COMPLETED = 100
+
+#: Texts of the other party remembered for each session, for ``said()``.
+REMEMBERED_TEXTS = 500
+
+_RANK = {state.value: rank for rank, state in enumerate(SessionState)}
+
+#: The notification type that shows all user data; any other may leave keys out.
+_ALL_USER_DATA = "AttachedDataChanged"
+
+
+class _Absent:
+    """Stands for a user-data key that is not there."""
+
+    def __repr__(self) -> str:
+        return "<absent>"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(slots=True)
+class _OwnWrite:
+    """A write of ours that GWS has not shown yet."""
+
+    old: JSON | _Absent
+    new: JSON | _Absent
+
+
+@dataclass(slots=True)
+class SessionEntry:
+    """What the table keeps of one session.
+
+    Attributes:
+        key: Agent and session id.
+        session: As it stands, own accepted writes included.
+        first_seen_at: When it was first seen.
+        seen_at: When it was last seen.
+        mine: Whether our ``initiate`` began it.
+        talking_at: When it was first seen Talking.
+        completed_at: When it was over.
+        said: What the other party said, oldest first.
+    """
+
+    key: SessionKey
+    session: ImSession
+    first_seen_at: datetime
+    seen_at: datetime
+    mine: bool = False
+    talking_at: datetime | None = None
+    completed_at: datetime | None = None
+    said: list[str] = field(default_factory=list)
+    own_writes: dict[str, _OwnWrite] = field(default_factory=dict)
+
+    def seen(self) -> SessionSeen:
+        """Return the entry as the store keeps it."""
+        return SessionSeen(
+            agent=self.key.agent,
+            session=self.session,
+            first_seen_at=self.first_seen_at,
+            seen_at=self.seen_at,
+            mine=self.mine,
+            talking_at=self.talking_at,
+            completed_at=self.completed_at,
+        )
+
+
+def goes_forward(old: str, new: str) -> bool:
+    """Return whether a session in state ``old`` may come to state ``new``.
+
+    States that the documentation does not know may be entered and left freely, except that nothing
+    leaves Completed.
+    """
+    if old in (SessionState.COMPLETED, new):
+        return False
+    return old not in _RANK or new not in _RANK or _RANK[new] > _RANK[old]
+
+
+class SessionTable:
+    """All sessions of all agents; gives the events that each notice makes.
+
+    Args:
+        next_id: Gives the id of the next event of an agent.
+    """
+
+    def __init__(self, next_id: Callable[[str], str]) -> None:
+        self._next_id = next_id
+        self._entries: dict[SessionKey, SessionEntry] = {}
+        self._aliases: dict[SessionKey, SessionKey] = {}
+        self._completed: dict[str, OrderedDict[SessionKey, None]] = {}
+
+    # Reading ----------------------------------------------------------------------------------
+
+    def get(self, key: SessionKey) -> SessionEntry | None:
+        """Return what is known of a session, by its id or an alias; None when nothing is."""
+        return self._entries.get(key) or self._entries.get(self._aliases.get(key, key))
+
+    def live(self, agent: str) -> Iterator[SessionEntry]:
+        """Yield the agent's sessions that are not Completed."""
+        return (
+            entry
+            for entry in list(self._entries.values())
+            if entry.key.agent == agent and not entry.session.is_completed
+        )
+
+    def __len__(self) -> int:
+        """Return how many sessions are kept, completed ones included."""
+        return len(self._entries)
+
+    # Notices ----------------------------------------------------------------------------------
+
+    def see_session(
+        self,
+        agent: str,
+        notice: SessionNotice,
+        *,
+        received_at: datetime,
+        resync: bool = False,
+    ) -> list[Event]:
+        """Take in a session as shown; return the events that this makes, in order."""
+        shown = notice.session
+        entry = self.get(SessionKey(agent, shown.id))
+        if entry is None:
+            return [self._first_sight(agent, notice, received_at=received_at, resync=resync)]
+        if entry.session.is_completed or _is_stale(entry.session.state, shown.state):
+            return []
+        previous = entry.session.state
+        whole = notice.notification_type == _ALL_USER_DATA or resync
+        foreign, own = _reconcile(entry, shown.user_data, whole=whole)
+        entry.session = replace(
+            entry.session,
+            state=shown.state,
+            user_data=_overlaid(entry, foreign, own),
+            participants=shown.participants or entry.session.participants,
+            capabilities=(
+                entry.session.capabilities if shown.capabilities is None else shown.capabilities
+            ),
+        )
+        entry.seen_at = max(entry.seen_at, received_at, notice.at)
+        self._note_aliases(entry.key, shown)
+
+        def event(kind: EventKind, fields: Mapping[str, JSON], *, own: bool = False) -> Event:
+            return Event(
+                id=self._next_id(agent),
+                kind=kind,
+                at=notice.at,
+                received_at=received_at,
+                agent=agent,
+                session=entry.session,
+                fields=fields,
+                resync=resync,
+                own=own,
+            )
+
+        events = []
+        if foreign:
+            events.append(event(EventKind.USERDATA, {"changed": foreign}))
+        if own:
+            events.append(event(EventKind.USERDATA, {"changed": own}, own=True))
+        if goes_forward(previous, shown.state):
+            self._note_state(entry, notice.at)
+            events.append(event(EventKind.STATE, {"previous": previous}))
+        return events
+
+    def see_message(
+        self, agent: str, notice: MessageNotice, *, received_at: datetime
+    ) -> list[Event]:
+        """Take in what the other party said; echoes must have been taken out before.
+
+        A message to a session that is over, or that not even a GET showed, makes no event.
+        """
+        entry = self.get(SessionKey(agent, notice.session_id))
+        if entry is None or entry.session.is_completed:
+            return []
+        entry.said.append(notice.text)
+        del entry.said[:-REMEMBERED_TEXTS]
+        return [
+            Event(
+                id=self._next_id(agent),
+                kind=EventKind.MESSAGE,
+                at=notice.at,
+                received_at=received_at,
+                agent=agent,
+                session=entry.session,
+                fields={"text": notice.text},
+            )
+        ]
+
+    def see_snapshot(self, agent: str, notice: SnapshotNotice) -> list[Event]:
+        """Take in all sessions that GWS lists; one that it no longer lists is Completed.
+
+        What was seen after the snapshot was asked for is newer than it and stays as it is.
+        """
+        events: list[Event] = []
+        listed = {SessionKey(agent, session.id) for session in notice.sessions}
+        for session in notice.sessions:
+            entry = self.get(SessionKey(agent, session.id))
+            if entry is not None and entry.seen_at > notice.asked_at:
+                continue
+            shown = SessionNotice(session, notice.at, _ALL_USER_DATA)
+            events += self.see_session(agent, shown, received_at=notice.since, resync=True)
+        for entry in self.live(agent):
+            if entry.key in listed or entry.seen_at > notice.asked_at:
+                continue
+            over = replace(entry.session, state=SessionState.COMPLETED.value)
+            shown = SessionNotice(over, notice.at, _ALL_USER_DATA)
+            events += self.see_session(agent, shown, received_at=notice.since, resync=True)
+        return events
+
+    def see_connection(
+        self, agent: str, notice: ConnectionNotice, *, received_at: datetime
+    ) -> list[Event]:
+        """Return one event for each live session of the agent, or one without a session."""
+        live = [entry.session for entry in self.live(agent)]
+        sessions: list[ImSession | None] = [*live] if live else [None]
+        return [
+            Event(
+                id=self._next_id(agent),
+                kind=EventKind.CONNECTION,
+                at=notice.at,
+                received_at=received_at,
+                agent=agent,
+                session=session,
+                fields={
+                    "change": notice.change.value,
+                    "reason": notice.reason,
+                    "seconds": notice.gap_s,
+                },
+            )
+            for session in sessions
+        ]
+
+    # Our own doing ----------------------------------------------------------------------------
+
+    def expect_write(self, key: SessionKey, changes: Mapping[str, JSON | _Absent]) -> None:
+        """Lay our own write over the session, before it is sent; ABSENT stands for a deletion."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        data = dict(entry.session.user_data)
+        for name, new in changes.items():
+            pending = entry.own_writes.get(name)
+            old = data.get(name, ABSENT) if pending is None else pending.old
+            entry.own_writes[name] = _OwnWrite(old, new)
+            _put(data, name, new)
+        entry.session = replace(entry.session, user_data=data)
+
+    def withdraw_write(self, key: SessionKey, names: list[str]) -> None:
+        """Take our own write back: it surely did not happen."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        data = dict(entry.session.user_data)
+        for name in names:
+            pending = entry.own_writes.pop(name, None)
+            if pending is not None:
+                _put(data, name, pending.old)
+        entry.session = replace(entry.session, user_data=data)
+
+    def claim(self, key: SessionKey) -> None:
+        """Note that our own ``initiate`` began the session."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.mine = True
+
+    def restore(self, seen: SessionSeen, said: tuple[str, ...] = ()) -> None:
+        """Put a session back as the store kept it."""
+        key = SessionKey(seen.agent, seen.session.id)
+        entry = SessionEntry(
+            key=key,
+            session=seen.session,
+            first_seen_at=seen.first_seen_at,
+            seen_at=seen.seen_at,
+            mine=seen.mine,
+            talking_at=seen.talking_at,
+            completed_at=seen.completed_at,
+            said=list(said),
+        )
+        self._entries[key] = entry
+        self._note_aliases(key, seen.session)
+        if seen.session.is_completed:
+            self._remember_completed(key)
+
+    # Parts ------------------------------------------------------------------------------------
+
+    def _first_sight(
+        self, agent: str, notice: SessionNotice, *, received_at: datetime, resync: bool
+    ) -> Event:
+        key = SessionKey(agent, notice.session.id)
+        entry = SessionEntry(
+            key=key,
+            session=notice.session,
+            first_seen_at=received_at,
+            seen_at=max(received_at, notice.at),
+        )
+        self._entries[key] = entry
+        self._note_aliases(key, notice.session)
+        self._note_state(entry, notice.at)
+        return Event(
+            id=self._next_id(agent),
+            kind=EventKind.STATE,
+            at=notice.at,
+            received_at=received_at,
+            agent=agent,
+            session=notice.session,
+            fields={},
+            resync=resync,
+        )
+
+    def _note_state(self, entry: SessionEntry, at: datetime) -> None:
+        if entry.session.state == SessionState.TALKING and entry.talking_at is None:
+            entry.talking_at = at
+        if entry.session.is_completed:
+            entry.completed_at = at
+            entry.own_writes.clear()
+            self._remember_completed(entry.key)
+
+    def _note_aliases(self, key: SessionKey, session: ImSession) -> None:
+        for alias in session.aliases:
+            self._aliases[SessionKey(key.agent, alias)] = key
+
+    def _remember_completed(self, key: SessionKey) -> None:
+        completed = self._completed.setdefault(key.agent, OrderedDict())
+        completed[key] = None
+        if len(completed) > REMEMBERED_COMPLETED:
+            forgotten, _ = completed.popitem(last=False)
+            session = self._entries.pop(forgotten).session
+            for alias in session.aliases:
+                self._aliases.pop(SessionKey(forgotten.agent, alias), None)
+
+
+def _is_stale(now: str, shown: str) -> bool:
+    """Return whether a notice shows a state that the session has already left behind."""
+    return now != shown and not goes_forward(now, shown)
+
+
+def _put(data: dict[str, JSON], name: str, value: JSON | _Absent) -> None:
+    if value is ABSENT:
+        data.pop(name, None)
+    else:
+        data[name] = value
+
+
+def _change(old: JSON | _Absent, new: JSON | _Absent) -> dict[str, JSON]:
+    change: dict[str, JSON] = {}
+    if old is not ABSENT:
+        change["old"] = old
+    if new is not ABSENT:
+        change["new"] = new
+    return change
+
+
+def _reconcile(
+    entry: SessionEntry, shown: Mapping[str, JSON], *, whole: bool
+) -> tuple[dict[str, JSON], dict[str, JSON]]:
+    """Return what others changed and what we changed, comparing the table with what GWS shows.
+
+    A key with an own write under way counts as unchanged while GWS still shows its old value.
+    """
+    known = entry.session.user_data
+    foreign: dict[str, JSON] = {}
+    own: dict[str, JSON] = {}
+    names = set(shown) | (set(known) | set(entry.own_writes) if whole else set())
+    for name in sorted(names):
+        new = shown.get(name, ABSENT)
+        pending = entry.own_writes.get(name)
+        if pending is None:
+            if (old := known.get(name, ABSENT)) != new:
+                foreign[name] = _change(old, new)
+        elif new == pending.new:
+            del entry.own_writes[name]
+            if pending.old != new:
+                own[name] = _change(pending.old, new)
+        elif new != pending.old:
+            del entry.own_writes[name]
+            foreign[name] = _change(pending.old, new)
+    return foreign, own
+
+
+def _overlaid(
+    entry: SessionEntry, foreign: Mapping[str, JSON], own: Mapping[str, JSON]
+) -> Mapping[str, JSON]:
+    """Return the session's user data with these changes made."""
+    if not foreign and not own:
+        return entry.session.user_data
+    data = dict(entry.session.user_data)
+    for changes in (foreign, own):
+        for name, change in changes.items():
+            _put(data, name, change.get("new", ABSENT))
+    return data
