@@ -1,0 +1,393 @@
+"""YAML text → a tree of frozen nodes that know where they stand; the one door to PyYAML.
+
+The YAML of every file people write for imbot: 1.2 core scalars, with leading zeros kept as text; no
+tags, anchors, aliases or merge keys; no key twice. It knows nothing of rules or settings, reads no
+file and never raises for what a text holds: every mistake is a problem with its place.
+"""
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+import yaml
+
+from imbot.errors import ImbotError
+from imbot.model import JSON
+from imbot.problems import Place, Problem
+from imbot.yamlplaces import source_offsets
+
+_NULL = re.compile(r"|~|null|Null|NULL")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_BASED = re.compile(r"0(x[0-9a-fA-F]+|o[0-7]+)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+#: No reader of numbers keeps an integer of more than 64 bits exact; longer ones stay text.
+_MAX_DIGITS, _MAX_BASED_DIGITS = 18, 16
+
+#: What PyYAML says, and what people usually did.
+_CURES = (
+    ("mapping values are not allowed", "quote text that holds ': '"),
+    ("found character that cannot start", "quote text that begins with @, ` or %"),
+    ("found unexpected end of stream", "close the quote"),
+    ("control characters are not allowed", "remove the control character"),
+    ("did not find expected", "look at the indentation, quotes and brackets here and above"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one file may hold."""
+
+    size_bytes: int = 256 * 1024
+    nodes: int = 50_000
+    depth: int = 24
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Kind(StrEnum):
+    """What a node is, in words for people."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOL = "true or false"
+    NULL = "empty"
+    LIST = "list"
+    MAP = "mapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text, and where its lines begin."""
+
+    path: str
+    text: str = field(repr=False)
+    starts: tuple[int, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, path: str, text: str) -> "Source":
+        """Return the source of a text."""
+        breaks = (match.end() for match in re.finditer(r"\r\n|\n|\r", text))
+        return cls(path, text, (0, *breaks))
+
+    def place(self, offset: int) -> Place:
+        """Return the place of the character at ``offset``."""
+        line = bisect_right(self.starts, offset)
+        return Place(self.path, line, offset - self.starts[line - 1] + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value of a YAML text.
+
+    Attributes:
+        kind: What it is.
+        value: The plain scalar; a tuple of nodes for a list; a mapping of entries for a map.
+        raw: A scalar as spelled, without quotes: ``007``, ``+49``, ``1.50``; empty otherwise.
+        source: The text it stands in.
+        start: Offset of its first character.
+        end: Offset after its last character.
+        style: How a scalar was written: ``"``, ``'``, ``|``, ``>``, empty for plain.
+    """
+
+    kind: Kind
+    value: "Value"
+    raw: str
+    source: Source = field(repr=False)
+    start: int
+    end: int
+    style: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        return self.source.place(self.start)
+
+    @property
+    def items(self) -> "tuple[Node, ...]":
+        """The nodes of a list; none when it is no list."""
+        return self.value if isinstance(self.value, tuple) else ()
+
+    @property
+    def entries(self) -> "Mapping[str, Entry]":
+        """The entries of a map by key, in order; none when it is no map."""
+        return self.value if isinstance(self.value, Mapping) else {}
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is neither a list nor a map."""
+        return self.kind not in (Kind.LIST, Kind.MAP)
+
+    @property
+    def written(self) -> str:
+        """The YAML text it was made from."""
+        return self.source.text[self.start : self.end]
+
+    def get(self, key: str) -> "Node | None":
+        """Return the value under a key of a map; None when there is none."""
+        entry = self.entries.get(key)
+        return None if entry is None else entry.value
+
+    def plain(self) -> JSON:
+        """Return it as plain Python: text, numbers, bool, None, lists and dicts."""
+        if isinstance(self.value, tuple):
+            return [item.plain() for item in self.value]
+        if isinstance(self.value, Mapping):
+            return {key: entry.value.plain() for key, entry in self.value.items()}
+        return self.value
+
+    def place_at(self, line: int, column: int) -> Place:
+        """Return where in the file a character of this scalar's text stands.
+
+        Args:
+            line: Line inside the text, from 0.
+            column: Column inside that line, from 0.
+        """
+        offsets = source_offsets(self.source.text[self.start : self.end], self.raw, self.style)
+        lines = self.raw.split("\n")
+        line = min(max(line, 0), len(lines) - 1)
+        index = sum(len(text) + 1 for text in lines[:line]) + max(column, 0)
+        within = offsets[min(index, len(offsets) - 1)] if offsets else 0
+        return self.source.place(self.start + within)
+
+
+class Entry(NamedTuple):
+    """A key of a map, a text node with its place, and what stands under it."""
+
+    key: Node
+    value: Node
+
+
+Value: TypeAlias = str | int | float | bool | tuple[Node, ...] | Mapping[str, Entry] | None
+
+
+def load(
+    path: str, text: str | bytes, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Node | None, list[Problem]]:
+    """Return the tree of a YAML text and every mistake found.
+
+    A text without a value is a node of kind NULL. With a mistake that leaves the rest readable, a
+    key that stands twice for example, there is a tree beside the problems; else there is None.
+
+    Args:
+        path: Name of the text in places.
+        text: Bytes are read as UTF-8.
+        limits: How much it may hold.
+
+    Raises:
+        ImbotError: PyYAML was installed without libyaml.
+    """
+    if not yaml.__with_libyaml__:
+        raise ImbotError(
+            "PyYAML was built without libyaml, whose parser imbot needs; install a PyYAML wheel"
+        )
+    decoded, problem = _decode(path, text, limits.size_bytes)
+    if problem is not None:
+        return None, [problem]
+    return _Composer(Source.of(path, decoded), limits).compose()
+
+
+def _decode(path: str, text: str | bytes, size_bytes: int) -> tuple[str, Problem | None]:
+    """Return the text without a byte order mark; a problem where it is no Unicode or too long."""
+    try:
+        decoded = text if isinstance(text, str) else text.decode()
+        size = len(decoded.encode())
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        before = text[: error.start]
+        good = before if isinstance(before, str) else before.decode()
+        place = Source.of(path, good).place(len(good))
+        return "", Problem(place, "bad-encoding", "this is no UTF-8 text", "save it as UTF-8")
+    if size > size_bytes:
+        what = f"the file is larger than {size_bytes} bytes"
+        return "", Problem(Place(path, 1, 1), "too-large", what, "split it")
+    return decoded.removeprefix("\ufeff"), None
+
+
+class _Stop(Exception):  # noqa: N818  not an error: it ends the reading after a problem
+    """The rest of the text is not looked at."""
+
+
+class _Composer:
+    """Builds the tree from the parser's events, so that limits hold before anything is built."""
+
+    def __init__(self, source: Source, limits: Limits) -> None:
+        self._source = source
+        self._limits = limits
+        self._problems: list[Problem] = []
+        self._nodes = 0
+
+    def compose(self) -> tuple[Node | None, list[Problem]]:
+        """Return the tree and the problems."""
+        root: Node | None = Node(Kind.NULL, None, "", self._source, 0, 0)
+        try:
+            root = self._document() or root
+        except yaml.MarkedYAMLError as error:
+            self._problems.append(self._syntax(error))
+            root = None
+        except yaml.reader.ReaderError as error:
+            self._report(error.position, "yaml-syntax", f"a character that YAML forbids: {error}")
+            root = None
+        except _Stop:
+            root = None
+        return root, self._problems
+
+    def _document(self) -> Node | None:
+        """Return the value of the one document; None when there is none."""
+        root = None
+        events: Iterator[yaml.Event] = iter(yaml.parse(self._source.text, yaml.CSafeLoader))
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    self._stop(event, "documents", "a second document ('---') in one file")
+                if event.tags:
+                    self._report(_start(event), "yaml-tag", "tags are not allowed")
+            elif isinstance(event, yaml.NodeEvent):
+                root = self._node(event, events, 1)
+        return root
+
+    def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
+        """Return the node that begins with ``event``; reads on to its end."""
+        self._nodes += 1
+        if self._nodes > self._limits.nodes:
+            self._stop(event, "too-large", f"more than {self._limits.nodes} values in one file")
+        if depth > self._limits.depth:
+            self._stop(event, "too-deep", f"nested deeper than {self._limits.depth} levels")
+        self._refuse_references(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(event, events, depth)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._map(event, events, depth)
+        return self._scalar(event)
+
+    def _refuse_references(self, event: yaml.Event) -> None:
+        """Report an alias, anchor or tag."""
+        anchor = getattr(event, "anchor", None)
+        if isinstance(event, yaml.AliasEvent):
+            cure = "write the value out, or quote text that begins with *"
+            self._report(_start(event), "yaml-alias", f"aliases (*{anchor}) are not allowed", cure)
+        elif anchor is not None:
+            cure = "remove it, or quote text that begins with &"
+            self._report(_start(event), "yaml-anchor", f"anchors (&{anchor}) are not allowed", cure)
+        if getattr(event, "tag", None) is not None:
+            cure = "remove it, or quote text that begins with !"
+            self._report(_start(event), "yaml-tag", "tags (!) are not allowed", cure)
+
+    def _list(self, start: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
+        """Return a list, read to its end."""
+        items = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            items.append(self._node(event, events, depth + 1))
+        return self._made(Kind.LIST, tuple(items), start, event)
+
+    def _map(self, start: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
+        """Return a map, read to its end, without the entries whose key is wrong."""
+        entries: dict[str, Entry] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            key = self._node(event, events, depth + 1)
+            value = self._node(next(events), events, depth + 1)
+            if self._is_good_key(key, entries):
+                entries[key.raw] = Entry(key, value)
+        return self._made(Kind.MAP, MappingProxyType(entries), start, event)
+
+    def _is_good_key(self, key: Node, entries: Mapping[str, Entry]) -> bool:
+        """Return whether a key is text and new; reports it if not."""
+        if not key.is_scalar:
+            # {{ x }} without quotes is, to YAML, a map with a map as its key.
+            is_template = key.kind is Kind.MAP and key.written.startswith("{")
+            cure = 'quote it: "{{ … }}"' if is_template else "use text as the key"
+            self._report(key.start, "bad-key", f"a {key.kind} as a key", cure)
+        elif key.raw == "<<" and not key.style:
+            self._report(key.start, "yaml-merge", "merge keys (<<) are not allowed", "write it out")
+        elif not key.raw:
+            self._report(key.start, "bad-key", "a key without a name")
+        elif (first := entries.get(key.raw)) is not None:
+            what = f"'{key.raw}' stands here a second time; first at {first.key.place}"
+            self._report(key.start, "duplicate-key", what, "remove one")
+        else:
+            return True
+        return False
+
+    def _scalar(self, event: yaml.Event) -> Node:
+        """Return a scalar; an empty one in place of an alias."""
+        if not isinstance(event, yaml.ScalarEvent):
+            return self._made(Kind.NULL, None, event, event)
+        style = "" if event.style in (None, "\0") else event.style
+        kind, value = (Kind.TEXT, event.value) if style else _resolve(event.value)
+        return self._made(kind, value, event, event, raw=event.value, style=style)
+
+    def _made(
+        self,
+        kind: Kind,
+        value: Value,
+        start: yaml.Event,
+        end: yaml.Event,
+        *,
+        raw: str = "",
+        style: str = "",
+    ) -> Node:
+        """Return a node from the start of one event to the end of another."""
+        return Node(kind, value, raw, self._source, _start(start), _end(end), style)
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> Problem:
+        """Return what the parser did not understand."""
+        mark = error.problem_mark or error.context_mark
+        offset = min(mark.index, len(self._source.text)) if mark else 0
+        said = ", ".join(filter(None, (error.context, error.problem))) or str(error)
+        cure = next((cure for phrase, cure in _CURES if phrase in said), "")
+        if self._source.text[offset : offset + 1] == "\t":
+            cure = "indent with spaces, not with tabs"
+        return Problem(self._source.place(offset), "yaml-syntax", f"no YAML: {said}", cure)
+
+    def _report(self, offset: int, code: str, what: str, cure: str = "") -> None:
+        """Keep a problem."""
+        self._problems.append(Problem(self._source.place(offset), code, what, cure))
+
+    def _stop(self, event: yaml.Event, code: str, what: str) -> None:
+        """Keep a problem and read no further.
+
+        Raises:
+            _Stop: Always.
+        """
+        self._report(_start(event), code, what)
+        raise _Stop
+
+
+def _start(event: yaml.Event) -> int:
+    """Return the offset at which what the event tells of begins."""
+    return event.start_mark.index if event.start_mark else 0
+
+
+def _end(event: yaml.Event) -> int:
+    """Return the offset at which what the event tells of ends."""
+    return event.end_mark.index if event.end_mark else 0
+
+
+def _resolve(text: str) -> tuple[Kind, str | int | float | bool | None]:
+    """Return what a plain scalar means in YAML 1.2's core schema.
+
+    Left as text: numbers with leading zeros, with more digits than 64 bits hold, and not finite.
+    """
+    if _NULL.fullmatch(text):
+        return Kind.NULL, None
+    if _BOOL.fullmatch(text):
+        return Kind.BOOL, text.lower() == "true"
+    number = _number(text)
+    return (Kind.TEXT, text) if number is None else (Kind.NUMBER, number)
+
+
+def _number(text: str) -> int | float | None:
+    """Return the number that a plain scalar spells; None when it stays text."""
+    if match := _INTEGER.fullmatch(text):
+        return int(text) if len(match[1]) <= _MAX_DIGITS else None
+    if match := _BASED.fullmatch(text):
+        return int(text, 0) if len(match[1]) <= _MAX_BASED_DIGITS else None
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return None
