@@ -10,6 +10,8 @@ _MS_PER_UNIT = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 _EXAMPLES = "write a number and ms, s, m, h or d, such as 30s, 5m or 1h30m"
 
+#: No duration is written in more characters; longer text is not looked at.
+_LONGEST_TEXT = 64
 #: Ten years: longer is a slip of the pen, and sums with moments stay in range.
 LONGEST_S = 3650 * 86_400.0
 
@@ -21,7 +23,7 @@ def parse_duration(text: str) -> float:
         ValueError: It is no duration; the message says what would be right.
     """
     shown = f"'{text[:40]}' is no duration"
-    if len(text) > 64 or not (parts := _PART.findall(text)):
+    if len(text) > _LONGEST_TEXT or not (parts := _PART.findall(text)):
         raise ValueError(f"{shown}; {_likely(text) or _EXAMPLES}")
     if "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{shown}; {_likely(text) or _EXAMPLES}")
@@ -58,7 +60,7 @@ _LOOSE_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.IGNORECASE)
 
 def _likely(text: str) -> str:
     """Return the cure for a duration with long units, capitals, blanks or no unit, else ''."""
-    plain = text.strip()[:64]
+    plain = text.strip()[:_LONGEST_TEXT]
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", plain):
         return f"it has no unit; did you mean '{plain}s'?"
     parts = _LOOSE_PART.findall(plain)

@@ -1,5 +1,7 @@
 """Durations as rule authors write them."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_a_duration_is_numbers_with_units_joined(text, seconds):
         ("5x", "write a number and"),
         ("-5m", "write a number and"),
         ("5m!", "write a number and"),
-        ("٥m", "write a number and"),
+        ("\u0665m", "write a number and"),
         ("1s" * 40, "'"),
         ("3651d", "the longest is 3650d"),
     ],
@@ -53,7 +55,14 @@ def test_what_is_no_duration_says_what_would_be_right(text, cure):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (5400, "1h30m"), (0.25, "250ms"), (-90, "-1m30s"), (-0.0001, "0s"), (86_461, "1d1m1s")],
+    [
+        (0, "0s"),
+        (5400, "1h30m"),
+        (0.25, "250ms"),
+        (-90, "-1m30s"),
+        (-0.0001, "0s"),
+        (86_461, "1d1m1s"),
+    ],
 )
 def test_seconds_are_shown_as_an_author_would_write_them(seconds, text):
     """Messages speak the language of the rules."""
@@ -66,10 +75,8 @@ def test_what_is_shown_can_be_written(milliseconds):
     assert parse_duration(format_duration(milliseconds / 1000)) == milliseconds / 1000
 
 
-@given(st.text())
+@given(st.text() | st.from_regex(r"([0-9]{1,9}(\.[0-9]+)? ?(ms|[smhdS]|min) ?){0,3}"))
 def test_any_text_is_a_duration_or_a_clear_refusal(text):
     """Nothing but ValueError leaves the parser."""
-    try:
+    with suppress(ValueError):
         assert 0 <= parse_duration(text) <= LONGEST_S
-    except ValueError as refusal:
-        assert "is no duration" in str(refusal)
