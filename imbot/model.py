@@ -285,14 +285,14 @@ class Step:
         key: ``event/rule/pc``; with the number of the call inside the action it names an effect.
         action: Registered action name, for example ``reply``.
         args: Rendered arguments, plain values.
-        timeout_s: Seconds before the call is given up.
+        timeout_s: Seconds before the call is given up; None for the action's own deadline.
         place: ``path:line:col`` of the step in its rule file.
     """
 
     key: str
     action: str
     args: JSON
-    timeout_s: float
+    timeout_s: float | None = None
     place: str = ""
 
 

@@ -68,6 +68,7 @@ class SessionEntry:
         talking_at: When it was first seen Talking.
         completed_at: When it was over.
         said: What the other party said, oldest first.
+        is_new: Whether it began before our eyes, and not before a restart.
     """
 
     key: SessionKey
@@ -79,6 +80,7 @@ class SessionEntry:
     completed_at: datetime | None = None
     said: list[str] = field(default_factory=list)
     own_writes: dict[str, _OwnWrite] = field(default_factory=dict)
+    is_new: bool = True
 
     def seen(self) -> SessionSeen:
         """Return the entry as the store keeps it."""
@@ -303,6 +305,7 @@ class SessionTable:
             talking_at=seen.talking_at,
             completed_at=seen.completed_at,
             said=list(said),
+            is_new=False,
         )
         self._entries[key] = entry
         self._note_aliases(key, seen.session)

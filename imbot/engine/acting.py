@@ -1,0 +1,326 @@
+"""Carries out one step: state check, attempts, proof, outcome. Only this stage touches the world.
+
+What surely did not happen is tried again; what may have happened only if that does no harm. A
+message that may have been said waits for its echo; without it, it is parked for a person.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ValidationError
+
+from imbot.engine.doors import Acting, ImDoor, WebDoor, World
+from imbot.engine.planning import Next
+from imbot.errors import ActionError, AmbiguousError, FaultClass, PermanentError, TemporaryError
+from imbot.model import JSON, Outcome, OutcomeKind, Scope, SessionKey, SessionState, Step
+from imbot.plugin import Action, Context, Operation
+from imbot.ports import Random
+from imbot.records import Intent
+from imbot.rulebook.schema import Retry
+
+#: How a GWS operation is tried when its step says nothing: within a few seconds, or not at all.
+GWS_RETRY = Retry(times=5, first_s=0.25, last_s=4.0)
+
+#: How any other action is tried when its step says nothing.
+NO_RETRY = Retry(times=1, first_s=0.0, last_s=0.0)
+
+#: Seconds that steps wait for a session that we have begun to be answered.
+ANSWER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """An action that rules can use, with its plugin's options."""
+
+    action: Action[BaseModel]
+    options: BaseModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Settings of acting.
+
+    Attributes:
+        strict_capabilities: Whether an operation that GWS does not list is withheld.
+        message_limit_bytes: The longest message that GWS is trusted with.
+        reason_key: The user-data key under which ``complete`` leaves its reason.
+    """
+
+    strict_capabilities: bool = False
+    message_limit_bytes: int = 1000
+    reason_key: str = "imbot.reason"
+
+
+class Actor:
+    """Carries out steps.
+
+    Args:
+        actions: What rules can use, by name.
+        world: What the doors share.
+        habits: Settings.
+        random: Spreads retries.
+    """
+
+    def __init__(
+        self,
+        actions: Mapping[str, Installed],
+        world: World,
+        *,
+        habits: Habits,
+        random: Random,
+    ) -> None:
+        self._actions = actions
+        self._world = world
+        self._habits = habits
+        self._random = random
+        self._changed: dict[SessionKey, asyncio.Event] = {}
+
+    async def carry_out(
+        self,
+        planned: Next,
+        acting: Acting,
+        scope: Scope,
+        *,
+        is_over: Callable[[], str],
+        release: Callable[[], None],
+    ) -> Outcome:
+        """Carry out one step and say how it ended; never raises for what an action does.
+
+        Args:
+            planned: The step.
+            acting: The run's ledger and session.
+            scope: What rules see now.
+            is_over: Says why the run must end early; empty while it goes on.
+            release: Called before a long wait: others need not wait for this run any more.
+
+        Raises:
+            StoreError: Nothing can be written down, so nothing may be done.
+        """
+        step = planned.step
+        if over := is_over():
+            return Outcome(step.key, OutcomeKind.CANCELLED, over)
+        installed = self._actions.get(step.action)
+        if installed is None:
+            return _failed(step, PermanentError(f"no plugin offers the action {step.action!r}"))
+        try:
+            args = installed.action.args.model_validate(step.args)
+        except ValidationError as error:
+            return _failed(step, PermanentError(_why_invalid(step, error)))
+        await self._until_talking(installed.action, acting, release)
+        if withheld := self._withheld(installed.action.needs, acting.session):
+            return Outcome(step.key, OutcomeKind.WITHHELD, withheld)
+        retry = planned.act.retry or (NO_RETRY if installed.action.needs is None else GWS_RETRY)
+        return await self._attempts(
+            _Job(step, installed, args, retry, acting, scope, is_over, release)
+        )
+
+    def wake(self, key: SessionKey) -> None:
+        """Tell whoever waits for this session that it has changed."""
+        if (changed := self._changed.pop(key, None)) is not None:
+            changed.set()
+
+    # Attempts ---------------------------------------------------------------------------------
+
+    async def _attempts(self, job: "_Job") -> Outcome:
+        """Try until it is done, proven, or given up."""
+        attempt = 1
+        repeatable = job.installed.action.repeatable(job.args)
+        while True:
+            error = await self._attempt(job, attempt, repeatable=repeatable)
+            if not isinstance(error, ActionError):
+                return Outcome(job.step.key, OutcomeKind.DONE, result=error.value, attempts=attempt)
+            if isinstance(error, AmbiguousError) and not repeatable:
+                if await self._proven(job):
+                    continue
+                return self._give_up(job, error, attempt)
+            if isinstance(error, PermanentError) or attempt >= job.retry.times:
+                return self._give_up(job, error, attempt)
+            await self._back_off(job, error, attempt)
+            if over := job.is_over():
+                job.acting.ledger.park(job.step.key, over)
+                return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempt)
+            attempt += 1
+
+    async def _attempt(
+        self, job: "_Job", attempt: int, *, repeatable: bool
+    ) -> "_Result | ActionError":
+        """Run the action once; return its result, or the error it failed with."""
+        ledger, step, action = job.acting.ledger, job.step, job.installed.action
+        if not repeatable and (doubts := ledger.in_doubt(step.key)):
+            return AmbiguousError(f"nobody knows whether {doubts[0].operation} was carried out")
+        limit_s = step.timeout_s or action.deadline_s
+        try:
+            async with asyncio.timeout(limit_s):
+                result = await action.run(self._context(job, attempt), job.args)
+        except TimeoutError:
+            told = f"{step.action} took longer than {limit_s:g} s"
+            return AmbiguousError(told) if ledger.in_doubt(step.key) else TemporaryError(told)
+        except ActionError as error:
+            return error
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything
+            told = f"{step.action} raised {type(error).__name__}: {error}"
+            return AmbiguousError(told) if ledger.in_doubt(step.key) else PermanentError(told)
+        return _Result(_plain(result))
+
+    def _context(self, job: "_Job", attempt: int) -> Context:
+        return Context(
+            event=job.scope["event"],
+            session=job.scope.get("session"),
+            participant=job.scope.get("participant"),
+            agent=job.scope.get("agent"),
+            bot=job.scope["bot"],
+            options=job.installed.options,
+            step_key=job.step.key,
+            attempt=attempt,
+            im=ImDoor(self._world, job.acting, job.step),
+            http=WebDoor(self._world, job.acting, job.step),
+            message_limit_bytes=self._habits.message_limit_bytes,
+            reason_key=self._habits.reason_key,
+        )
+
+    async def _back_off(self, job: "_Job", error: ActionError, attempt: int) -> None:
+        """Wait before the next attempt: doubling, with full jitter above half, as asked by GWS."""
+        job.release()
+        wait_s = min(job.retry.first_s * 2 ** (attempt - 1), job.retry.last_s)
+        wait_s *= self._random.uniform(0.5, 1.0)
+        await self._world.clock.sleep(max(wait_s, error.retry_after_s or 0.0))
+
+    def _give_up(self, job: "_Job", error: ActionError, attempts: int) -> Outcome:
+        """Park what was intended; say how the step ended."""
+        fault = error.fault
+        over = job.is_over()
+        if (
+            over
+            and fault is not None
+            and fault.fault_class in (FaultClass.GONE, FaultClass.CONFLICT)
+        ):
+            return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempts)
+        parked = job.acting.ledger.park(job.step.key, str(error))
+        return Outcome(
+            job.step.key,
+            OutcomeKind.PARKED if parked else OutcomeKind.FAILED,
+            str(error),
+            error_kind=error.kind,
+            attempts=attempts,
+        )
+
+    # Proof ------------------------------------------------------------------------------------
+
+    async def _proven(self, job: "_Job") -> bool:
+        """Wait for the echoes of what may have been said; return whether all of them came.
+
+        The run holds its place meanwhile: what it says next must not overtake this.
+        """
+        doubts = job.acting.ledger.in_doubt(job.step.key)
+        for intent in doubts:
+            if intent.echo is None or not await self._echoed(intent, job.is_over):
+                return False
+        return bool(doubts)
+
+    async def _echoed(self, intent: Intent, is_over: Callable[[], str]) -> bool:
+        """Return whether the echo of a message comes before it could no longer take effect."""
+        world = self._world
+        proven = asyncio.Event()
+        key = SessionKey(intent.agent, intent.session_id)
+        until = intent.at + timedelta(seconds=world.quiesce_s)
+        world.echoes.tell(intent.effect_id, proven.set)
+        try:
+            while not proven.is_set() and not is_over() and _left_s(until, world) > 0:
+                await _first_of(
+                    proven.wait(), self._change_of(key), timeout_s=_left_s(until, world)
+                )
+        finally:
+            world.echoes.hush(intent.effect_id)
+        return proven.is_set()
+
+    # State ------------------------------------------------------------------------------------
+
+    async def _until_talking(
+        self, action: Action[BaseModel], acting: Acting, release: Callable[[], None]
+    ) -> None:
+        """Wait, with a limit, until a session that the run itself began is Talking."""
+        key = acting.session
+        begun_here = key is not None and key != acting.ledger.start.event.session_key
+        if key is None or not begun_here or action.needs in (None, Operation.INITIATE):
+            return
+        until = self._world.clock.now() + timedelta(seconds=ANSWER_S)
+        while (left_s := _left_s(until, self._world)) > 0:
+            entry = self._world.table.get(key)
+            if entry is not None and entry.session.state not in (
+                SessionState.INITIATING,
+                SessionState.ALERTING,
+            ):
+                return
+            release()
+            await _first_of(self._change_of(key), timeout_s=left_s)
+
+    def _withheld(self, needs: Operation | None, key: SessionKey | None) -> str:
+        """Return why a step cannot succeed now; empty when it can."""
+        if needs is None or needs is Operation.INITIATE:
+            return ""
+        entry = None if key is None else self._world.table.get(key)
+        if entry is None:
+            return f"{needs} needs a session, and there is none"
+        state = entry.session.state
+        if state == SessionState.COMPLETED:
+            return f"{needs} cannot succeed: the session is Completed"
+        before_talking = state in (SessionState.INITIATING, SessionState.ALERTING)
+        if needs is Operation.SEND_MESSAGE and before_talking:
+            return f"{needs} cannot succeed: the session is {state}, not Talking"
+        listed = entry.session.capabilities
+        if self._habits.strict_capabilities and listed is not None and needs not in listed:
+            return f"{needs} is not among the capabilities that GWS lists: {', '.join(listed)}"
+        return ""
+
+    async def _change_of(self, key: SessionKey) -> None:
+        await self._changed.setdefault(key, asyncio.Event()).wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One step with all that its attempts share."""
+
+    step: Step
+    installed: Installed
+    args: BaseModel
+    retry: Retry
+    acting: Acting
+    scope: Scope
+    is_over: Callable[[], str]
+    release: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    value: JSON
+
+
+def _failed(step: Step, error: ActionError) -> Outcome:
+    return Outcome(step.key, OutcomeKind.FAILED, str(error), error_kind=error.kind)
+
+
+def _why_invalid(step: Step, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{step.action}: {f'{where}: ' if where else ''}{first['msg']}"
+
+
+def _plain(result: BaseModel | JSON) -> JSON:
+    return result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+
+
+def _left_s(until: datetime, world: World) -> float:
+    return (until - world.clock.now()).total_seconds()
+
+
+async def _first_of(*waits: Awaitable[object], timeout_s: float) -> None:
+    """Return when one of these is over, or the time is; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

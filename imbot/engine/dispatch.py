@@ -1,0 +1,327 @@
+"""Takes in what the wires bring and hands each event to the flow.
+
+Events stay in order within an IM session and go side by side across sessions. A batch is kept before
+anything is done about it, and before the wire may ask for the next: its events, the echoes in it and
+the acknowledgement number are one transaction. Own echoes are taken out here; rules never see them.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from imbot.engine.acting import Actor
+from imbot.engine.doors import World
+from imbot.engine.flow import Flow
+from imbot.engine.matching import Match
+from imbot.engine.planning import Standing, start_of
+from imbot.engine.running import recalled
+from imbot.engine.watching import Echoed, Watcher
+from imbot.errors import StoreError
+from imbot.model import (
+    Batch,
+    ConnectionChange,
+    ConnectionNotice,
+    Event,
+    EventKind,
+    FaultNotice,
+    MessageNotice,
+    Notice,
+    SessionKey,
+    SessionNotice,
+    SnapshotNotice,
+)
+from imbot.ports import Store
+from imbot.records import (
+    AckSeen,
+    Change,
+    EchoSeen,
+    Effect,
+    EffectState,
+    EventSeen,
+    GapSeen,
+    Recovered,
+    RunSeen,
+    RunState,
+)
+from imbot.rulebook.schema import Rule
+
+log = structlog.get_logger()
+
+_CHANGES_SESSION = frozenset({EventKind.STATE, EventKind.USERDATA})
+
+#: States of an effect whose echo may still come after a restart.
+_MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN})
+
+
+def lane_of(event: Event) -> SessionKey:
+    """Return what events are kept in order by: their session, or their agent without one."""
+    return event.session_key or SessionKey(event.agent, "")
+
+
+class Numbers:
+    """Gives event ids: the agent's name and a number that grows over restarts."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def go_on_from(self, last: int) -> None:
+        """Give higher numbers than this from now on."""
+        self._last = max(self._last, last)
+
+    def next_id(self, agent: str) -> str:
+        """Return the id of the agent's next event."""
+        self._last += 1
+        return f"{agent}:{self._last}"
+
+
+class Tasks:
+    """Owns the engine's tasks; one that fails stops the engine, for it may have lost its place.
+
+    Attributes:
+        failed: Resolved with the error of the first task that failed.
+    """
+
+    def __init__(self) -> None:
+        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def drain(self, limit_s: float) -> bool:
+        """Wait until every task is over, at most so long; return whether all are."""
+        until = asyncio.get_running_loop().time() + limit_s
+        while self._running:
+            left_s = until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return False
+            await asyncio.wait(self._running, timeout=left_s)
+        return True
+
+    async def cancel(self) -> None:
+        """End every task now."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        log.error("engine.failed", error=str(error), exc_info=error)
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+
+class Dispatch:
+    """The intake of every agent, and the lanes in which events wait their turn."""
+
+    def __init__(
+        self,
+        world: World,
+        flow: Flow,
+        actor: Actor,
+        store: Store,
+        *,
+        numbers: Numbers,
+        watch: Watcher,
+        tasks: Tasks,
+    ) -> None:
+        self._world = world
+        self._flow = flow
+        self._actor = actor
+        self._store = store
+        self._numbers = numbers
+        self._watch = watch
+        self._tasks = tasks
+        self._lanes: dict[SessionKey, deque[Coroutine[Any, Any, None]]] = {}
+
+    async def accept(self, batch: Batch) -> None:
+        """Return when the batch is kept; its events are then on their way."""
+        now = self._world.clock.now()
+        changes: list[Change] = []
+        events: list[Event] = []
+        for notice in batch.notices:
+            made = self._take_in(batch.agent, notice, now, changes)
+            changes += (EventSeen(event) for event in made)
+            events += made
+        changes += self._sessions_of(events)
+        if batch.client_id is not None and batch.ack is not None:
+            changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
+        if changes:
+            await self._store.commit(changes)
+        for event in events:
+            self._queue(lane_of(event), self._flow.take(event))
+
+    async def recover(self, rules: Iterable[Rule]) -> Recovered:
+        """Read back what was unfinished and go on with it; to be called before any agent starts."""
+        found = await self._store.recover(self._world.clock.now())
+        self._numbers.go_on_from(found.last_event_number)
+        for session in found.sessions:
+            key = SessionKey(session.agent, session.session.id)
+            self._world.table.restore(session, found.said.get(key, ()))
+        for effect in found.effects:
+            self._await_echo(effect)
+        by_version = {rule.version: rule for rule in rules}
+        for seen, event in found.runs:
+            self._resume(seen, event, by_version.get(seen.rule_version), found.effects)
+        for event in found.events:
+            self._queue(lane_of(event), self._flow.take(event))
+        return found
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no event waits or is being taken."""
+        return not self._lanes
+
+    # Notices ----------------------------------------------------------------------------------
+
+    def _take_in(
+        self, agent: str, notice: Notice, now: datetime, changes: list[Change]
+    ) -> list[Event]:
+        """Return the events that one notice makes; add what else must be kept to the changes."""
+        table = self._world.table
+        match notice:
+            case SessionNotice():
+                return table.see_session(agent, notice, received_at=now)
+            case MessageNotice():
+                return self._hear(agent, notice, now, changes)
+            case SnapshotNotice():
+                return table.see_snapshot(agent, notice)
+            case ConnectionNotice():
+                if notice.change is ConnectionChange.GAP:
+                    changes.append(self._gap(agent, notice))
+                return table.see_connection(agent, notice, received_at=now)
+            case FaultNotice():
+                log.warning("gws.error", agent=agent, text=notice.text, session=notice.session_id)
+                return []
+
+    def _hear(
+        self, agent: str, notice: MessageNotice, now: datetime, changes: list[Change]
+    ) -> list[Event]:
+        """Tell an own echo from the other party's words."""
+        world = self._world
+        entry = world.table.get(SessionKey(agent, notice.session_id))
+        key = SessionKey(agent, notice.session_id) if entry is None else entry.key
+        if self._is_ours(agent, notice.sender) is not False:
+            effect_id = world.echoes.take(key, notice.text, now)
+            if effect_id is not None:
+                self._flow.runs.confirm(effect_id)
+                changes.append(EchoSeen(effect_id, now))
+                self._watch(Echoed(effect_id, key))
+                return []
+        if self._is_ours(agent, notice.sender):
+            return []  # Said by somebody else under our name: not the other party's words.
+        world.guard.note_message(key, now)
+        return world.table.see_message(agent, notice, received_at=now)
+
+    def _is_ours(self, agent: str, sender: str | None) -> bool | None:
+        """Return whether the sender is our agent; None when the notice does not say who spoke."""
+        if sender is None:
+            return None
+        gws = self._world.agents.get(agent)
+        return sender == agent or (gws is not None and sender == gws.facts.number)
+
+    def _gap(self, agent: str, notice: ConnectionNotice) -> GapSeen:
+        live = tuple(entry.key.session_id for entry in self._world.table.live(agent))
+        log.warning("agent.gap", agent=agent, reason=notice.reason, seconds=notice.gap_s)
+        return GapSeen(
+            agent,
+            live,
+            notice.reason,
+            notice.at - timedelta(seconds=notice.gap_s),
+            notice.at,
+        )
+
+    def _sessions_of(self, events: list[Event]) -> list[Change]:
+        """Return the sessions that these events changed, as they stand; wake who waits for them."""
+        keys = dict.fromkeys(
+            event.session_key
+            for event in events
+            if event.session_key is not None and event.kind in _CHANGES_SESSION
+        )
+        changes: list[Change] = []
+        for key in keys:
+            entry = self._world.table.get(key)
+            if entry is None:
+                continue
+            changes.append(entry.seen())
+            self._actor.wake(key)
+            if entry.session.is_completed:
+                self._world.echoes.forget(key)
+                self._world.guard.forget(key)
+        return changes
+
+    # Lanes ------------------------------------------------------------------------------------
+
+    def _queue(self, key: SessionKey, work: Coroutine[Any, Any, None]) -> None:
+        """Let the work be done after what the lane holds already."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            self._lanes[key] = deque((work,))
+            self._tasks.spawn(self._serve(key))
+        else:
+            lane.append(work)
+
+    async def _serve(self, key: SessionKey) -> None:
+        """Do one lane's work, one after another, until it is empty."""
+        lane = self._lanes[key]
+        try:
+            while lane:
+                await self._do(lane.popleft())
+        finally:
+            del self._lanes[key]
+            for work in lane:
+                work.close()
+
+    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do one piece of work; what goes wrong with it must not stop the next."""
+        try:
+            await work
+        except StoreError:
+            raise
+        except Exception:  # the top of a task: whatever it is, the other events go on
+            log.exception("event.failed")
+
+    # Recovery ---------------------------------------------------------------------------------
+
+    def _await_echo(self, effect: Effect) -> None:
+        intent = effect.intent
+        if intent.echo is None or effect.state not in _MAY_ECHO:
+            return
+        key = SessionKey(intent.agent, intent.session_id)
+        self._world.echoes.expect(key, intent.effect_id, intent.echo)
+        until = intent.at + timedelta(seconds=self._world.quiesce_s)
+        self._world.echoes.expire(key, intent.effect_id, until)
+
+    def _resume(
+        self, seen: RunSeen, event: Event, rule: Rule | None, effects: tuple[Effect, ...]
+    ) -> None:
+        """Go on with an interrupted run, if its rule is still the same."""
+        if rule is None:
+            log.warning("run.cancelled", run=seen.run_id, reason="the rule has changed")
+            self._store.note([_cancelled(seen, self._world.clock.now())])
+            return
+        known = [effect for effect in effects if effect.intent.run_id == seen.run_id]
+        standing = Standing(seen.pc, recalled(seen.bound), seen.detail)
+        self._queue(lane_of(event), self._go_on(rule, event, standing, seen, known))
+
+    async def _go_on(
+        self, rule: Rule, event: Event, standing: Standing, seen: RunSeen, known: list[Effect]
+    ) -> None:
+        scope, senses = await self._flow.view.of_event(event)
+        start = start_of(Match(rule, event), scope, senses)
+        await self._flow.runs.resume(start, standing, seen.session, known)
+
+
+def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:
+    return replace(seen, state=RunState.CANCELLED, at=at, detail="its rule has changed since")

@@ -1,0 +1,412 @@
+"""The doors an action acts through: each call is an effect, written down before it is sent.
+
+What a door carried out on an earlier attempt, or before a restart, it does not do again. An effect
+whose outcome nobody knows raises AmbiguousError; whoever runs the action waits for the proof.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from imbot.clock import Clock
+from imbot.engine.echoes import Echoes, normalised
+from imbot.engine.guard import LoopGuard
+from imbot.engine.ledger import Ledger
+from imbot.engine.sessions import ABSENT, SessionTable
+from imbot.errors import AmbiguousError, FaultClass, PermanentError, TemporaryError
+from imbot.jsontext import decode_json, encode_json
+from imbot.model import JSON, SessionKey, Step
+from imbot.plugin import HttpAnswer
+from imbot.ports import Gws, Http, Reply, Request
+from imbot.records import EffectState
+
+_DONE = frozenset({EffectState.ACCEPTED, EffectState.CONFIRMED})
+
+#: Methods that change nothing; they are no effects.
+_READS = frozenset({"GET", "HEAD"})
+
+#: Of an HTTP answer's text so much is kept in the ledger.
+_KEPT_TEXT = 64 * 1024
+
+#: Seconds for one HTTP request, unless the action says otherwise.
+_HTTP_TIMEOUT_S = 10.0
+
+
+@dataclass(slots=True)
+class Acting:
+    """What the doors of one run share.
+
+    Attributes:
+        ledger: The run's effects.
+        session: The session acted on; ``initiate`` changes it.
+        agent: The agent that acts.
+    """
+
+    ledger: Ledger
+    session: SessionKey | None
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the doors of all runs share.
+
+    Attributes:
+        agents: The operations of each agent, by user name.
+        table: The sessions.
+        echoes: The texts whose echo is awaited.
+        guard: The loop guard.
+        http: The way out for plugins.
+        clock: Tells the time.
+        quiesce_s: Seconds after which a request that has not taken effect never does.
+        later: Takes a coroutine to be carried out beside the run.
+    """
+
+    agents: Mapping[str, Gws]
+    table: SessionTable
+    echoes: Echoes
+    guard: LoopGuard
+    http: Http
+    clock: Clock
+    quiesce_s: float
+    later: Callable[[Coroutine[Any, Any, None]], object]
+
+
+@dataclass(slots=True)
+class ImDoor:
+    """The operations of the session that a step acts on."""
+
+    world: World
+    acting: Acting
+    step: Step
+    _calls: int = field(default=0)
+
+    async def send_message(self, text: str, *, to: str | None = None) -> None:
+        """Say something to the other party."""
+        key = self._key()
+        effect_id = self._next_effect()
+        if self._is_done(effect_id):
+            return
+        destination = to or self._destination(key)
+        gws = self._gws(key.agent)
+        world, ledger = self.world, self.acting.ledger
+        self._leave_mark(key, gws)
+        world.echoes.withdraw(key, effect_id)
+        world.echoes.expect(key, effect_id, text)
+        await ledger.open(
+            effect_id,
+            key=key,
+            agent=key.agent,
+            action=self.step.action,
+            operation="SendMessage",
+            payload={"text": text, "to": destination},
+            echo=normalised(text),
+        )
+        try:
+            await gws.send_message(key.session_id, text, destination=destination)
+        except AmbiguousError as error:
+            if ledger.state(effect_id) is EffectState.CONFIRMED:
+                return
+            world.echoes.expire(key, effect_id, self._quiet_at())
+            ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
+            raise
+        except (TemporaryError, PermanentError) as error:
+            # After a server error GWS may have said it all the same; the echo would tell.
+            if error.fault is not None and error.fault.fault_class is FaultClass.SERVER:
+                world.echoes.expire(key, effect_id, self._quiet_at())
+            else:
+                world.echoes.withdraw(key, effect_id)
+            ledger.close(effect_id, EffectState.FAILED, detail=str(error))
+            raise
+        ledger.close(effect_id, EffectState.ACCEPTED)
+        world.guard.note_reply(key, world.clock.now())
+
+    async def update_user_data(self, user_data: Mapping[str, JSON]) -> None:
+        """Set keys of the user data; nothing is sent when they are so already."""
+        key = self._key()
+        effect_id = self._next_effect()
+        known = self._user_data(key)
+        if self._is_done(effect_id):
+            return
+        again = self.acting.ledger.state(effect_id) is not None
+        wanted = {
+            name: value
+            for name, value in user_data.items()
+            if again or known.get(name, ABSENT) != value
+        }
+        if not wanted:
+            return
+        gws = self._gws(key.agent)
+        await self._write(
+            effect_id,
+            key,
+            "UpdateUserData",
+            wanted,
+            lambda: gws.update_user_data(key.session_id, wanted),
+        )
+
+    async def delete_user_data(self, key: str) -> None:
+        """Remove one key of the user data; nothing is sent when it is absent."""
+        session = self._key()
+        effect_id = self._next_effect()
+        if self._is_done(effect_id):
+            return
+        if key not in self._user_data(session) and self.acting.ledger.state(effect_id) is None:
+            return
+        gws = self._gws(session.agent)
+        await self._write(
+            effect_id,
+            session,
+            "DeleteUserData",
+            {key: ABSENT},
+            lambda: gws.delete_user_data(session.session_id, key),
+        )
+
+    async def complete(self) -> None:
+        """End the session."""
+        key = self._key()
+        effect_id = self._next_effect()
+        if self._is_done(effect_id):
+            return
+        gws = self._gws(key.agent)
+        await self._effect(effect_id, key, "Complete", None, lambda: gws.complete(key.session_id))
+
+    async def initiate(
+        self, to: str, *, user_data: Mapping[str, JSON] | None = None, agent: str | None = None
+    ) -> Mapping[str, JSON]:
+        """Begin a session; later steps of the run act on it."""
+        effect_id = self._next_effect()
+        ledger = self.acting.ledger
+        if self._is_done(effect_id):
+            begun = ledger.result(effect_id)
+            self._act_on(SessionKey(begun["agent"], begun["id"]))
+            return dict(begun)
+        user = self._free_agent() if agent == "any" else agent or self.acting.agent
+        gws = self._gws(user)
+        await ledger.open(
+            effect_id,
+            key=None,
+            agent=user,
+            action=self.step.action,
+            operation="InitiateIMSession",
+            payload={"to": to, "userData": dict(user_data or {})},
+        )
+        try:
+            session_id = await gws.initiate(to, user_data or {})
+        except AmbiguousError as error:
+            ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
+            raise
+        except (TemporaryError, PermanentError) as error:
+            ledger.close(effect_id, EffectState.FAILED, detail=str(error))
+            raise
+        begun = {"id": session_id, "agent": user}
+        ledger.close(effect_id, EffectState.ACCEPTED, result=begun)
+        self._act_on(SessionKey(user, session_id))
+        return begun
+
+    # Parts ------------------------------------------------------------------------------------
+
+    def _next_effect(self) -> str:
+        self._calls += 1
+        return f"{self.step.key}/im{self._calls}"
+
+    def _quiet_at(self) -> datetime:
+        """Return when a request sent now has taken effect or never will."""
+        return self.world.clock.now() + timedelta(seconds=self.world.quiesce_s)
+
+    def _is_done(self, effect_id: str) -> bool:
+        return self.acting.ledger.state(effect_id) in _DONE
+
+    def _key(self) -> SessionKey:
+        if self.acting.session is None:
+            raise PermanentError(f"{self.step.action}: there is no session to act on")
+        return self.acting.session
+
+    def _gws(self, agent: str) -> Gws:
+        gws = self.world.agents.get(agent)
+        if gws is None:
+            raise PermanentError(
+                f"{self.step.action}: no agent {agent!r}; known: {', '.join(self.world.agents)}"
+            )
+        return gws
+
+    def _user_data(self, key: SessionKey) -> Mapping[str, JSON]:
+        entry = self.world.table.get(key)
+        return {} if entry is None else entry.session.user_data
+
+    def _destination(self, key: SessionKey) -> str:
+        entry = self.world.table.get(key)
+        participants = () if entry is None else entry.session.participants
+        if not participants:
+            raise PermanentError(
+                f"{self.step.action}: the other party's number is not known; say it with 'to'"
+            )
+        return participants[0].phoneNumber
+
+    def _free_agent(self) -> str:
+        for user, gws in self.world.agents.items():
+            if gws.is_up and next(self.world.table.live(user), None) is None:
+                return user
+        raise TemporaryError("every agent has a session already or is not logged in")
+
+    def _act_on(self, key: SessionKey) -> None:
+        self.acting.session = key
+        self.world.table.claim(key)
+
+    async def _write(
+        self,
+        effect_id: str,
+        key: SessionKey,
+        operation: str,
+        changes: Mapping[str, JSON],
+        send: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Carry out a write of user data, laid over the session before it is sent."""
+        self.world.table.expect_write(key, changes)
+        payload = {name: None if value is ABSENT else value for name, value in changes.items()}
+        try:
+            await self._effect(effect_id, key, operation, payload, send)
+        except (TemporaryError, PermanentError):
+            self.world.table.withdraw_write(key, list(changes))
+            raise
+
+    async def _effect(
+        self,
+        effect_id: str,
+        key: SessionKey,
+        operation: str,
+        payload: JSON,
+        send: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Carry out an effect that may be repeated without harm."""
+        ledger = self.acting.ledger
+        await ledger.open(
+            effect_id,
+            key=key,
+            agent=key.agent,
+            action=self.step.action,
+            operation=operation,
+            payload=payload,
+        )
+        try:
+            await send()
+        except AmbiguousError as error:
+            ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
+            raise
+        except (TemporaryError, PermanentError) as error:
+            ledger.close(effect_id, EffectState.FAILED, detail=str(error))
+            raise
+        ledger.close(effect_id, EffectState.ACCEPTED)
+
+    def _leave_mark(self, key: SessionKey, gws: Gws) -> None:
+        """Leave the mark that other bots look for, beside the session's first reply."""
+        guard, table = self.world.guard, self.world.table
+        if not guard.needs_mark(key, self._user_data(key)):
+            return
+        mark = {guard.mark(key.agent): "1"}
+        table.expect_write(key, mark)
+
+        async def leave() -> None:
+            try:
+                await gws.update_user_data(key.session_id, mark)
+            except (TemporaryError, PermanentError):
+                table.withdraw_write(key, list(mark))
+            except AmbiguousError:
+                pass  # The session will show whether it is there; the next reply looks again.
+
+        self.world.later(leave())
+
+
+@dataclass(slots=True)
+class WebDoor:
+    """HTTP for plugins; anything but a read is an effect."""
+
+    world: World
+    acting: Acting
+    step: Step
+    _calls: int = field(default=0)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: JSON = None,
+        form: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> HttpAnswer:
+        """Return the answer, whatever its status."""
+        request = _request(method, url, headers, json, form, idempotency_key, timeout_s)
+        if request.method in _READS:
+            return _answer(await self.world.http.send(request))
+        self._calls += 1
+        effect_id = f"{self.step.key}/web{self._calls}"
+        ledger = self.acting.ledger
+        if ledger.state(effect_id) in _DONE and ledger.result(effect_id)["status"] < 400:  # noqa: PLR2004  HTTP
+            return HttpAnswer(**ledger.result(effect_id))
+        key = self.acting.session
+        await ledger.open(
+            effect_id,
+            key=key,
+            agent=key.agent if key else "",
+            action=self.step.action,
+            operation=f"{request.method} {_origin(url)}",
+            payload={"json": json} if form is None else {"form": dict(form)},
+        )
+        try:
+            answer = _answer(await self.world.http.send(request))
+        except AmbiguousError as error:
+            ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
+            raise
+        except (TemporaryError, PermanentError) as error:
+            ledger.close(effect_id, EffectState.FAILED, detail=str(error))
+            raise
+        kept = {
+            "status": answer.status,
+            "headers": dict(answer.headers),
+            "text": answer.text[:_KEPT_TEXT],
+            "json": answer.json,
+        }
+        ledger.close(effect_id, EffectState.ACCEPTED, detail=f"HTTP {answer.status}", result=kept)
+        return answer
+
+
+def _request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None,
+    json: JSON,
+    form: Mapping[str, str] | None,
+    idempotency_key: str | None,
+    timeout_s: float | None,
+) -> Request:
+    sent = dict(headers or {})
+    body: bytes | None = None
+    if json is not None:
+        body = encode_json(json)
+        sent.setdefault("Content-Type", "application/json; charset=UTF-8")
+    elif form is not None:
+        body = urlencode(form).encode()
+        sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    if idempotency_key is not None:
+        sent["Idempotency-Key"] = idempotency_key
+    return Request(method.upper(), url, sent, body, timeout_s or _HTTP_TIMEOUT_S)
+
+
+def _answer(reply: Reply) -> HttpAnswer:
+    text = reply.body.decode("utf-8", "replace")
+    try:
+        json = decode_json(reply.body) if reply.body else None
+    except ValueError:
+        json = None
+    return HttpAnswer(reply.status, reply.headers, text, json)
+
+
+def _origin(url: str) -> str:
+    """Return the URL without anything that could be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"

@@ -1,0 +1,174 @@
+"""The ledger of one run: what it is about to do, what became of it, what need not be done again.
+
+Every effect has an id that is the same on every attempt and after a restart: event, rule, index of
+the step, number of the call inside it. So an action may simply be run again: what was carried out
+already is skipped. The first intent of a run is written together with the rule's once mark.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from imbot.clock import Clock
+from imbot.engine.planning import Start
+from imbot.model import JSON, SessionKey
+from imbot.ports import Store
+from imbot.records import (
+    Change,
+    Effect,
+    EffectState,
+    Intent,
+    OnceMarked,
+    OnceTakenBack,
+    Verdict,
+)
+
+#: States in which an effect was, or may have been, carried out.
+_MAYBE_DONE = frozenset(
+    {
+        EffectState.SENDING,
+        EffectState.ACCEPTED,
+        EffectState.CONFIRMED,
+        EffectState.UNKNOWN,
+    }
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    intent: Intent
+    state: EffectState
+    result: JSON = None
+    #: Whether it was in doubt when it was parked.
+    doubtful: bool = False
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The effects of one run.
+
+    Attributes:
+        start: The run.
+        store: Where they are kept.
+        clock: Tells when.
+        marked: Whether the once mark is written.
+    """
+
+    start: Start
+    store: Store
+    clock: Clock
+    marked: bool = False
+    _entries: dict[str, _Entry] = field(default_factory=dict)
+
+    def restore(self, effects: Iterable[Effect]) -> None:
+        """Take back what the store knows of this run's effects."""
+        for effect in effects:
+            self._entries[effect.intent.effect_id] = _Entry(
+                effect.intent, effect.state, effect.result
+            )
+            self.marked = True
+
+    def state(self, effect_id: str) -> EffectState | None:
+        """Return where the effect stands; None when it was never intended."""
+        entry = self._entries.get(effect_id)
+        return None if entry is None else entry.state
+
+    def result(self, effect_id: str) -> JSON:
+        """Return what the effect brought."""
+        return self._entries[effect_id].result
+
+    async def open(  # the parts of an intent
+        self,
+        effect_id: str,
+        *,
+        key: SessionKey | None,
+        agent: str,
+        action: str,
+        operation: str,
+        payload: JSON,
+        echo: str | None = None,
+    ) -> None:
+        """Return when the intent is durable; only then may the effect be sent.
+
+        Raises:
+            StoreError: It is not; nothing may be sent.
+        """
+        now = self.clock.now()
+        before = self._entries.get(effect_id)
+        intent = Intent(
+            effect_id=effect_id,
+            run_id=self.start.run_id,
+            agent=agent,
+            session_id=key.session_id if key else "",
+            rule_id=self.start.rule.id,
+            action=action,
+            operation=operation,
+            payload=payload,
+            at=now,
+            echo=echo,
+            attempt=1 if before is None else before.intent.attempt + 1,
+        )
+        self._entries[effect_id] = _Entry(intent, EffectState.SENDING)
+        await self.store.commit([*self._mark(now), intent])
+
+    def close(
+        self, effect_id: str, state: EffectState, *, detail: str = "", result: JSON = None
+    ) -> None:
+        """Note what became of the effect; a confirmed one stays confirmed."""
+        entry = self._entries[effect_id]
+        if entry.state is EffectState.CONFIRMED:
+            return
+        entry.doubtful = entry.state is EffectState.UNKNOWN
+        entry.state = state
+        entry.result = result
+        self.store.note([Verdict(effect_id, state, self.clock.now(), detail, result)])
+
+    def confirm(self, effect_id: str) -> None:
+        """Note that the echo of the effect came; the store learns it with the echo's batch."""
+        entry = self._entries.get(effect_id)
+        if entry is not None:
+            entry.state = EffectState.CONFIRMED
+
+    def in_doubt(self, step_key: str) -> list[Intent]:
+        """Return the step's effects that nobody knows the outcome of."""
+        return [
+            entry.intent
+            for effect_id, entry in self._entries.items()
+            if effect_id.startswith(f"{step_key}/")
+            and entry.state in (EffectState.SENDING, EffectState.UNKNOWN)
+        ]
+
+    def park(self, step_key: str, detail: str) -> bool:
+        """Park what the step could not carry out, for a person to decide; return if it was any."""
+        parked = [
+            effect_id
+            for effect_id, entry in self._entries.items()
+            if effect_id.startswith(f"{step_key}/")
+            and (
+                entry.state in (EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED)
+                or _was_refused(entry.result)
+            )
+        ]
+        for effect_id in parked:
+            self.close(effect_id, EffectState.PARKED, detail=detail)
+        return bool(parked)
+
+    def free_once(self) -> list[Change]:
+        """Return the change that takes the once mark back, if nothing was or may have been done."""
+        scope = self.start.once_scope
+        if scope is None or not self.marked:
+            return []
+        if any(entry.state in _MAYBE_DONE or entry.doubtful for entry in self._entries.values()):
+            return []
+        return [OnceTakenBack(self.start.rule.id, scope)]
+
+    def _mark(self, now: datetime) -> list[Change]:
+        if self.marked or self.start.once_scope is None:
+            return []
+        self.marked = True
+        return [OnceMarked(self.start.rule.id, self.start.once_scope, self.start.run_id, now)]
+
+
+def _was_refused(result: JSON) -> bool:
+    """Return whether this is an HTTP answer that says no."""
+    return isinstance(result, dict) and result.get("status", 0) >= 400  # noqa: PLR2004  HTTP

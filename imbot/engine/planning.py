@@ -1,0 +1,296 @@
+"""Matches → plan: which rules run and which are suppressed, and each run's next step. Pure.
+
+Every decision is taken here, before anything acts: so ``explain`` and tests can show it. A run's
+later steps depend on the results of its earlier ones; each is decided right before it acts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from imbot.engine.matching import Match, rule_scope
+from imbot.errors import PermanentError
+from imbot.model import JSON, Event, Outcome, OutcomeKind, Reason, Scope, Step, Suppressed
+from imbot.records import RunState
+from imbot.rulebook.durations import format_duration
+from imbot.rulebook.expressions import Expression
+from imbot.rulebook.schema import Act, Branch, Jump, Let, Log, Mode, OnceScope, Rule, Stop
+from imbot.rulebook.scope import MISSING, Senses
+
+# The plan of an event -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A rule that will run for an event.
+
+    Attributes:
+        rule: The rule.
+        event: The event.
+        run_id: ``event id/rule id``.
+        key: What runs of the rule take turns by.
+        once_scope: Where its once mark is set; None without ``once``.
+    """
+
+    rule: Rule
+    event: Event
+    run_id: str
+    key: str
+    once_scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one event leads to: the runs in order, and what matched and does not run."""
+
+    event: Event
+    starts: tuple[Start, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+
+
+class Limits(Protocol):
+    """What planning must know of the past."""
+
+    def marked(self, rule_id: str, scope: str) -> bool:
+        """Whether the rule has acted, acts or may have acted within this scope."""
+        ...
+
+    def busy(self, rule_id: str, key: str) -> bool:
+        """Whether a run of the rule with this key goes on."""
+        ...
+
+    def loop(self, event: Event) -> str:
+        """Why replies must stop in the event's session; empty when they need not."""
+        ...
+
+
+def plan(event: Event, candidates: Sequence[Start], now: datetime, limits: Limits) -> Plan:
+    """Return which of the matching rules run for the event, in order, and why others do not."""
+    starts: list[Start] = []
+    suppressed: list[Suppressed] = []
+    ended_by = ""
+    for start in candidates:
+        rule = start.rule
+        if ended_by:
+            suppressed.append(Suppressed(rule.id, Reason.FINAL, f"{ended_by} is final"))
+            continue
+        reason = suppression(start, now, limits)
+        if reason is None:
+            starts.append(start)
+        else:
+            suppressed.append(reason)
+        if rule.final and not rule.shadow:
+            ended_by = rule.id
+    return Plan(event, tuple(starts), tuple(suppressed))
+
+
+def start_of(match: Match, scope: Scope, senses: Senses) -> Start:
+    """Return the run that a match would make."""
+    rule, event = match.rule, match.event
+    scope = rule_scope(scope, rule)
+    return Start(
+        rule=rule,
+        event=event,
+        run_id=f"{event.id}/{rule.id}",
+        key=run_key(rule, event, scope, senses),
+        once_scope=once_scope(rule, event, scope, senses),
+    )
+
+
+def run_key(rule: Rule, event: Event, scope: Scope, senses: Senses) -> str:
+    """Return what runs of the rule take turns by: the rule's key, else session, else agent."""
+    if rule.key is not None and (value := rule.key.value(scope, senses)) not in (None, MISSING):
+        return str(value)
+    key = event.session_key
+    return f"agent {event.agent}" if key is None else f"session {key.agent}/{key.session_id}"
+
+
+def once_scope(rule: Rule, event: Event, scope: Scope, senses: Senses) -> str | None:
+    """Return within what the rule acts once, as the mark names it; None without ``once``."""
+    if rule.once is None:
+        return None
+    kind, by = rule.once.scope, rule.once.by
+    if kind is OnceScope.EXPRESSION and by is not None:
+        return f"value {_text(by, scope, senses)}"
+    key = event.session_key
+    if kind is OnceScope.SESSION or event.session is None:
+        return f"session {event.agent}/{key.session_id if key else ''}"
+    number = _number(event)
+    if kind is OnceScope.PARTICIPANT:
+        return f"participant {number}"
+    day = senses.now().astimezone(ZoneInfo(senses.timezone)).date()
+    return f"day {day} {number}"
+
+
+def suppression(start: Start, now: datetime, limits: Limits) -> Suppressed | None:
+    """Return why the rule does not run although it matched; None when it runs."""
+    rule, event = start.rule, start.event
+
+    def because(reason: Reason, detail: str) -> Suppressed:
+        return Suppressed(rule.id, reason, detail)
+
+    if rule.shadow:
+        return because(Reason.SHADOW, "shadow: true")
+    age = now - event.received_at
+    if rule.max_age_s is not None and age > timedelta(seconds=rule.max_age_s):
+        told = format_duration(round(age.total_seconds(), 3))
+        limit = format_duration(rule.max_age_s)
+        return because(Reason.MAX_AGE, f"the event was received {told} ago, more than {limit}")
+    if start.once_scope is not None and limits.marked(rule.id, start.once_scope):
+        return because(Reason.ONCE, f"done for {start.once_scope}")
+    if rule.loop_guard and rule.replies and (loop := limits.loop(event)):
+        return because(Reason.LOOP, loop)
+    if rule.mode is Mode.SINGLE and limits.busy(rule.id, start.key):
+        return because(Reason.MODE, f"a run for {start.key} goes on, mode single")
+    return None
+
+
+def _text(expression: Expression, scope: Scope, senses: Senses) -> str:
+    value = expression.value(scope, senses)
+    return "" if value is MISSING else str(value)
+
+
+def _number(event: Event) -> str:
+    participants = event.session.participants if event.session else ()
+    return participants[0].digits or participants[0].phoneNumber if participants else ""
+
+
+# The steps of a run ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands.
+
+    Attributes:
+        pc: Index of the next instruction.
+        bound: Names bound so far, with the error of the last failed step as ``error``.
+        failing: The error that sent the run into the rule's ``on_error``; empty before.
+    """
+
+    pc: int = 0
+    bound: Mapping[str, JSON] = field(default_factory=dict)
+    failing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The step to carry out, where the run stands with it, and lines to log before."""
+
+    step: Step
+    act: Act
+    standing: Standing
+    logs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The run has ended."""
+
+    state: RunState
+    detail: str
+    standing: Standing
+    logs: tuple[str, ...] = ()
+
+
+def next_step(start: Start, standing: Standing, scope: Scope, senses: Senses) -> Next | Over:
+    """Follow the rule's program from where the run stands to its next action, or its end.
+
+    Args:
+        start: The run.
+        standing: Where it stands.
+        scope: What rules see now, without vars and bound names.
+        senses: The senses of this moment.
+    """
+    program = start.rule.program
+    base = rule_scope(scope, start.rule)
+    logs: list[str] = []
+    while True:
+        instruction = program.instructions[standing.pc]
+        try:
+            match instruction:
+                case Act():
+                    args = instruction.args.render({**base, **standing.bound}, senses)
+                    step = _step(start, standing.pc, instruction, args)
+                    return Next(step, instruction, standing, tuple(logs))
+                case Let():
+                    standing = _bind(instruction, standing, base, senses)
+                case Branch(test=test, otherwise=otherwise):
+                    holds = test.holds({**base, **standing.bound}, senses)
+                    standing = replace(standing, pc=standing.pc + 1 if holds else otherwise)
+                case Jump(to=to):
+                    standing = replace(standing, pc=to)
+                case Log(text=text):
+                    logs.append(str(text.render({**base, **standing.bound}, senses)))
+                    standing = replace(standing, pc=standing.pc + 1)
+                case Stop(reason=reason):
+                    detail = str(reason.render({**base, **standing.bound}, senses))
+                    return Over(RunState.STOPPED, detail, standing, tuple(logs))
+                case _:
+                    return _end(standing, logs)
+        except PermanentError as error:
+            after = _after_failure(start.rule, standing, instruction, "permanent", str(error))
+            if isinstance(after, Over):
+                return replace(after, logs=tuple(logs))
+            standing = after
+
+
+def after(start: Start, standing: Standing, act: Act, outcome: Outcome) -> Standing | Over:
+    """Return where the run stands after a step, or its end."""
+    if outcome.kind is OutcomeKind.CANCELLED:
+        return Over(RunState.CANCELLED, outcome.detail, standing)
+    if outcome.kind in (OutcomeKind.DONE, OutcomeKind.WITHHELD):
+        bound = dict(standing.bound)
+        if act.bind is not None and outcome.kind is OutcomeKind.DONE:
+            bound[act.bind] = outcome.result
+        return replace(standing, pc=standing.pc + 1, bound=bound)
+    return _after_failure(start.rule, standing, act, outcome.error_kind, outcome.detail)
+
+
+def _step(start: Start, pc: int, act: Act, args: JSON) -> Step:
+    return Step(
+        key=f"{start.run_id}/{pc}",
+        action=act.action,
+        args=args,
+        timeout_s=act.timeout_s,
+        place=str(act.place),
+    )
+
+
+def _bind(let: Let, standing: Standing, base: Scope, senses: Senses) -> Standing:
+    bound = dict(standing.bound)
+    for name, source in let.values:
+        scope = {**base, **bound}
+        if isinstance(source, Expression):
+            value = source.value(scope, senses)
+        else:
+            value = source.render(scope, senses)
+        if value is MISSING:
+            bound.pop(name, None)
+        else:
+            bound[name] = value
+    return replace(standing, pc=standing.pc + 1, bound=bound)
+
+
+def _end(standing: Standing, logs: list[str]) -> Over:
+    state = RunState.FAILED if standing.failing else RunState.DONE
+    return Over(state, standing.failing, standing, tuple(logs))
+
+
+def _after_failure(
+    rule: Rule, standing: Standing, instruction: object, kind: str, message: str
+) -> Standing | Over:
+    """Return where a run goes on after a step has failed for good.
+
+    A step's own ``on_error`` goes on with the next step; the rule's ends the run as failed.
+    """
+    path = getattr(instruction, "path", "")
+    error = {"kind": kind, "message": message, "step": path}
+    bound = {**standing.bound, "error": error}
+    if isinstance(instruction, Act) and instruction.on_error is not None:
+        return replace(standing, pc=instruction.on_error, bound=bound)
+    if rule.program.on_error is not None and not standing.failing:
+        return Standing(pc=rule.program.on_error, bound=bound, failing=f"{path}: {message}")
+    return Over(RunState.FAILED, standing.failing or f"{path}: {message}", standing)

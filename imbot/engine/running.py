@@ -1,0 +1,222 @@
+"""Runs of rules: each goes from step to step until it ends, taking turns by its key."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from imbot.engine.acting import Actor
+from imbot.engine.doors import Acting, World
+from imbot.engine.ledger import Ledger
+from imbot.engine.once import OnceMarks, Turns
+from imbot.engine.planning import Next, Over, Standing, Start, after, next_step
+from imbot.engine.viewing import View
+from imbot.engine.watching import Acted, Ended, Logged, Watcher
+from imbot.errors import StoreError
+from imbot.model import JSON, OutcomeKind, SessionKey
+from imbot.ports import Store
+from imbot.records import Effect, RunSeen, RunState
+
+log = structlog.get_logger()
+
+#: Marks a moment among plain values on disk.
+_MOMENT = "$moment"
+
+#: Starts a task that its owner ends with the daemon.
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class Runs:
+    """Drives every run.
+
+    Attributes:
+        marks: Once marks.
+        turns: Who is running, by rule and key.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        world: World,
+        view: View,
+        store: Store,
+        *,
+        marks: OnceMarks,
+        watch: Watcher,
+        spawn: Spawn,
+    ) -> None:
+        self.marks = marks
+        self.turns = Turns()
+        self._actor = actor
+        self._world = world
+        self._view = view
+        self._store = store
+        self._watch = watch
+        self._spawn = spawn
+        self._ledgers: dict[str, Ledger] = {}
+
+    async def begin(self, start: Start, standing: Standing | None = None) -> None:
+        """Begin a run; return when it is over, or waits so long that others should go on."""
+        await self._begin(start, standing or Standing(), start.event.session_key, ())
+
+    async def resume(
+        self, start: Start, standing: Standing, session: SessionKey | None, known: Iterable[Effect]
+    ) -> None:
+        """Go on with a run that a stop interrupted, knowing what it has done already."""
+        await self._begin(start, standing, session, known)
+
+    def confirm(self, effect_id: str) -> None:
+        """Tell the run of this effect, if it goes on, that the echo came."""
+        run_id = effect_id.rsplit("/", 2)[0]
+        if (ledger := self._ledgers.get(run_id)) is not None:
+            ledger.confirm(effect_id)
+
+    async def _begin(
+        self,
+        start: Start,
+        standing: Standing,
+        session: SessionKey | None,
+        known: Iterable[Effect],
+    ) -> None:
+        ledger = Ledger(start, self._store, self._world.clock)
+        ledger.restore(known)
+        self._ledgers[start.run_id] = ledger
+        if start.once_scope is not None:
+            self.marks.set(start.rule.id, start.once_scope)
+        turn = self.turns.take(start.rule.id, start.key)
+        released = asyncio.get_running_loop().create_future()
+
+        def release() -> None:
+            if not released.done():
+                released.set_result(None)
+
+        acting = Acting(ledger, session, start.event.agent)
+        if turn is not None:
+            release()
+        self._spawn(self._live(start, standing, acting, turn, release))
+        await released
+
+    async def _live(
+        self,
+        start: Start,
+        standing: Standing,
+        acting: Acting,
+        turn: "asyncio.Future[None] | None",
+        release: Callable[[], None],
+    ) -> None:
+        """Wait for the run's turn, go from step to step, write down how it ended."""
+        try:
+            if turn is not None:
+                await turn
+            over = await self._steps(start, standing, acting, release)
+            self._end(start, over, acting)
+        except StoreError:
+            raise
+        except Exception as error:  # the top of a task: the run fails, not the daemon
+            log.exception("run.failed", run=start.run_id)
+            self._end(start, Over(RunState.FAILED, f"imbot's own error: {error}", standing), acting)
+        finally:
+            self.turns.leave(start.rule.id, start.key)
+            del self._ledgers[start.run_id]
+            release()
+
+    async def _steps(
+        self, start: Start, standing: Standing, acting: Acting, release: Callable[[], None]
+    ) -> Over:
+        while True:
+            scope, senses = await self._view.of_now(start.event)
+            planned = next_step(start, standing, scope, senses)
+            for text in planned.logs:
+                self._watch(Logged(start, text))
+            if isinstance(planned, Over):
+                return planned
+            outcome = await self._actor.carry_out(
+                planned,
+                acting,
+                scope,
+                is_over=self._is_over(start, planned, acting),
+                release=release,
+            )
+            self._watch(Acted(start, planned.step, outcome))
+            reached = after(start, planned.standing, planned.act, outcome)
+            if isinstance(reached, Over):
+                return reached
+            standing = reached
+            if outcome.kind is not OutcomeKind.WITHHELD:
+                self._store.note([self._seen(start, RunState.RUNNING, standing, acting)])
+
+    def _is_over(self, start: Start, planned: Next, acting: Acting) -> Callable[[], str]:
+        """Return what tells why the run must end early."""
+
+        def is_over() -> str:
+            if planned.act.even_if_completed:
+                return ""
+            began_after = start.event.session is not None and start.event.session.is_completed
+            keys = {acting.session} if began_after else {acting.session, start.event.session_key}
+            for key in keys - {None}:
+                entry = self._world.table.get(key) if key else None
+                if (
+                    entry is not None
+                    and entry.session.is_completed
+                    and not (began_after and key == start.event.session_key)
+                ):
+                    return f"session {entry.session.id} completed"
+            return ""
+
+        return is_over
+
+    def _end(self, start: Start, over: Over, acting: Acting) -> None:
+        freed = acting.ledger.free_once()
+        idle = start.once_scope is not None and not acting.ledger.marked
+        if start.once_scope is not None and (freed or idle):
+            self.marks.free(start.rule.id, start.once_scope)
+        seen = self._seen(start, over.state, over.standing, acting, detail=over.detail)
+        self._store.note([*freed, seen])
+        self._watch(Ended(start, over))
+
+    def _seen(
+        self,
+        start: Start,
+        state: RunState,
+        standing: Standing,
+        acting: Acting,
+        *,
+        detail: str = "",
+    ) -> RunSeen:
+        return RunSeen(
+            run_id=start.run_id,
+            event_id=start.event.id,
+            rule_id=start.rule.id,
+            rule_version=start.rule.version,
+            key=start.key,
+            state=state,
+            pc=standing.pc,
+            at=self._world.clock.now(),
+            bound=kept(standing.bound),
+            session=acting.session,
+            detail=detail or standing.failing,
+        )
+
+
+def kept(value: JSON) -> JSON:
+    """Return a bound value as it is written down: moments as marked text."""
+    if isinstance(value, datetime):
+        return {_MOMENT: value.isoformat()}
+    if isinstance(value, Mapping):
+        return {name: kept(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [kept(item) for item in value]
+    return value
+
+
+def recalled(value: JSON) -> JSON:
+    """Return a bound value as it was before it was written down."""
+    if isinstance(value, Mapping):
+        if value.keys() == {_MOMENT}:
+            return datetime.fromisoformat(value[_MOMENT])
+        return {name: recalled(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [recalled(item) for item in value]
+    return value

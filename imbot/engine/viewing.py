@@ -1,0 +1,52 @@
+"""What rules see at one moment: the scope and the senses, from the tables in memory."""
+
+from imbot.engine.doors import World
+from imbot.engine.facts import Moment, Surroundings, scope_of
+from imbot.engine.once import OnceMarks
+from imbot.model import Event, ImSession, Scope
+from imbot.ports import AgentFacts
+
+
+class View:
+    """Looks at events and sessions with the eyes of rules.
+
+    Attributes:
+        around: What is the same for every event; replaced by a reload.
+        asked_once: Ids of the rules that ``once_done()`` asks for.
+    """
+
+    def __init__(
+        self, world: World, marks: OnceMarks, around: Surroundings, asked_once: frozenset[str]
+    ) -> None:
+        self._world = world
+        self._marks = marks
+        self.around = around
+        self.asked_once = asked_once
+
+    async def of_event(self, event: Event) -> tuple[Scope, Moment]:
+        """Return what rules see of an event, its session as it stood right after."""
+        return await self._look(event, event.session)
+
+    async def of_now(self, event: Event) -> tuple[Scope, Moment]:
+        """Return what the steps of a run see: its trigger, and the session as it stands now."""
+        key = event.session_key
+        entry = None if key is None else self._world.table.get(key)
+        return await self._look(event, event.session if entry is None else entry.session)
+
+    async def _look(self, event: Event, session: ImSession | None) -> tuple[Scope, Moment]:
+        world = self._world
+        now = world.clock.now()
+        key = event.session_key
+        entry = None if key is None else world.table.get(key)
+        gws = world.agents.get(event.agent)
+        agent = AgentFacts(event.agent) if gws is None else gws.facts
+        scope = scope_of(event, session, entry, agent=agent, bot=self.around.bot, now=now)
+        texts = () if entry is None else entry.said
+        return scope, Moment(now, self.around, texts, await self._done(event))
+
+    async def _done(self, event: Event) -> frozenset[str]:
+        if not self.asked_once or event.session is None:
+            return frozenset()
+        scope = f"session {event.agent}/{event.session.id}"
+        await self._marks.load((rule_id, scope) for rule_id in self.asked_once)
+        return frozenset(r for r in self.asked_once if self._marks.is_set(r, scope))
