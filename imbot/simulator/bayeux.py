@@ -1,0 +1,466 @@
+"""The server half of Bayeux over long-polling, as stock CometD 3.1.12 speaks it.
+
+Messages in, messages out; HTTP stays outside (an answer names its HTTP status). A held poll costs
+one future and one timer, an idle session nothing. Sources: gws-contract.md 2.6 to 2.9, measured on
+the Java server [J].
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+from imbot.clock import Clock
+from imbot.simulator.faults import FaultBox, FaultKind
+from imbot.simulator.settings import SimulatorSettings
+
+Message = Mapping[str, object]
+
+HANDSHAKE = "/meta/handshake"
+CONNECT = "/meta/connect"
+SUBSCRIBE = "/meta/subscribe"
+UNSUBSCRIBE = "/meta/unsubscribe"
+DISCONNECT = "/meta/disconnect"
+
+#: Channels that GWS is known to have, contract 2.3.
+CHANNELS = frozenset(
+    {
+        "/v2/me",
+        "/v2/me/im-sessions",
+        "/v2/me/devices",
+        "/v2/me/calls",
+        "/v2/me/channels",
+        "/v2/me/chats",
+        "/v2/me/emails",
+        "/v2/me/interactions",
+        "/v2/me/workitems",
+        "/v2/me/workbins",
+        "/v2/users",
+        "/notifications/services",
+    }
+)
+
+#: Longest hold a client may ask for, so that a held poll always ends.
+_LONGEST_HOLD_S = 600.0
+
+
+class PollEnd(StrEnum):
+    """Why a held poll came back."""
+
+    EVENTS = "events"
+    TIMEOUT = "timeout"
+    SUPERSEDED = "superseded"
+    ENDED = "ended"
+    CUT = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What to answer one HTTP request with.
+
+    Attributes:
+        messages: The reply's messages, in order.
+        status: HTTP status; other than 200 the body is empty [J].
+        browser: New ``BAYEUX_BROWSER`` cookie to set; empty for none.
+        cut: Close the connection instead of answering.
+    """
+
+    messages: Sequence[Message] = ()
+    status: int = 200
+    browser: str = ""
+    cut: bool = False
+
+
+class _AbortedError(Exception):
+    """The whole exchange ends with this, whatever else was in the request."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        super().__init__(exchange)
+
+
+@dataclass(slots=True, eq=False)
+class CometdSession:
+    """One Bayeux session.
+
+    Attributes:
+        unacked: Events not delivered yet, or with ack on not acknowledged, with their batch.
+        expires_at: When it is removed unless polled, by the monotonic clock.
+        poll: The held ``/meta/connect``, if one is held.
+    """
+
+    client_id: str
+    user: str
+    browser: str
+    ack: bool
+    expires_at: float
+    subscriptions: set[str] = field(default_factory=set)
+    unacked: deque[tuple[int, Message]] = field(default_factory=deque)
+    batch: int = 1
+    connected: bool = False
+    crowded: bool = False
+    poll: asyncio.Future[PollEnd] | None = None
+
+    def wants(self, channel: str) -> bool:
+        """Return whether it subscribes to this channel, by name or by wildcard."""
+        return channel in self.subscriptions or any(
+            _covers(pattern, channel) for pattern in self.subscriptions if pattern.endswith("*")
+        )
+
+    def take(self) -> list[Message]:
+        """Return the events to deliver; with ack on they stay until acknowledged."""
+        events = [message for _, message in self.unacked]
+        if self.ack:
+            self.batch += 1
+        else:
+            self.unacked.clear()
+        return events
+
+    def acknowledge(self, batch: int) -> None:
+        """Forget the events up to this batch."""
+        while self.unacked and self.unacked[0][0] <= batch:
+            self.unacked.popleft()
+
+    def end_poll(self, end: PollEnd) -> None:
+        """Let the held poll come back, if there is one and it has not already."""
+        if self.poll is not None and not self.poll.done():
+            self.poll.set_result(end)
+
+
+class BayeuxServer:
+    """Every Bayeux session, by client id and by user.
+
+    Attributes:
+        standing: Gives the message that rides on a subscribe reply under that fault.
+    """
+
+    def __init__(
+        self, settings: SimulatorSettings, *, faults: FaultBox, clock: Clock, random: Random
+    ) -> None:
+        self.standing: Callable[[str], Message] = lambda _user: {}
+        self._settings = settings
+        self._faults = faults
+        self._clock = clock
+        self._random = random
+        self._sessions: dict[str, CometdSession] = {}
+        self._by_user: dict[str, dict[str, CometdSession]] = {}
+        self._held: Counter[str] = Counter()
+        self._advice: Message = {
+            "interval": round(settings.interval_s * 1000),
+            "timeout": round(settings.poll_timeout_s * 1000),
+            "reconnect": "retry",
+        }
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def held(self) -> int:
+        """Return how many polls are held now."""
+        return self._held.total()
+
+    def deliver(self, user: str, channel: str, message: Message) -> None:
+        """Queue a message for the sessions of this user that subscribe to the channel."""
+        for session in self._by_user.get(user, {}).values():
+            if session.wants(channel):
+                session.unacked.append((session.batch, message))
+                session.end_poll(PollEnd.EVENTS)
+
+    async def exchange(self, messages: Sequence[object], *, user: str, browser: str) -> Exchange:
+        """Return the answer to one request's messages, after holding a poll if one is among them.
+
+        Args:
+            messages: The request's array.
+            user: Who sends it, by its HTTP login.
+            browser: The ``BAYEUX_BROWSER`` cookie sent; empty for none.
+        """
+        try:
+            return await self._exchange(messages, user=user, browser=browser)
+        except _AbortedError as aborted:
+            return aborted.exchange
+
+    def end(self, user: str) -> None:
+        """Remove this user's sessions, telling held polls: advice ``none`` on a success [J]."""
+        for session in list(self._by_user.get(user, {}).values()):
+            self._remove(session, PollEnd.ENDED)
+
+    def clear(self) -> None:
+        """Remove every session as a crash would: held polls lose their connection."""
+        for session in list(self._sessions.values()):
+            self._remove(session, PollEnd.CUT)
+
+    def sweep(self) -> None:
+        """Remove the sessions that nobody polled in time."""
+        now = self._clock.monotonic()
+        for session in list(self._sessions.values()):
+            if session.poll is None and session.expires_at <= now:
+                self._remove(session, PollEnd.CUT)
+
+    async def _exchange(self, messages: Sequence[object], *, user: str, browser: str) -> Exchange:
+        asked = [message for message in messages if isinstance(message, dict)]
+        if not messages or len(asked) < len(messages):
+            raise _AbortedError(Exchange(status=500 if not messages else 400))
+        if any(message.get("channel") == HANDSHAKE for message in asked):
+            if len(asked) > 1:
+                raise _AbortedError(Exchange(status=500))
+            return self._handshake(asked[0], user, browser)
+        replies: list[Message] = []
+        for message in asked:
+            replies += await self._answer(message, user=user, browser=browser)
+        return Exchange(replies)
+
+    def _handshake(self, message: Message, user: str, browser: str) -> Exchange:
+        reply = _reply(message, HANDSHAKE)
+        if self._faults.strikes(FaultKind.HANDSHAKE_DENIED, user, HANDSHAKE):
+            denied = _failed(reply, "403::Handshake denied")
+            return Exchange([{**denied, "advice": {"reconnect": "none"}}])
+        session = CometdSession(
+            client_id=self._token(),
+            user=user,
+            browser=browser or self._token(),
+            ack=self._settings.ack and _offers_ack(message),
+            expires_at=self._deadline(),
+        )
+        self._sessions[session.client_id] = session
+        self._by_user.setdefault(user, {})[session.client_id] = session
+        reply |= {
+            "version": "1.0",
+            "minimumVersion": "1.0",
+            "clientId": session.client_id,
+            "supportedConnectionTypes": ["long-polling", "callback-polling"],
+            "advice": self._advice,
+            "successful": True,
+        }
+        if session.ack:
+            reply["ext"] = {"ack": True}
+        return Exchange([reply], browser="" if browser else session.browser)
+
+    async def _answer(self, message: Message, *, user: str, browser: str) -> list[Message]:
+        channel = message.get("channel")
+        if not isinstance(channel, str):
+            return [_failed(_reply(message, ""), "400::channel_missing")]
+        session = self._find(message, user=user, browser=browser)
+        self._lose(session, channel)
+        if session is None or session.client_id not in self._sessions:
+            return [_unknown_client(message, channel)]
+        if channel == CONNECT:
+            return await self._connect(session, message)
+        if channel == SUBSCRIBE and self._faults.strikes(
+            FaultKind.EVENT_IN_SUBSCRIBE_REPLY, user, channel
+        ):
+            return [self.standing(user), self._subscribe(session, message)]
+        reply = self._act(session, channel, message)
+        # With ack on, events are delivered by /meta/connect only [S].
+        return [reply] if session.ack else [*session.take(), reply]
+
+    def _find(self, message: Message, *, user: str, browser: str) -> CometdSession | None:
+        session = self._sessions.get(str(message.get("clientId")))
+        if session is None or session.browser != browser or session.user != user:
+            return None
+        if session.poll is None and session.expires_at <= self._clock.monotonic():
+            self._remove(session, PollEnd.CUT)
+            return None
+        return session
+
+    def _lose(self, session: CometdSession | None, channel: str) -> None:
+        """Remove the session if a fault says that it is gone at this very request."""
+        kinds = {
+            CONNECT: FaultKind.UNKNOWN_CLIENT_CONNECT,
+            SUBSCRIBE: FaultKind.UNKNOWN_CLIENT_SUBSCRIBE,
+        }
+        kind = kinds.get(channel)
+        if session is not None and kind and self._faults.strikes(kind, session.user, channel):
+            self._remove(session, PollEnd.CUT)
+
+    def _act(self, session: CometdSession, channel: str, message: Message) -> Message:
+        if channel == SUBSCRIBE:
+            return self._subscribe(session, message)
+        if channel == UNSUBSCRIBE:
+            return self._unsubscribe(session, message)
+        if channel == DISCONNECT:
+            self._remove(session, PollEnd.ENDED)
+            return {**_reply(message, channel), "successful": True}
+        reply = _reply(message, channel)
+        if channel.startswith("/meta/"):
+            return _failed(reply, "404::unknown_meta_channel")
+        return _failed(reply, "403:denied_by_security_policy:publish_denied")
+
+    def _subscribe(self, session: CometdSession, message: Message) -> Message:
+        """Subscribe to one name or a list; one denied name fails the reply, not the others [S]."""
+        names = _subscription_names(message)
+        reply = {**_reply(message, SUBSCRIBE), "subscription": message.get("subscription")}
+        if not names:
+            return _failed(reply, "403::subscription_missing")
+        allowed = [name for name in names if self._is_known(name)]
+        session.subscriptions.update(allowed)
+        if len(allowed) < len(names):
+            return _failed(reply, "403:denied_by_security_policy:subscribe_denied")
+        return {**reply, "successful": True}
+
+    def _unsubscribe(self, session: CometdSession, message: Message) -> Message:
+        names = _subscription_names(message)
+        reply = {**_reply(message, UNSUBSCRIBE), "subscription": message.get("subscription")}
+        if not names:
+            return _failed(reply, "403::subscription_missing")
+        session.subscriptions.difference_update(names)
+        return {**reply, "successful": True}
+
+    def _is_known(self, name: str) -> bool:
+        if not self._settings.strict or name in CHANNELS:
+            return True
+        return name.endswith("*") and any(_covers(name, channel) for channel in CHANNELS)
+
+    async def _connect(self, session: CometdSession, message: Message) -> list[Message]:
+        self._acknowledge(session, message)
+        # Two polls at once: the earlier one ends with HTTP 500 [J, L].
+        session.end_poll(PollEnd.SUPERSEDED)
+        reply = _reply(message, CONNECT)
+        if self._is_crowded(session):
+            session.crowded = True
+            return self._connected(session, reply, advice=self._crowded_advice())
+        advised, hold_s = self._hold_of(session, message)
+        session.connected, session.crowded = True, False
+        end = PollEnd.EVENTS
+        if hold_s > 0 and not session.unacked:
+            end = await self._hold(session, hold_s)
+        match end:
+            case PollEnd.SUPERSEDED:
+                raise _AbortedError(Exchange(status=500))
+            case PollEnd.CUT:
+                raise _AbortedError(Exchange(cut=True))
+            case PollEnd.ENDED:
+                farewell = {"channel": DISCONNECT, "successful": True}
+                ended = {**reply, "successful": True, "advice": {"reconnect": "none"}}
+                return [farewell, ended]
+            case PollEnd.EVENTS | PollEnd.TIMEOUT:
+                return self._connected(session, reply, advice=self._advice if advised else None)
+
+    def _hold_of(self, session: CometdSession, message: Message) -> tuple[bool, float]:
+        """Return whether the reply carries advice, and how long to hold the poll.
+
+        The first connect, or one that asks for no time-out, is answered at once with advice; an
+        ordinary one is held and carries none [J].
+        """
+        asked = message.get("advice")
+        timeout_ms = asked.get("timeout") if isinstance(asked, dict) else None
+        hold_s = self._settings.poll_timeout_s
+        if isinstance(timeout_ms, int | float) and timeout_ms >= 0:
+            hold_s = min(timeout_ms / 1000, _LONGEST_HOLD_S)
+        at_once = not session.connected or hold_s == 0
+        return at_once or session.crowded, 0 if at_once else hold_s
+
+    async def _hold(self, session: CometdSession, hold_s: float) -> PollEnd:
+        loop = asyncio.get_running_loop()
+        poll: asyncio.Future[PollEnd] = loop.create_future()
+        end = PollEnd.TIMEOUT
+        if self._faults.strikes(FaultKind.POLL_CUT, session.user, CONNECT):
+            cut_after_s = self._faults.of(session.user).cut_after_s
+            if cut_after_s < hold_s:
+                hold_s, end = cut_after_s, PollEnd.CUT
+        timer = loop.call_later(hold_s, _come_back, poll, end)
+        session.poll = poll
+        self._held[session.browser] += 1
+        try:
+            return await poll
+        finally:
+            timer.cancel()
+            self._held[session.browser] -= 1
+            if not self._held[session.browser]:
+                del self._held[session.browser]
+            if session.poll is poll:
+                session.poll = None
+                session.expires_at = self._deadline()
+
+    def _connected(
+        self, session: CometdSession, reply: dict[str, object], *, advice: Message | None
+    ) -> list[Message]:
+        session.expires_at = self._deadline()
+        events = session.take()
+        if events and self._faults.strikes(FaultKind.POLL_REPLY_LOST, session.user, CONNECT):
+            raise _AbortedError(Exchange(cut=True))
+        reply["successful"] = True
+        if advice is not None:
+            reply["advice"] = advice
+        if session.ack:
+            reply["ext"] = {"ack": session.batch - 1}
+        return [*events, reply]
+
+    def _acknowledge(self, session: CometdSession, message: Message) -> None:
+        ext = message.get("ext")
+        batch = ext.get("ack") if isinstance(ext, dict) else None
+        if session.ack and isinstance(batch, int):
+            session.acknowledge(batch)
+
+    def _is_crowded(self, session: CometdSession) -> bool:
+        """Return whether other sessions of the same browser hold as many polls as it may."""
+        held = self._held[session.browser] - (session.poll is not None)
+        return held >= self._settings.sessions_per_browser or self._faults.strikes(
+            FaultKind.MULTIPLE_CLIENTS, session.user, CONNECT
+        )
+
+    def _crowded_advice(self) -> Message:
+        interval_ms = round(self._settings.multi_session_interval_s * 1000)
+        return {"multiple-clients": True, "reconnect": "retry", "interval": interval_ms}
+
+    def _remove(self, session: CometdSession, end: PollEnd) -> None:
+        self._sessions.pop(session.client_id, None)
+        mine = self._by_user.get(session.user, {})
+        mine.pop(session.client_id, None)
+        if not mine:
+            self._by_user.pop(session.user, None)
+        session.end_poll(end)
+
+    def _deadline(self) -> float:
+        settings = self._settings
+        return self._clock.monotonic() + settings.interval_s + settings.max_interval_s
+
+    def _token(self) -> str:
+        return f"1{self._random.getrandbits(120):030x}"
+
+
+def _come_back(poll: asyncio.Future[PollEnd], end: PollEnd) -> None:
+    if not poll.done():
+        poll.set_result(end)
+
+
+def _offers_ack(message: Message) -> bool:
+    ext = message.get("ext")
+    return isinstance(ext, dict) and bool(ext.get("ack"))
+
+
+def _subscription_names(message: Message) -> list[str]:
+    subscription = message.get("subscription")
+    names = subscription if isinstance(subscription, list) else [subscription]
+    if any(isinstance(name, str) and not name.startswith("/") for name in names):
+        raise _AbortedError(Exchange(status=500))
+    return [name for name in names if isinstance(name, str)]
+
+
+def _covers(pattern: str, channel: str) -> bool:
+    """Return whether a wildcard takes in a channel: ``/*`` one segment, ``/**`` all below."""
+    if pattern.endswith("/**"):
+        return channel.startswith(pattern[:-2])
+    return pattern.endswith("/*") and channel.rpartition("/")[0] == pattern[:-2]
+
+
+def _reply(message: Message, channel: str) -> dict[str, object]:
+    reply: dict[str, object] = {"channel": channel}
+    if "id" in message:
+        reply["id"] = message["id"]
+    return reply
+
+
+def _failed(reply: Message, error: str) -> dict[str, object]:
+    return {**reply, "error": error, "successful": False}
+
+
+def _unknown_client(message: Message, channel: str) -> Message:
+    """Return a 402; only the one for a connect carries advice [J]."""
+    reply = _failed(_reply(message, channel), "402::Unknown client")
+    if channel in {SUBSCRIBE, UNSUBSCRIBE}:
+        reply["subscription"] = message.get("subscription")
+    if channel == CONNECT:
+        reply["advice"] = {"interval": 0, "reconnect": "handshake"}
+    return reply
