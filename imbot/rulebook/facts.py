@@ -144,13 +144,18 @@ def _fails(node: Tree) -> Iterator[Fact]:
         case Const(value=value):
             yield from (NEVER,) if value else ()
         case _:
-            match _merged(_holds(node)):
-                case (Refuted(fact=fact),):
-                    yield fact
-                case (fact,):
-                    yield Refuted(fact)
-                case _:
-                    yield Other(normal(Not(node)))
+            yield from _refuted(_merged(_holds(node)), node)
+
+
+def _refuted(facts: tuple[Fact, ...], node: Tree) -> Iterator[Fact]:
+    """Yield what holds if ``facts``, which are the same as ``node``, do not hold together."""
+    match facts:
+        case (Refuted(fact=fact),):
+            yield fact
+        case (Equals() | NotEquals() | Range() | TextTest() | Truthy() | Other() as fact,):
+            yield Refuted(fact)
+        case _:
+            yield Other(normal(Not(node)))
 
 
 def _either(choices: list[tuple[Fact, ...]], node: Tree) -> Iterator[Fact]:

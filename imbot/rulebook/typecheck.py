@@ -50,6 +50,8 @@ from imbot.rulebook.tree import (
     Tree,
 )
 
+#: Stands for what is wrong and was reported; a tree with it in is never run.
+_BROKEN = Path(("?",))
 _WORDS = (STATE.words or frozenset()) | (CAPABILITY.words or frozenset()) | EVENT_FIELDS.keys()
 _OTHER_LANGUAGES = {
     "int": "number",
@@ -142,7 +144,7 @@ class Checker:
 
     def _add(self, at: int, code: str, what: str, cure: str = "") -> tuple[Tree, Type]:
         self.problems.append(self.source.problem(at, code, what, cure))
-        return Const(None, at=at), ANY
+        return _BROKEN, ANY
 
     def _name(self, node: Name) -> tuple[Tree, Type]:
         name = node.name
@@ -168,11 +170,10 @@ class Checker:
 
     def _step(self, node: Field | Item, of: Tree, index: Tree) -> tuple[Tree, Type]:
         """Check one step down: a field of a map, or an item of a list."""
-        before = len(self.problems)
         container, above = self.check(of)
         step, step_type = self.check(index)
-        if len(self.problems) > before:
-            return container, ANY
+        if container is _BROKEN or step is _BROKEN:
+            return _BROKEN, ANY
         if not isinstance(step, Const):
             return self._open_step(node, (container, above), (step, step_type))
         type_ = _type_below(above, step.value)
@@ -228,7 +229,7 @@ class Checker:
             return self._add(node.at, "no-session", what)
         given = self._bound(node, function)
         if given is None:
-            return Const(None, at=node.at), ANY
+            return _BROKEN, ANY
         args = tuple(
             self._argument(arg, parameter, node)
             for arg, parameter in zip(given, function.parameters, strict=True)
@@ -286,7 +287,7 @@ class Checker:
             what = f"{call.name} takes {due} as {parameter.name}, not {type_}"
             self._add(arg.at, "arguments", what, _conversion(parameter, type_, self.shown(arg)))
             return checked
-        if parameter.role is None and parameter.prepare is None:
+        if checked is _BROKEN or (parameter.role is None and parameter.prepare is None):
             return checked
         return self._literal(checked, parameter, call)
 
