@@ -32,19 +32,20 @@ class CometdHalf {
   publish(user, channel, data) {
     const { wildNames } = this.server.createServerChannel(channel);
     for (const session of this.of(user)) {
-      const subscribed = session.subscriptions.some(({ name }) => name === channel || wildNames.includes(name));
+      const names = session.subscriptions.map(({ name }) => name);
+      const subscribed = names.some((name) => name === channel || wildNames.includes(name));
       if (subscribed) session.deliver(null, channel, data);
     }
   }
 
   of(user) {
-    return [...this.sessions].filter(([, owner]) => !user || owner === user).map(([session]) => session);
+    return [...this.sessions.keys()].filter((s) => !user || this.sessions.get(s) === user);
   }
 
   expire(user) {
     for (const session of this.of(user)) {
       session._flush();
-      this.server._removeServerSession(session, true); // as its sweeper does; there is no public way
+      this.server._removeServerSession(session, true); // what its sweeper calls; not public
     }
   }
 

@@ -1,8 +1,8 @@
 'use strict';
 /*
- * What a test may say under /_control/{verb}: POST with a JSON object of arguments, answered by JSON.
- * A verb plays the party outside, breaks something, or shows what happened. `agent` may be left out
- * where it says whom a fault hits: then it hits all.
+ * What a test may say under /_control/{verb}: POST with a JSON object of arguments, answered by
+ * JSON. A verb plays the party outside, breaks something, or shows what happened. `agent` may be
+ * left out where it says whom a fault hits: then it hits all.
  */
 
 const { Refusal } = require('./gws');
@@ -28,7 +28,9 @@ const party = {
   },
   answer: ({ gws }, { session }) => gws.setState(live(gws, session), 'Talking'),
   say: ({ gws }, { session, text }) => gws.say(live(gws, session), text),
-  user_data: ({ gws }, { session, set = {}, unset = [] }) => gws.changeUserData(live(gws, session), set, unset),
+  user_data: ({ gws }, { session, set = {}, unset = [] }) => {
+    gws.changeUserData(live(gws, session), set, unset);
+  },
   complete: ({ gws }, { session }) => gws.setState(live(gws, session), 'Completed'),
 };
 
@@ -58,7 +60,7 @@ const faults = {
 
 const views = {
   log: ({ log }) => ({ log }),
-  /** Events that left the Bayeux server's queue and were cut off; none is missing but dead sockets'. */
+  /** Events that left the Bayeux server's queue and were cut off by lose_polls or an outage. */
   lost: ({ lost }) => ({ lost }),
   sessions: ({ gws }) => ({ sessions: gws.sessions }),
   agents: ({ gws, bayeux, httpSessions }) => ({

@@ -10,9 +10,12 @@ const http = require('http');
 const verbs = require('./control');
 const { Refusal } = require('./gws');
 
+const API = '/api/v2/';
 const NOTIFICATIONS = '/api/v2/notifications';
+const CONTROL = '/_control/';
 const CSRF_HEADER = 'X-CSRF-TOKEN';
 const HTTP_STATUS = { 0: 200, 1: 400, 2: 409, 3: 403, 4: 500, 6: 404, 10: 400, 20: 403 };
+const TSERVER_ANNEX = { multimedia: 'true', 'sip-signaling-chat': 'none' };
 const LEAD_MS = 20; // by so much an event comes before its reply when `eventsFirst` is on
 const IDLE_MS = 30000; // as Jetty's sample settings; Node's own 5 s would race with clients' pools
 
@@ -79,7 +82,7 @@ class Facade {
 
   // Faults that cut every connection.
 
-  /** For so long each request, polls in progress included, is answered by `status`, or by nothing. */
+  /** For so long every request, polls in progress included, gets `status`, or nothing at all. */
   startOutage(seconds, status) {
     const outage = { status, until: Date.now() + seconds * 1000 };
     this.faults.outage = outage;
@@ -106,16 +109,18 @@ class Facade {
   handle(request, response) {
     const url = new URL(request.url, 'http://foreign');
     const path = url.pathname.replace(/\/$/, '');
-    if (path.startsWith('/_control/')) this.control(path.slice('/_control/'.length), request, response);
-    else if (this.faults.outage) this.handleInOutage(path, request, response);
-    else if (path === NOTIFICATIONS || path.startsWith(`${NOTIFICATIONS}/`)) this.notifications(request, response);
-    else if (path.startsWith('/api/v2/')) this.rest(path.split('/').slice(3), url.searchParams, request, response);
-    else response.writeHead(404).end();
-  }
-
-  handleInOutage(path, request, response) {
-    this.record({ method: request.method, path, http: this.faults.outage.status });
-    this.refuse(response, this.faults.outage);
+    if (path.startsWith(CONTROL)) {
+      this.control(path.slice(CONTROL.length), request, response);
+    } else if (this.faults.outage) {
+      this.record({ method: request.method, path, http: this.faults.outage.status });
+      this.refuse(response, this.faults.outage);
+    } else if (`${path}/`.startsWith(`${NOTIFICATIONS}/`)) {
+      this.notifications(request, response);
+    } else if (path.startsWith(API)) {
+      this.rest(path.slice(API.length).split('/'), url.searchParams, request, response);
+    } else {
+      response.writeHead(404).end();
+    }
   }
 
   record(entry) {
@@ -177,19 +182,19 @@ class Facade {
   deliver(user, reply, content) {
     this.polls.delete(reply);
     const messages = parsed(content, []);
-    const events = messages.filter((m) => !m.channel.startsWith('/meta/'));
-    const meta = messages.filter((m) => m.channel.startsWith('/meta/')).map((m) => m.channel);
-    const { statusCode } = reply;
-    this.record({ agent: user, path: NOTIFICATIONS, meta, events: events.length, http: statusCode });
+    const events = messages.filter((m) => m.data !== undefined);
+    const meta = messages.filter((m) => m.channel?.startsWith('/meta/')).map((m) => m.channel);
     const losing = this.faults.pollReplies > 0 && events.length > 0;
+    const status = losing || reply.cut ? null : reply.statusCode;
+    this.record({ agent: user, path: NOTIFICATIONS, meta, events: events.length, http: status });
     if (losing) {
       this.faults.pollReplies -= 1;
       reply.response.socket?.destroy();
     }
-    if (losing || reply.cut) {
+    if (status === null) {
       this.lost.push(...events.map(({ channel, data }) => ({ agent: user, channel, data })));
     } else {
-      reply.response.writeHead(statusCode, reply.headers).end(content);
+      reply.response.writeHead(status, reply.headers).end(content);
     }
   }
 
@@ -253,23 +258,26 @@ class Facade {
 
   read(agent, path, query) {
     const all = query.get('fields') === '*';
+    const { origin } = this.gws;
     const legs = this.gws.liveLegs(agent);
-    const device = this.gws.device(agent);
     switch (path.slice(0, 2).join('/') + (path.length > 2 ? '/…' : '')) {
       case 'me':
         return { user: this.gws.me(agent) };
       case 'me/devices':
-        return { devices: [device] };
+        return { devices: [this.gws.device(agent)] };
       case 'me/calls':
         return { calls: [] };
       case 'services':
         return { services: [] };
       case 'me/devices/…':
-        return { settings: [{ name: 'multimedia', value: 'true' }, { name: 'sip-signaling-chat', value: 'none' }], key: 'name' };
+        return {
+          settings: Object.entries(TSERVER_ANNEX).map(([name, value]) => ({ name, value })),
+          key: 'name',
+        };
       case 'me/im-sessions':
         return all
           ? { imSessions: legs.map(({ session, leg }) => this.gws.imSession(session, leg)) }
-          : { uris: legs.map(({ session }) => `${this.gws.origin}/api/v2/im-sessions/${session.id}`) };
+          : { uris: legs.map(({ session }) => `${origin}/api/v2/im-sessions/${session.id}`) };
       case 'me/im-sessions/…': {
         const { session, leg } = this.gws.liveLeg(agent, path[2]);
         return { imSession: this.gws.imSession(session, leg) };
@@ -279,8 +287,8 @@ class Facade {
     }
   }
 
-  answerRefusal(response, refusal, entry) {
-    this.answer(response, { statusCode: refusal.statusCode, statusMessage: refusal.message }, entry);
+  answerRefusal(response, { statusCode, message }, entry) {
+    this.answer(response, { statusCode, statusMessage: message }, entry);
   }
 
   answer(response, content, entry) {

@@ -1,18 +1,32 @@
 'use strict';
 /*
- * The Bayeux half by James Coglan: faye. It only knows channels that everybody may subscribe to, so an
- * extension gives each agent a branch of its own: /v2/me/… of bot1 is /bot1/v2/me/… inside.
+ * The Bayeux half by James Coglan: faye. It only knows channels that everybody may subscribe to, so
+ * an extension gives each agent a branch of its own: /v2/me/… of bot1 is /bot1/v2/me/… inside.
  */
 
 const faye = require('faye');
 const { main } = require('./main');
+
+function branch(user, name) {
+  return typeof name === 'string' && name.startsWith('/') ? `/${user}${name}` : name;
+}
+
+function plain(user, name) {
+  const inside = typeof name === 'string' && name.startsWith(`/${user}/`);
+  return inside ? name.slice(user.length + 1) : name;
+}
+
+function isMeta(channel) {
+  return typeof channel === 'string' && channel.startsWith('/meta/');
+}
 
 class FayeHalf {
   constructor({ timeoutMs }) {
     this.denied = [];
     this.owners = new Map(); // clientId → user
     this.polling = new Set(); // clientIds
-    this.adapter = new faye.NodeAdapter({ mount: '/api/v2/notifications', timeout: timeoutMs / 1000 });
+    const mount = '/api/v2/notifications';
+    this.adapter = new faye.NodeAdapter({ mount, timeout: timeoutMs / 1000 });
     this.adapter.addExtension({
       incoming: (message, request, pass) => pass(this.incoming(message, request)),
       outgoing: (message, request, pass) => pass(this.outgoing(message, request)),
@@ -20,31 +34,30 @@ class FayeHalf {
     this.adapter.bind('disconnect', (clientId) => this.owners.delete(clientId));
     this.adapter.bind('connection:open', (clientId) => this.polling.add(clientId));
     this.adapter.bind('connection:close', (clientId) => this.polling.delete(clientId));
-    // What the adapter has no public way for: sending to a channel at once, forgetting a client.
+    // The adapter has no public way to send at once, to forget a client or to list subscriptions.
     this.engine = this.adapter._server._engine;
   }
 
   incoming(message, { user }) {
     const { channel, subscription } = message;
-    if (subscription) {
-      const names = [].concat(subscription);
+    if (isMeta(channel)) {
+      const names = subscription ? [].concat(subscription) : [];
       const denied = names.filter((name) => this.denied.includes(name));
       if (denied.length > 0) message.error = `403:${denied}:Forbidden channel`;
-      message.subscription = names.map((name) => `/${user}${name}`);
-    } else if (channel && !channel.startsWith('/meta/')) {
-      message.channel = `/${user}${channel}`;
+      if (subscription) message.subscription = names.map((name) => branch(user, name));
+    } else {
+      message.channel = branch(user, channel);
     }
     return message;
   }
 
   outgoing(message, { user }) {
     const { channel, subscription, clientId } = message;
+    if (!isMeta(channel)) message.channel = plain(user, channel);
     if (channel === '/meta/handshake' && clientId) this.owners.set(clientId, user);
     if (subscription) {
-      const names = [].concat(subscription).map((name) => name.slice(user.length + 1));
+      const names = subscription.map((name) => plain(user, name));
       message.subscription = names.length === 1 ? names[0] : names;
-    } else if (channel && !channel.startsWith('/meta/')) {
-      message.channel = channel.slice(user.length + 1);
     }
     return message;
   }
@@ -54,11 +67,11 @@ class FayeHalf {
   }
 
   publish(user, channel, data) {
-    this.engine.publish({ channel: `/${user}${channel}`, data });
+    this.engine.publish({ channel: branch(user, channel), data });
   }
 
   of(user) {
-    return [...this.owners].filter(([, owner]) => !user || owner === user).map(([clientId]) => clientId);
+    return [...this.owners.keys()].filter((id) => !user || this.owners.get(id) === user);
   }
 
   expire(user) {
@@ -71,9 +84,10 @@ class FayeHalf {
   }
 
   clients(user) {
+    const subscriptions = this.engine._engine._clients;
     return this.of(user).map((id) => ({
       id,
-      subscriptions: [...this.engine._engine._clients.get(id) || []].map((name) => name.slice(user.length + 1)),
+      subscriptions: [...subscriptions.get(id) || []].map((name) => plain(user, name)),
       polling: this.polling.has(id),
     }));
   }

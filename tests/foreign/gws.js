@@ -1,7 +1,7 @@
 'use strict';
 /*
  * The GWS half of a foreign server: agents, their devices and IM sessions, and what each operation
- * does to them. It knows neither HTTP nor Bayeux: events gather in `outbox` until somebody sends them.
+ * does to them. It knows neither HTTP nor Bayeux: events gather in `outbox` until they are sent.
  */
 
 const crypto = require('crypto');
@@ -212,7 +212,7 @@ class Gws {
 
   // Operations. Each returns nothing: GWS answers `statusCode` 0 and tells the effect by event.
 
-  /** Carries out `body.operationName` on what `target` names: me, im-sessions or im-sessions/{id}. */
+  /** Carries out `body.operationName` on `target`: me is [], others as [im-sessions, id]. */
   operate(agent, target, body) {
     const [collection, id] = target;
     const table = collection === 'im-sessions'

@@ -1,7 +1,7 @@
 'use strict';
 /*
  * Starts a foreign server, `node cometd.js --port 0`, and says where: the first line on stdout is
- * {"port": N, "done": [...]}. It ends with its stdin, so that no server outlives the test that made it.
+ * {"port": N, "done": [...]}. It ends with its stdin, so that no server outlives its test.
  *
  *   --port N              0 = any
  *   --agents N            bot1 … botN

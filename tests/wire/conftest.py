@@ -26,7 +26,7 @@ def foreign_packages() -> None:
 @pytest.fixture(params=list(Kind), ids=str)
 def foreign_kind(request: pytest.FixtureRequest) -> Kind:
     """Each foreign server in turn."""
-    return request.param
+    return Kind(request.param)
 
 
 @pytest.fixture

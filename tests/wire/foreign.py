@@ -66,7 +66,7 @@ def _program(name: str) -> str:
 
 def _installed_version(package: str) -> str | None:
     manifest = FOREIGN / "node_modules" / package / "package.json"
-    return json.loads(manifest.read_text())["version"] if manifest.exists() else None
+    return str(json.loads(manifest.read_text())["version"]) if manifest.exists() else None
 
 
 def install() -> None:
@@ -114,8 +114,8 @@ class ForeignGws:
 
     async def __aenter__(self) -> Self:
         """Start the server on a free port."""
-        self._http = aiohttp.ClientSession()
         await self._start(())
+        self._http = aiohttp.ClientSession()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -170,7 +170,7 @@ class ForeignGws:
             await self._stop()
             raise
         self.port = ready["port"]
-        return ready["done"]
+        return list(ready["done"])
 
     async def _first_line(self, process: asyncio.subprocess.Process) -> bytes:
         if process.stdout is None:
@@ -178,7 +178,8 @@ class ForeignGws:
         async with asyncio.timeout(START_LIMIT_S):
             line = await process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the {self.kind} server did not start, see {self._complaints}")
+            complaints = self._complaints.read_text()
+            raise RuntimeError(f"the {self.kind} server did not start:\n{complaints}")
         return line
 
     async def _stop(self) -> None:
@@ -207,7 +208,7 @@ class ForeignGws:
             answer = await response.json()
             if not response.ok:
                 raise ValueError(f"{verb} {arguments}: {answer['error']}")
-            return answer
+        return dict(answer)
 
     async def fault(self, verb: str, **arguments: object) -> None:
         """Break something: expire, disconnect, end_http, change_csrf, outage, lose_polls, …."""

@@ -370,18 +370,24 @@ async def test_a_denied_subscription_is_a_403(listener):
 async def test_a_restart_keeps_port_and_im_sessions_and_forgets_who_was_there(listener):
     server = listener.server
     port, before = server.port, await server.ring("bot1", "3002", straight=True)
-    ring = ("ring", {"agent": "bot2", "from": "3003"})
-    with pytest.raises(RuntimeError, match="did not start"):
-        await server.restart(meanwhile=[ring])  # bot2 is logged out: a busy verb stops the start
-    server._complaints.write_text("")
-    done = await server.restart(meanwhile=[("complete", {"session": before})])
-    assert (server.port, done) == (port, [None])
+    ring = ("ring", {"agent": "bot1", "from": "3003"})
+    _, rung = await server.restart(meanwhile=[("complete", {"session": before}), ring])
+    assert server.port == port
     with pytest.raises(aiohttp.ClientResponseError, match="403"):
         await listener.connect(hold_ms=0)
-    assert (await server.sessions())[before]["legs"][1]["state"] == "Completed"
+    sessions = await server.sessions()
+    assert [sessions[i]["legs"][1]["state"] for i in (before, rung["id"])] == [
+        "Completed",
+        "Talking",
+    ]
     agent = (await server.agents())["bot1"]
     assert (agent["voiceState"], agent["clients"], agent["httpSessions"]) == ("NotReady", [], 0)
     assert len(await server.operations("StartContactCenterSession")) == 1
+
+
+async def test_a_server_that_cannot_start_says_why(start_foreign):
+    with pytest.raises(RuntimeError, match="--nonsense"):
+        await start_foreign(Kind.FAYE, "--nonsense")
 
 
 async def test_logout_ends_both_sessions(listener):
