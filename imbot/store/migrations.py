@@ -1,0 +1,87 @@
+"""Brings the tables of a store to the version that this imbot knows.
+
+A new store gets the newest tables at once; an older one is changed step by step, each step one
+transaction, so that a kill between or in steps leaves a store that starts again.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import sqlalchemy as sa
+
+from imbot.errors import StoreError
+from imbot.store import schema
+from imbot.store.connection import Database
+
+#: The statements that change one version into the next.
+Migration: TypeAlias = Sequence[str]
+
+#: From version 1 to 2, from 2 to 3, ...; what is released is never edited.
+MIGRATIONS: tuple[Migration, ...] = ()
+
+_VERSION = "schema_version"
+
+
+def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Make the tables those of the newest version.
+
+    Raises:
+        StoreError: The store is newer than this imbot, is not imbot's, or refused a change.
+    """
+    newest = 1 + len(migrations)
+    version = version_of(database)
+    if version == 0:
+        _create(database, newest)
+    else:
+        require_known(database, version, newest)
+        for step in range(version, newest):
+            _change(database, migrations[step - 1], to=step + 1)
+
+
+def version_of(database: Database) -> int:
+    """Return the version of the store's tables; 0 for an empty file.
+
+    Raises:
+        StoreError: The database belongs to another program, or cannot be read.
+    """
+    with database.explaining():
+        names = sa.inspect(database.connection).get_table_names()
+        if not names:
+            return 0
+        if {"meta", "events", "runs"} <= set(names):
+            version = database.connection.scalar(
+                sa.select(schema.meta.c.value).where(schema.meta.c.key == _VERSION)
+            )
+            if version is not None and version.isdecimal():
+                return int(version)
+    raise StoreError(
+        f"store {database.path}: it is a database of another program; name another store"
+    )
+
+
+def require_known(database: Database, version: int, newest: int) -> None:
+    """Refuse a store that a newer imbot wrote.
+
+    Raises:
+        StoreError: It is newer.
+    """
+    if version > newest:
+        raise StoreError(
+            f"store {database.path}: its tables have version {version} and this imbot knows "
+            f"versions up to {newest}; use the newer imbot that wrote it"
+        )
+
+
+def _create(database: Database, version: int) -> None:
+    with database.transaction():
+        schema.METADATA.create_all(database.connection)
+        database.connection.execute(sa.insert(schema.meta).values(key=_VERSION, value=str(version)))
+
+
+def _change(database: Database, migration: Migration, *, to: int) -> None:
+    with database.transaction():
+        for statement in migration:
+            database.connection.exec_driver_sql(statement)
+        database.connection.execute(
+            sa.update(schema.meta).where(schema.meta.c.key == _VERSION).values(value=str(to))
+        )

@@ -1,0 +1,113 @@
+"""Forgets what has ended long ago, a little at a time, so that commits never wait long.
+
+What is open stays whatever its age: runs that go on, effects that are sending, unknown or parked,
+sessions that are not Completed, and everything these need.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from imbot.store.connection import Database
+from imbot.store.schema import (
+    EFFECT_IS_PARKED,
+    EFFECT_IS_UNSETTLED,
+    EVENT_IS_UNDECIDED,
+    RUN_IS_ENDED,
+    SESSION_IS_OPEN,
+    SESSION_IS_OVER,
+    effects,
+    events,
+    gaps,
+    once_marks,
+    runs,
+    sessions,
+)
+
+#: Rows of one kind deleted by one transaction: about 10 ms.
+CHUNK_ROWS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what has ended is kept.
+
+    Attributes:
+        history: Runs with their effects, events, sessions and gaps.
+        marks: Once marks; with a mark gone a rule may act again in that scope.
+    """
+
+    history: timedelta = timedelta(days=30)
+    marks: timedelta = timedelta(days=400)
+
+
+_EFFECT_IS_OPEN = EFFECT_IS_UNSETTLED | EFFECT_IS_PARKED
+
+_RUN_IS_OVER = (
+    RUN_IS_ENDED,
+    ~sa.exists().where(effects.c.run_id == runs.c.run_id, _EFFECT_IS_OPEN),
+)
+
+_EVENT_IS_SPENT = (
+    ~EVENT_IS_UNDECIDED,
+    # The newest number says where new event ids go on from.
+    events.c.number < sa.select(sa.func.max(events.c.number)).scalar_subquery(),
+    ~sa.exists().where(runs.c.event_id == events.c.id),
+    ~sa.exists().where(
+        sessions.c.agent == events.c.agent,
+        sessions.c.session_id == events.c.session_id,
+        SESSION_IS_OPEN,
+    ),
+)
+
+_SESSION_IS_GONE = (
+    SESSION_IS_OVER,
+    ~sa.exists().where(
+        effects.c.agent == sessions.c.agent,
+        effects.c.session_id == sessions.c.session_id,
+        _EFFECT_IS_OPEN,
+    ),
+)
+
+
+def forget(database: Database, retention: Retention, now: datetime) -> int:
+    """Delete the next few rows that are too old; return how many, 0 when none are left.
+
+    Raises:
+        StoreError: The database refused.
+    """
+    before = now - retention.history
+    marks_before = now - retention.marks
+    with database.transaction():
+        connection = database.connection
+        return (
+            _forget_runs(connection, before)
+            + _forget(
+                connection, events, _old(events.c.received_at, before).where(*_EVENT_IS_SPENT)
+            )
+            + _forget(
+                connection, sessions, _old(sessions.c.completed_at, before).where(*_SESSION_IS_GONE)
+            )
+            + _forget(connection, gaps, _old(gaps.c.ended_at, before))
+            + _forget(connection, once_marks, _old(once_marks.c.at, marks_before))
+        )
+
+
+def _old(moment: sa.Column[datetime], before: datetime) -> sa.Select[Any]:
+    """Return the first rows whose moment is before that one, by their primary keys."""
+    key = moment.table.primary_key
+    return sa.select(*key).where(moment < before).order_by(moment).limit(CHUNK_ROWS)
+
+
+def _forget_runs(connection: sa.Connection, before: datetime) -> int:
+    old = _old(runs.c.at, before).where(*_RUN_IS_OVER).with_only_columns(runs.c.run_id)
+    run_ids = list(connection.scalars(old))
+    connection.execute(sa.delete(effects).where(effects.c.run_id.in_(run_ids)))
+    return connection.execute(sa.delete(runs).where(runs.c.run_id.in_(run_ids))).rowcount
+
+
+def _forget(connection: sa.Connection, table: sa.Table, old: sa.Select[Any]) -> int:
+    key = sa.tuple_(*table.primary_key)
+    return connection.execute(sa.delete(table).where(key.in_(old))).rowcount

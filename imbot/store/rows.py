@@ -1,0 +1,300 @@
+"""Between records and the values of their columns, both ways; no SQL and no I/O here."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from imbot.model import (
+    JSON,
+    Event,
+    EventKind,
+    ImSession,
+    Participant,
+    Reason,
+    SessionKey,
+    Suppressed,
+)
+from imbot.records import (
+    AckSeen,
+    EchoSeen,
+    Effect,
+    EffectState,
+    EventHandled,
+    EventSeen,
+    GapSeen,
+    Intent,
+    OnceMarked,
+    OnceTakenBack,
+    RuleSeen,
+    RunSeen,
+    RunState,
+    SessionSeen,
+    Verdict,
+)
+
+#: Column name to value, before encoding or after decoding.
+Row: TypeAlias = Mapping[Any, Any]
+
+#: Up to 18 digits fit a 64-bit column whatever they are.
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,18}\Z")
+
+
+def event_number(event_id: str) -> int:
+    """Return the number that an event id ends in; 0 when it ends in none."""
+    found = _NUMBER.search(event_id)
+    return int(found[0]) if found else 0
+
+
+def session_to_plain(session: ImSession) -> dict[str, JSON]:
+    """Return the session as plain values."""
+    return {
+        "id": session.id,
+        "state": session.state,
+        "user_data": dict(session.user_data),
+        "participants": [participant.facts() for participant in session.participants],
+        "capabilities": session.capabilities,
+        "aliases": session.aliases,
+    }
+
+
+def session_from_plain(plain: Mapping[str, Any]) -> ImSession:
+    """Return the session that :func:`session_to_plain` was given."""
+    capabilities = plain["capabilities"]
+    return ImSession(
+        id=plain["id"],
+        state=plain["state"],
+        user_data=plain["user_data"],
+        participants=tuple(Participant(**facts) for facts in plain["participants"]),
+        capabilities=None if capabilities is None else tuple(capabilities),
+        aliases=tuple(plain["aliases"]),
+    )
+
+
+def from_event_seen(change: EventSeen) -> Row:
+    """Return the columns of an event."""
+    event = change.event
+    session = event.session
+    return {
+        "id": event.id,
+        "number": event_number(event.id),
+        "agent": event.agent,
+        "session_id": "" if session is None else session.id,
+        "kind": event.kind.value,
+        "at": event.at,
+        "received_at": event.received_at,
+        "resync": event.resync,
+        "own": event.own,
+        "session": None if session is None else session_to_plain(session),
+        "fields": dict(event.fields),
+    }
+
+
+def to_event(row: Row) -> Event:
+    """Return the event of a row."""
+    session = row["session"]
+    return Event(
+        id=row["id"],
+        kind=EventKind(row["kind"]),
+        at=row["at"],
+        received_at=row["received_at"],
+        agent=row["agent"],
+        session=None if session is None else session_from_plain(session),
+        fields=row["fields"],
+        resync=row["resync"],
+        own=row["own"],
+    )
+
+
+def from_event_handled(change: EventHandled) -> Row:
+    """Return the columns that a decision sets."""
+    return {
+        "id_": change.event_id,
+        "handled_at": change.at,
+        "rule_ids": change.rule_ids,
+        "suppressed": [(why.rule_id, why.reason, why.detail) for why in change.suppressed],
+    }
+
+
+def to_suppressed(plain: JSON) -> tuple[Suppressed, ...]:
+    """Return what the column ``suppressed`` holds."""
+    return tuple(Suppressed(rule, Reason(reason), detail) for rule, reason, detail in plain or ())
+
+
+def from_run_seen(change: RunSeen) -> Row:
+    """Return the columns of a run."""
+    session = change.session
+    return {
+        "run_id": change.run_id,
+        "event_id": change.event_id,
+        "rule_id": change.rule_id,
+        "rule_version": change.rule_version,
+        "key": change.key,
+        "state": change.state.value,
+        "pc": change.pc,
+        "attempt": change.attempt,
+        "began_at": change.at,
+        "at": change.at,
+        "due_at": change.due_at,
+        "bound": dict(change.bound),
+        "agent": None if session is None else session.agent,
+        "session_id": None if session is None else session.session_id,
+        "detail": change.detail,
+    }
+
+
+def to_run(row: Row) -> RunSeen:
+    """Return the run of a row."""
+    return RunSeen(
+        run_id=row["run_id"],
+        event_id=row["event_id"],
+        rule_id=row["rule_id"],
+        rule_version=row["rule_version"],
+        key=row["key"],
+        state=RunState(row["state"]),
+        pc=row["pc"],
+        at=row["at"],
+        bound=row["bound"],
+        session=None if row["agent"] is None else SessionKey(row["agent"], row["session_id"]),
+        detail=row["detail"],
+        due_at=row["due_at"],
+        attempt=row["attempt"],
+    )
+
+
+def from_once_marked(change: OnceMarked) -> Row:
+    """Return the columns of a once mark."""
+    return {
+        "rule_id": change.rule_id,
+        "scope": change.scope,
+        "run_id": change.run_id,
+        "at": change.at,
+    }
+
+
+def from_once_taken_back(change: OnceTakenBack) -> Row:
+    """Return what names the once mark."""
+    return {"rule_id": change.rule_id, "scope": change.scope}
+
+
+def from_intent(change: Intent) -> Row:
+    """Return the columns of an effect that is about to be sent."""
+    return {
+        "effect_id": change.effect_id,
+        "run_id": change.run_id,
+        "agent": change.agent,
+        "session_id": change.session_id,
+        "rule_id": change.rule_id,
+        "action": change.action,
+        "operation": change.operation,
+        "state": EffectState.SENDING.value,
+        "payload": change.payload,
+        "echo": change.echo,
+        "at": change.at,
+        "attempt": change.attempt,
+        "epoch": change.epoch,
+        "detail": "",
+    }
+
+
+def to_effect(row: Row) -> Effect:
+    """Return the effect of a row."""
+    intent = Intent(
+        effect_id=row["effect_id"],
+        run_id=row["run_id"],
+        agent=row["agent"],
+        session_id=row["session_id"],
+        rule_id=row["rule_id"],
+        action=row["action"],
+        operation=row["operation"],
+        payload=row["payload"],
+        at=row["at"],
+        echo=row["echo"],
+        attempt=row["attempt"],
+        epoch=row["epoch"],
+    )
+    return Effect(intent, EffectState(row["state"]), row["result"], row["detail"])
+
+
+def from_verdict(change: Verdict) -> Row:
+    """Return the columns that a verdict sets."""
+    return {
+        "effect_id_": change.effect_id,
+        "state_": change.state.value,
+        "settled_at": change.at,
+        "result": change.result,
+        "detail": change.detail,
+    }
+
+
+def from_echo_seen(change: EchoSeen) -> Row:
+    """Return the columns that an echo sets."""
+    return {
+        "effect_id_": change.effect_id,
+        "state": EffectState.CONFIRMED.value,
+        "echo_at": change.at,
+    }
+
+
+def from_session_seen(change: SessionSeen) -> Row:
+    """Return the columns of a session."""
+    return {
+        "agent": change.agent,
+        "session_id": change.session.id,
+        "state": change.session.state,
+        "session": session_to_plain(change.session),
+        "mine": change.mine,
+        "first_seen_at": change.first_seen_at,
+        "seen_at": change.seen_at,
+        "talking_at": change.talking_at,
+        "completed_at": change.completed_at,
+    }
+
+
+def to_session_seen(row: Row) -> SessionSeen:
+    """Return the session of a row."""
+    return SessionSeen(
+        agent=row["agent"],
+        session=session_from_plain(row["session"]),
+        first_seen_at=row["first_seen_at"],
+        seen_at=row["seen_at"],
+        mine=row["mine"],
+        talking_at=row["talking_at"],
+        completed_at=row["completed_at"],
+    )
+
+
+def from_gap_seen(change: GapSeen) -> Row:
+    """Return the columns of a gap."""
+    return {
+        "agent": change.agent,
+        "reason": change.reason,
+        "session_ids": change.session_ids,
+        "started_at": change.started_at,
+        "ended_at": change.ended_at,
+    }
+
+
+def to_gap(row: Row) -> GapSeen:
+    """Return the gap of a row."""
+    return GapSeen(
+        agent=row["agent"],
+        session_ids=tuple(row["session_ids"]),
+        reason=row["reason"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+    )
+
+
+def from_ack_seen(change: AckSeen) -> Row:
+    """Return the columns of an acknowledgement."""
+    return {"agent": change.agent, "client_id": change.client_id, "ack": change.ack}
+
+
+def from_rule_seen(change: RuleSeen) -> Row:
+    """Return the columns of a rule version."""
+    return {
+        "rule_id": change.rule_id,
+        "version": change.version,
+        "path": change.path,
+        "source": change.source,
+    }

@@ -1,0 +1,169 @@
+"""The tables: one definition, for SQLite now and for other databases by another URL.
+
+Rows of agents and sessions carry (agent, session_id), effects the epoch of the agent's owner.
+``seq`` columns keep the order in which rows first came. The partial indices keep a start fast
+whatever the age of the store; a query finds them only by the very same words, hence the
+``*_IS_*`` expressions.
+"""
+
+import sqlalchemy as sa
+
+from imbot.records import EffectState, RunState
+from imbot.store.columns import Json, Moment, Text
+
+#: The version of the tables below; one more than there are migrations.
+SCHEMA_VERSION = 1
+
+METADATA = sa.MetaData()
+
+
+def _seq() -> sa.Column[int]:
+    # SQLite gives an INTEGER PRIMARY KEY for nothing; elsewhere 32 bits would run out.
+    return sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+
+
+def _words(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, Text, nullable=False) for name in names]
+
+
+def _literally(column: sa.Column[str], *states: str) -> sa.ColumnElement[bool]:
+    """Return the test with its values spelt out, so that a partial index can serve it."""
+    return column.in_([sa.literal_column(f"'{state}'") for state in states])
+
+
+def _where(name: str, condition: sa.ColumnElement[bool], *columns: sa.Column[str]) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
+
+
+meta = sa.Table(
+    "meta",
+    METADATA,
+    sa.Column("key", Text, primary_key=True),
+    *_words("value"),
+)
+
+events = sa.Table(
+    "events",
+    METADATA,
+    _seq(),
+    sa.Column("id", Text, nullable=False, unique=True),
+    sa.Column("number", sa.BigInteger, nullable=False, index=True),
+    *_words("agent", "session_id", "kind"),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("received_at", Moment, nullable=False, index=True),
+    sa.Column("resync", sa.Boolean, nullable=False),
+    sa.Column("own", sa.Boolean, nullable=False),
+    sa.Column("session", Json),
+    sa.Column("fields", Json, nullable=False),
+    sa.Column("handled_at", Moment),
+    sa.Column("rule_ids", Json),
+    sa.Column("suppressed", Json),
+    sa.Index("events_by_session", "agent", "session_id"),
+)
+EVENT_IS_UNDECIDED = events.c.handled_at.is_(None)
+_where("events_undecided", EVENT_IS_UNDECIDED, events.c.seq)
+
+runs = sa.Table(
+    "runs",
+    METADATA,
+    _seq(),
+    sa.Column("run_id", Text, nullable=False, unique=True),
+    sa.Column("event_id", Text, nullable=False, index=True),
+    *_words("rule_id", "rule_version", "key", "state"),
+    sa.Column("pc", sa.BigInteger, nullable=False),
+    sa.Column("attempt", sa.BigInteger, nullable=False),
+    sa.Column("began_at", Moment, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("due_at", Moment),
+    sa.Column("bound", Json, nullable=False),
+    sa.Column("agent", Text),
+    sa.Column("session_id", Text),
+    *_words("detail"),
+    sa.Index("runs_by_session", "agent", "session_id"),
+)
+RUN_IS_OPEN = _literally(runs.c.state, RunState.RUNNING, RunState.WAITING)
+RUN_IS_ENDED = _literally(
+    runs.c.state, RunState.DONE, RunState.STOPPED, RunState.FAILED, RunState.CANCELLED
+)
+_where("runs_open", RUN_IS_OPEN, runs.c.seq)
+_where("runs_ended", RUN_IS_ENDED, runs.c.at)
+
+effects = sa.Table(
+    "effects",
+    METADATA,
+    _seq(),
+    sa.Column("effect_id", Text, nullable=False, unique=True),
+    sa.Column("run_id", Text, nullable=False, index=True),
+    *_words("agent", "session_id", "rule_id", "action", "operation", "state"),
+    sa.Column("payload", Json),
+    sa.Column("echo", Text),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("attempt", sa.BigInteger, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("settled_at", Moment),
+    sa.Column("echo_at", Moment),
+    sa.Column("result", Json),
+    *_words("detail"),
+    sa.Index("effects_by_session", "agent", "session_id"),
+)
+EFFECT_IS_UNSETTLED = _literally(effects.c.state, EffectState.SENDING, EffectState.UNKNOWN)
+EFFECT_IS_PARKED = _literally(effects.c.state, EffectState.PARKED)
+EFFECT_MAY_ECHO = effects.c.echo.is_not(None) & _literally(
+    effects.c.state, EffectState.ACCEPTED, EffectState.PARKED
+)
+_where("effects_unsettled", EFFECT_IS_UNSETTLED, effects.c.seq)
+_where("effects_parked", EFFECT_IS_PARKED, effects.c.seq)
+
+sessions = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("agent", Text, primary_key=True),
+    sa.Column("session_id", Text, primary_key=True),
+    *_words("state"),
+    sa.Column("session", Json, nullable=False),
+    sa.Column("mine", sa.Boolean, nullable=False),
+    sa.Column("first_seen_at", Moment, nullable=False, index=True),
+    sa.Column("seen_at", Moment, nullable=False),
+    sa.Column("talking_at", Moment),
+    sa.Column("completed_at", Moment),
+)
+SESSION_IS_OPEN = sessions.c.completed_at.is_(None)
+SESSION_IS_OVER = sessions.c.completed_at.is_not(None)
+_where("sessions_open", SESSION_IS_OPEN, sessions.c.agent)
+_where("sessions_over", SESSION_IS_OVER, sessions.c.completed_at)
+
+once_marks = sa.Table(
+    "once_marks",
+    METADATA,
+    sa.Column("rule_id", Text, primary_key=True),
+    sa.Column("scope", Text, primary_key=True),
+    *_words("run_id"),
+    sa.Column("at", Moment, nullable=False, index=True),
+)
+
+gaps = sa.Table(
+    "gaps",
+    METADATA,
+    _seq(),
+    *_words("agent", "reason"),
+    sa.Column("session_ids", Json, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment, nullable=False, index=True),
+)
+
+acks = sa.Table(
+    "acks",
+    METADATA,
+    sa.Column("agent", Text, primary_key=True),
+    *_words("client_id"),
+    # JSON, because the peer chooses the number and a column would refuse a huge one.
+    sa.Column("ack", Json),
+)
+
+rule_versions = sa.Table(
+    "rule_versions",
+    METADATA,
+    sa.Column("rule_id", Text, primary_key=True),
+    sa.Column("version", Text, primary_key=True),
+    *_words("path", "source"),
+)

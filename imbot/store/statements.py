@@ -1,0 +1,171 @@
+"""The hot writes: each kind of change is one SQLAlchemy statement, compiled once.
+
+A change becomes compiled SQL and a tuple of values before it is queued, so that what cannot be
+written is refused to the caller who gave it and harms nobody else.
+"""
+
+from collections.abc import Callable, Container, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from imbot.errors import StoreError
+from imbot.records import (
+    AckSeen,
+    Change,
+    EchoSeen,
+    EffectState,
+    EventHandled,
+    EventSeen,
+    GapSeen,
+    Intent,
+    OnceMarked,
+    OnceTakenBack,
+    RuleSeen,
+    RunSeen,
+    SessionSeen,
+    Verdict,
+)
+from imbot.store import rows, schema
+from imbot.store.columns import encoder
+
+_C = TypeVar("_C")
+_Statement: TypeAlias = sa.Insert | sa.Update | sa.Delete
+
+
+class Write(NamedTuple):
+    """One row to write: compiled SQL and what to bind."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+class Statements:
+    """Every change's statement, compiled for one database dialect."""
+
+    def __init__(self, dialect: sa.Dialect) -> None:
+        self._dialect = dialect
+        self._writers: dict[type[Any], Callable[[Any], Write]] = {}
+        self._add(EventSeen, _insert_event(), rows.from_event_seen)
+        self._add(EventHandled, _decide_event(), rows.from_event_handled)
+        self._add(RunSeen, _upsert_run(), rows.from_run_seen)
+        self._add(OnceMarked, _upsert(schema.once_marks), rows.from_once_marked)
+        self._add(OnceTakenBack, _delete_mark(), rows.from_once_taken_back)
+        self._add(Intent, _upsert_effect(), rows.from_intent)
+        self._add(Verdict, _settle_effect(), rows.from_verdict)
+        self._add(EchoSeen, _confirm_effect(), rows.from_echo_seen)
+        self._add(SessionSeen, _upsert(schema.sessions), rows.from_session_seen)
+        self._add(GapSeen, _insert(schema.gaps), rows.from_gap_seen)
+        self._add(AckSeen, _upsert(schema.acks), rows.from_ack_seen)
+        self._add(RuleSeen, _upsert(schema.rule_versions), rows.from_rule_seen)
+
+    def writes(self, changes: Sequence[Change]) -> list[Write]:
+        """Return what writes these changes, in their order.
+
+        Raises:
+            StoreError: A value in them cannot be written; then none of them may be.
+        """
+        try:
+            return [self._writers[type(change)](change) for change in changes]
+        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+            kinds = ", ".join(sorted({type(change).__name__ for change in changes}))
+            raise StoreError(f"store: one of {kinds} cannot be written: {error}") from error
+
+    def _add(
+        self, kind: type[_C], statement: _Statement, columns: Callable[[_C], rows.Row]
+    ) -> None:
+        compiled = statement.compile(dialect=self._dialect)
+        if compiled.positiontup is None:
+            raise TypeError(f"{self._dialect.name}: its driver does not bind by position")
+        sql = str(compiled)
+        binds = [(name, encoder(compiled.binds[name].type)) for name in compiled.positiontup]
+
+        def write(change: _C) -> Write:
+            values = columns(change)
+            return Write(sql, tuple([_bound(values[name], encode) for name, encode in binds]))
+
+        self._writers[kind] = write
+
+
+def _bound(value: object, encode: Callable[[Any], Any] | None) -> object:
+    return value if value is None or encode is None else encode(value)
+
+
+def _insert(table: sa.Table, *, without: Container[str] = ()) -> sqlite.Insert:
+    """Return an insert of all columns but ``seq`` and these, which stay NULL."""
+    columns = [c for c in table.c if c.name != "seq" and c.name not in without]
+    return sqlite.insert(table).values({c.name: _bind(c) for c in columns})
+
+
+def _bind(column: sa.Column[Any], name: str | None = None) -> sa.BindParameter[Any]:
+    return sa.bindparam(name or column.name, type_=column.type)
+
+
+def _upsert(
+    table: sa.Table, *, key: str = "", keep: Container[str] = (), without: Container[str] = ()
+) -> sqlite.Insert:
+    """Return an insert; where the key is known already, the row is replaced but for ``keep``."""
+    keys = [key] if key else [c.name for c in table.primary_key]
+    insert = _insert(table, without=without)
+    replaced = [c.name for c in table.c if c.name not in {"seq", *keys} and c.name not in keep]
+    return insert.on_conflict_do_update(
+        index_elements=keys, set_={name: insert.excluded[name] for name in replaced}
+    )
+
+
+def _insert_event() -> sqlite.Insert:
+    insert = _insert(schema.events, without={"handled_at", "rule_ids", "suppressed"})
+    return insert.on_conflict_do_nothing(index_elements=["id"])
+
+
+def _decide_event() -> sa.Update:
+    events = schema.events.c
+    decided = (events.handled_at, events.rule_ids, events.suppressed)
+    return (
+        sa.update(schema.events)
+        .where(events.id == _bind(events.id, "id_"))
+        .values({column: _bind(column) for column in decided})
+    )
+
+
+def _upsert_run() -> sqlite.Insert:
+    return _upsert(schema.runs, key="run_id", keep={"began_at"})
+
+
+def _delete_mark() -> sa.Delete:
+    marks = schema.once_marks.c
+    return sa.delete(schema.once_marks).where(
+        marks.rule_id == _bind(marks.rule_id), marks.scope == _bind(marks.scope)
+    )
+
+
+def _upsert_effect() -> sqlite.Insert:
+    # What the last attempt came to is forgotten: NULL again, as in a new row.
+    without = {"settled_at", "echo_at", "result"}
+    return _upsert(schema.effects, key="effect_id", without=without)
+
+
+def _settle_effect() -> sa.Update:
+    effects = schema.effects.c
+    # GWS may send the echo before it answers the request: the proof outlives any later verdict.
+    proven = effects.state == sa.literal_column(f"'{EffectState.CONFIRMED}'")
+    return (
+        sa.update(schema.effects)
+        .where(effects.effect_id == _bind(effects.effect_id, "effect_id_"))
+        .values(
+            state=sa.case((proven, effects.state), else_=_bind(effects.state, "state_")),
+            settled_at=_bind(effects.settled_at),
+            result=_bind(effects.result),
+            detail=_bind(effects.detail),
+        )
+    )
+
+
+def _confirm_effect() -> sa.Update:
+    effects = schema.effects.c
+    return (
+        sa.update(schema.effects)
+        .where(effects.effect_id == _bind(effects.effect_id, "effect_id_"))
+        .values(state=_bind(effects.state), echo_at=_bind(effects.echo_at))
+    )

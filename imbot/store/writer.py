@@ -1,0 +1,249 @@
+"""Group commit: whatever waits while one transaction is written goes into the next one.
+
+A writer owns the database from when it is made. Rows are written in the order given; the first
+error ends everything: what was not yet written never is, and every waiter and later caller is told.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, TypeAlias
+
+from imbot.errors import StoreError
+from imbot.store.connection import Database
+from imbot.store.statements import Write
+
+#: Rows that nobody waits for are durable at the latest so many seconds later.
+NOTE_DELAY_S = 0.05
+
+#: Something to do with the database after the rows given before it are durable.
+Task: TypeAlias = Callable[[Database], Any]
+
+_CLOSED = "store: it is closed"
+
+
+class Writer(Protocol):
+    """Takes rows and tasks in order; the thread and the inline one differ in when they work."""
+
+    def note(self, rows: Sequence[Write]) -> None:
+        """Take rows that nobody waits for.
+
+        Raises:
+            StoreError: The writer takes nothing more.
+        """
+        ...
+
+    async def carry_out(self, task: Task | None, rows: Sequence[Write] = ()) -> Any:  # noqa: ANN401  what the task returns
+        """Write these rows and all before, then return what the task returns.
+
+        Raises:
+            StoreError: They are not written, or the task failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what waits and close the database.
+
+        Raises:
+            StoreError: Something that was taken is not written.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Close the database as a crash would: what is not written is lost."""
+        ...
+
+
+class _Ask:
+    """A task, who waits for it, and what it came to."""
+
+    __slots__ = ("error", "future", "result", "task")
+
+    def __init__(self, task: Task | None, future: asyncio.Future[Any]) -> None:
+        self.task = task
+        self.future = future
+        self.result: Any = None
+        self.error = ""
+
+    def resolve(self) -> None:
+        """Tell who waits, unless they have gone away."""
+        if self.future.done():
+            return
+        if self.error:
+            self.future.set_exception(StoreError(self.error))
+        else:
+            self.future.set_result(self.result)
+
+
+def _carried_out(database: Database, rows: Sequence[Write], task: Task | None) -> tuple[Any, str]:
+    """Return what the task returned, and the sentence of what went wrong; empty for nothing."""
+    try:
+        if rows:
+            database.write(rows)
+        with database.explaining():
+            return (task(database) if task else None), ""
+    except StoreError as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001  the top of the writer: nobody may wait for ever
+        return None, f"store {database.path}: {type(error).__name__}: {error}"
+
+
+class ThreadWriter:
+    """Works on a thread of its own; the tasks of one event loop use it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows: list[Write] = []
+        self._asks: list[_Ask] = []
+        self._ended = ""
+        self._wake = threading.Condition(threading.Lock())
+        self._thread = threading.Thread(target=self._run, name="imbot-store", daemon=True)
+        self._thread.start()
+
+    def note(self, rows: Sequence[Write]) -> None:
+        """Take rows that nobody waits for."""
+        with self._wake:
+            self._refuse_if_ended()
+            if not self._rows:
+                self._wake.notify()
+            self._rows.extend(rows)
+
+    async def carry_out(self, task: Task | None, rows: Sequence[Write] = ()) -> Any:  # noqa: ANN401  what the task returns
+        """Write these rows and all before, then return what the task returns."""
+        ask = _Ask(task, asyncio.get_running_loop().create_future())
+        self._take(ask, rows)
+        return await ask.future
+
+    async def close(self) -> None:
+        """Write what waits and close the database."""
+        if self._ended == _CLOSED:
+            return
+        ask = _Ask(Database.close, asyncio.get_running_loop().create_future())
+        self._take(ask, (), last=True)
+        await ask.future
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """Close the database as a crash would; a transaction under way may still take place."""
+        with self._wake:
+            self._ended = _CLOSED
+            asks, self._asks, self._rows = self._asks, [], []
+            self._wake.notify()
+        self._thread.join()
+        for ask in asks:
+            ask.error = _CLOSED
+            ask.resolve()
+
+    def _take(self, ask: _Ask, rows: Sequence[Write], *, last: bool = False) -> None:
+        with self._wake:
+            self._refuse_if_ended()
+            self._rows.extend(rows)
+            self._asks.append(ask)
+            if last:
+                self._ended = _CLOSED
+            self._wake.notify()
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise StoreError(self._ended)
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            self._work(*group)
+        self._database.close()
+
+    def _next_group(self) -> tuple[list[Write], list[_Ask]] | None:
+        """Return everything that waits once it is due; None when nothing more will come."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._rows or self._is_due())
+            self._wake.wait_for(self._is_due, NOTE_DELAY_S)
+            if not self._rows and not self._asks:
+                return None
+            rows, asks, self._rows, self._asks = self._rows, self._asks, [], []
+            return rows, asks
+
+    def _is_due(self) -> bool:
+        return bool(self._asks or self._ended)
+
+    def _work(self, rows: list[Write], asks: list[_Ask]) -> None:
+        error = _carried_out(self._database, rows, None)[1]
+        for ask in asks:
+            if not error:
+                ask.result, error = _carried_out(self._database, (), ask.task)
+            ask.error = error
+        if error:
+            asks += self._end(error)
+        if asks:
+            _resolve_all(asks)
+
+    def _end(self, error: str) -> list[_Ask]:
+        """Take nothing more; return who waits in vain."""
+        with self._wake:
+            self._ended = error
+            asks, self._asks, self._rows = self._asks, [], []
+        for ask in asks:
+            ask.error = error
+        return asks
+
+
+def _resolve_all(asks: list[_Ask]) -> None:
+    def resolve() -> None:
+        for ask in asks:
+            ask.resolve()
+
+    # A loop that is closed has nobody left who waits.
+    with suppress(RuntimeError):
+        asks[0].future.get_loop().call_soon_threadsafe(resolve)
+
+
+class InlineWriter:
+    """Works in the caller's turn of the event loop: deterministic, for virtual time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows: list[Write] = []
+        self._ended = ""
+
+    def note(self, rows: Sequence[Write]) -> None:
+        """Take rows that nobody waits for."""
+        self._refuse_if_ended()
+        if not self._rows:
+            asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._write_noted)
+        self._rows.extend(rows)
+
+    async def carry_out(self, task: Task | None, rows: Sequence[Write] = ()) -> Any:  # noqa: ANN401  what the task returns
+        """Write these rows and all before, then return what the task returns."""
+        self._refuse_if_ended()
+        self._rows.extend(rows)
+        result = self._work(task)
+        self._refuse_if_ended()
+        return result
+
+    async def close(self) -> None:
+        """Write what waits and close the database."""
+        if self._ended == _CLOSED:
+            return
+        await self.carry_out(None)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the database as a crash would: what is not written is lost."""
+        self._ended = _CLOSED
+        self._rows = []
+        self._database.close()
+
+    def _write_noted(self) -> None:
+        if not self._ended:
+            self._work(None)
+
+    def _work(self, task: Task | None) -> Any:  # noqa: ANN401  what the task returns
+        rows, self._rows = self._rows, []
+        result, self._ended = _carried_out(self._database, rows, task)
+        if self._ended:
+            self._database.close()
+        return result
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise StoreError(self._ended)

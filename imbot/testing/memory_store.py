@@ -1,0 +1,205 @@
+"""A store that is a list: every change in order, and one loop over them to recover.
+
+It keeps the promises of :class:`imbot.ports.Store`, a crash included; the same tests hold for it
+and for the store on SQLite.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from imbot.errors import StoreError
+from imbot.model import Event, EventKind, SessionKey
+from imbot.records import (
+    AckSeen,
+    Change,
+    EchoSeen,
+    Effect,
+    EffectState,
+    EventHandled,
+    EventSeen,
+    GapSeen,
+    Intent,
+    OnceMarked,
+    OnceTakenBack,
+    Recovered,
+    RuleSeen,
+    RunSeen,
+    RunState,
+    SessionSeen,
+    Verdict,
+)
+from imbot.store.recovery import COMPLETED_KEPT, COMPLETED_PER_AGENT
+from imbot.store.rows import event_number
+from imbot.store.writer import NOTE_DELAY_S
+
+_OPEN_RUNS = {RunState.RUNNING, RunState.WAITING}
+_UNSETTLED = {EffectState.SENDING, EffectState.UNKNOWN}
+_MAY_ECHO = {EffectState.ACCEPTED, EffectState.PARKED}
+
+
+class MemoryStore:
+    """Keeps changes in a list.
+
+    Attributes:
+        durable: What a crash would leave, in order.
+        broken: Once set, the sentence of the StoreError that every call raises: a full disk.
+    """
+
+    def __init__(self, durable: Sequence[Change] = ()) -> None:
+        self.durable: list[Change] = list(durable)
+        self.broken = ""
+        self._noted: list[Change] = []
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Make these changes, and all noted before, durable."""
+        self._refuse_if_broken()
+        self._noted.extend(changes)
+        self._flush()
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Take these changes; they become durable with the next commit or 50 ms later."""
+        self._refuse_if_broken()
+        if not self._noted:
+            asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._flush)
+        self._noted.extend(changes)
+
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Return which of these (rule id, scope) pairs are marked."""
+        await self.commit(())
+        found = _Found()
+        for change in self.durable:
+            found.apply(change)
+        return frozenset(found.marks.intersection(marks))
+
+    async def recover(self, now: datetime) -> Recovered:
+        """Return what was unfinished, to be called once before anything is written."""
+        await self.commit(())
+        found = _Found()
+        for change in self.durable:
+            found.apply(change)
+        return found.recovered(now)
+
+    async def close(self) -> None:
+        """Make everything durable and close."""
+        if self.broken != _CLOSED:
+            await self.commit(())
+        self.broken = _CLOSED
+
+    def abandon(self) -> None:
+        """Close as a crash would: what is not yet durable is lost."""
+        self._noted.clear()
+        self.broken = _CLOSED
+
+    def reopened(self) -> "MemoryStore":
+        """Return a store that holds what this one made durable: the next start."""
+        return MemoryStore(self.durable)
+
+    def _flush(self) -> None:
+        if not self.broken:
+            self.durable += self._noted
+            self._noted.clear()
+
+    def _refuse_if_broken(self) -> None:
+        if self.broken:
+            raise StoreError(self.broken)
+
+
+_CLOSED = "store: it is closed"
+
+
+class _Found:
+    """What a list of changes leaves, the newest of each key."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, Event] = {}
+        self.decided: set[str] = set()
+        self.runs: dict[str, RunSeen] = {}
+        self.marks: set[tuple[str, str]] = set()
+        self.effects: dict[str, Effect] = {}
+        self.sessions: dict[SessionKey, SessionSeen] = {}
+
+    def apply(self, change: Change) -> None:
+        """Add the next change."""
+        match change:
+            case EventSeen(event):
+                self.events.setdefault(event.id, event)
+            case EventHandled(event_id):
+                # A decision about an event never seen decides nothing.
+                self.decided |= {event_id} & self.events.keys()
+            case RunSeen(run_id):
+                self.runs[run_id] = change
+            case OnceMarked(rule_id, scope):
+                self.marks.add((rule_id, scope))
+            case OnceTakenBack(rule_id, scope):
+                self.marks.discard((rule_id, scope))
+            case Intent(effect_id):
+                self.effects[effect_id] = Effect(change, EffectState.SENDING)
+            case Verdict() | EchoSeen():
+                self._settle(change)
+            case SessionSeen(agent, session):
+                self.sessions[SessionKey(agent, session.id)] = change
+            case GapSeen() | AckSeen() | RuleSeen():
+                pass  # nothing of these is given back
+
+    def _settle(self, change: Verdict | EchoSeen) -> None:
+        effect = self.effects.get(change.effect_id)
+        if effect is None:
+            return
+        if isinstance(change, EchoSeen):
+            settled = replace(effect, state=EffectState.CONFIRMED)
+        else:
+            proven = effect.state is EffectState.CONFIRMED
+            state = effect.state if proven else change.state
+            settled = replace(effect, state=state, result=change.result, detail=change.detail)
+        self.effects[change.effect_id] = settled
+
+    def recovered(self, now: datetime) -> Recovered:
+        """Return what is unfinished."""
+        return Recovered(
+            events=tuple(e for e in self.events.values() if e.id not in self.decided),
+            runs=tuple((run, self.events[run.event_id]) for run in self._open_runs()),
+            effects=tuple(e for e in self.effects.values() if self._is_unfinished(e)),
+            sessions=self._kept_sessions(now),
+            said=self._said(),
+            last_event_number=max(map(event_number, self.events), default=0),
+        )
+
+    def _open_runs(self) -> list[RunSeen]:
+        return [
+            r for r in self.runs.values() if r.state in _OPEN_RUNS and r.event_id in self.events
+        ]
+
+    def _is_unfinished(self, effect: Effect) -> bool:
+        intent = effect.intent
+        run = self.runs.get(intent.run_id)
+        if effect.state in _UNSETTLED or (run is not None and run.state in _OPEN_RUNS):
+            return True
+        may_echo = intent.echo is not None and effect.state in _MAY_ECHO
+        return may_echo and self._is_open(SessionKey(intent.agent, intent.session_id))
+
+    def _is_open(self, key: SessionKey) -> bool:
+        session = self.sessions.get(key)
+        return session is not None and session.completed_at is None
+
+    def _kept_sessions(self, now: datetime) -> tuple[SessionSeen, ...]:
+        kept = [session for key, session in self.sessions.items() if self._is_open(key)]
+        completed: dict[str, list[tuple[datetime, SessionSeen]]] = defaultdict(list)
+        for session in self.sessions.values():
+            over_at = session.completed_at
+            if over_at is not None and over_at >= now - COMPLETED_KEPT:
+                completed[session.agent].append((over_at, session))
+        for of_agent in completed.values():
+            of_agent.sort(key=lambda timed: timed[0], reverse=True)
+            kept += [session for _, session in of_agent[:COMPLETED_PER_AGENT]]
+        return tuple(sorted(kept, key=lambda s: (s.first_seen_at, s.agent, s.session.id)))
+
+    def _said(self) -> dict[SessionKey, tuple[str, ...]]:
+        texts: dict[SessionKey, list[str]] = defaultdict(list)
+        for event in self.events.values():
+            key = event.session_key
+            if event.kind is EventKind.MESSAGE and key is not None and self._is_open(key):
+                texts[key].append(event.fields.get("text", ""))
+        return {key: tuple(spoken) for key, spoken in texts.items()}
