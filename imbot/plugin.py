@@ -15,11 +15,12 @@ A plugin is a module with actions and one ``plugin``::
     plugin = Plugin("notify", actions=(send,), options=Options)
 
 It is found through an entry point of the group ``imbot.plugins`` that names the ``plugin`` object,
-or as a file in a directory of the settings' ``plugins.paths``. A plugin never sees credentials: what
-it says and sends goes through the doors of its :class:`Context`, which write the intent down first.
+or as a file in a directory of the settings' ``plugins.paths``. A plugin never sees credentials:
+what it says and sends goes through the doors of its :class:`Context`, which write the intent down
+first.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -37,6 +38,7 @@ from imbot.model import JSON
 
 __all__ = [
     "API_VERSION",
+    "JSON",
     "Action",
     "ActionError",
     "AmbiguousError",
@@ -54,6 +56,10 @@ __all__ = [
 
 #: The contract's version; a plugin that was written for a newer one is refused.
 API_VERSION = 1
+
+#: HTTP statuses below 500 that ask to come again: Request Timeout, Too Many Requests.
+_TRY_LATER = frozenset({408, 429})
+_SERVER_ERROR = 500
 
 #: Seconds an action may take unless it declares otherwise.
 DEFAULT_DEADLINE_S = 10.0
@@ -85,6 +91,28 @@ class HttpAnswer:
     headers: Mapping[str, str]
     text: str
     json: Any = None
+
+    def require(self, expect: Sequence[str | int] = ("2xx",), *, repeatable: bool = True) -> None:
+        """Return if the status is expected.
+
+        Args:
+            expect: Statuses, or classes of them such as ``2xx``.
+            repeatable: Whether the request may be sent again without harm.
+
+        Raises:
+            TemporaryError: 408, 429 or 5xx; carries what ``Retry-After`` asks for.
+            AmbiguousError: The same, to a request that must not be sent again blindly.
+            PermanentError: Any other unexpected status.
+        """
+        if self.status in expect or f"{self.status // 100}xx" in expect:
+            return
+        told = f"HTTP {self.status}, expected {', '.join(str(one) for one in expect)}"
+        if self.status not in _TRY_LATER and self.status < _SERVER_ERROR:
+            raise PermanentError(told)
+        if not repeatable and self.status >= _SERVER_ERROR:
+            raise AmbiguousError(told)
+        asked = self.headers.get("retry-after", "")
+        raise TemporaryError(told, retry_after_s=float(asked) if asked.isdigit() else None)
 
 
 class HttpDoor(Protocol):

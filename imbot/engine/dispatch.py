@@ -1,8 +1,9 @@
 """Takes in what the wires bring and hands each event to the flow.
 
-Events stay in order within an IM session and go side by side across sessions. A batch is kept before
-anything is done about it, and before the wire may ask for the next: its events, the echoes in it and
-the acknowledgement number are one transaction. Own echoes are taken out here; rules never see them.
+Events stay in order within an IM session and go side by side across sessions. A batch is kept
+before anything is done about it, and before the wire may ask for the next: its events, the echoes
+in it and the acknowledgement number are one transaction. Own echoes are taken out here; rules
+never see them.
 """
 
 import asyncio

@@ -1,0 +1,104 @@
+"""``http``: send a request to a host that the settings allow."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from imbot.plugin import Context, Plugin, action
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+#: Methods that may be sent twice only with an idempotency key.
+_NOT_REPEATABLE = frozenset({"post", "patch"})
+
+
+class Request(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+    """Arguments of ``http``; exactly one method names the URL."""
+
+    get: str | None = None
+    """URL to GET."""
+
+    post: str | None = None
+    """URL to POST to."""
+
+    put: str | None = None
+    """URL to PUT to."""
+
+    patch: str | None = None
+    """URL to PATCH."""
+
+    delete: str | None = None
+    """URL to DELETE."""
+
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Headers to send."""
+
+    json_: Any = Field(default=None, alias="json")
+    """Body to send as JSON."""
+
+    form: dict[str, str] | None = None
+    """Body to send as a form."""
+
+    idempotency_key: str | None = None
+    """Sent as ``Idempotency-Key``; makes POST and PATCH repeatable."""
+
+    expect: list[int | str] = ["2xx"]
+    """Statuses, or classes such as ``2xx``, that count as success."""
+
+    @model_validator(mode="after")
+    def _is_one_request(self) -> "Request":
+        if len(self.methods) != 1:
+            raise ValueError(f"name exactly one of {', '.join(_METHODS)}")
+        if self.json_ is not None and self.form is not None:
+            raise ValueError("send json or form, not both")
+        return self
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that are named; one, once checked."""
+        return [method for method in _METHODS if getattr(self, method) is not None]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent twice."""
+        return self.methods[0] not in _NOT_REPEATABLE or self.idempotency_key is not None
+
+
+class Response(BaseModel, frozen=True):
+    """Result of ``http``."""
+
+    status: int
+    """HTTP status."""
+
+    headers: dict[str, str]
+    """Headers; names in lower case."""
+
+    text: str
+    """Body as text."""
+
+    json_: Any = Field(default=None, alias="json", serialization_alias="json")
+    """Body as decoded JSON; nothing when it is none."""
+
+
+@action("http", args=Request, result=Response, repeatable=lambda args: args.repeatable)
+async def http(ctx: Context, args: Request) -> dict[str, Any]:
+    """Send a request; a status that is not expected fails the step."""
+    (method,) = args.methods
+    answer = await ctx.http.request(
+        method,
+        getattr(args, method),
+        headers=args.headers,
+        json=args.json_,
+        form=args.form,
+        idempotency_key=args.idempotency_key,
+    )
+    answer.require(args.expect, repeatable=args.repeatable)
+    return {
+        "status": answer.status,
+        "headers": dict(answer.headers),
+        "text": answer.text,
+        "json": answer.json,
+    }
+
+
+plugin = Plugin("http", actions=(http,))

@@ -1,0 +1,40 @@
+"""``initiate``: begin a session with somebody."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from imbot.plugin import Context, Operation, Plugin, action
+
+
+class Initiate(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+    """Arguments of ``initiate``."""
+
+    to: str
+    """The number to reach."""
+
+    userData: dict[str, Any] = Field(default_factory=dict)  # noqa: N815  as rule authors write it
+    """User data that the session has from the start."""
+
+    agent: str | None = None
+    """The agent that begins it: a user name, or ``any``; by default the run's own."""
+
+
+class Begun(BaseModel, frozen=True):
+    """Result of ``initiate``."""
+
+    id: str
+    """The new session's id."""
+
+    agent: str
+    """The agent that began it."""
+
+
+@action("initiate", args=Initiate, result=Begun, needs=Operation.INITIATE, deadline_s=30.0)
+async def initiate(ctx: Context, args: Initiate) -> Begun:
+    """Begin a session; later steps of the run act on it once it is Talking."""
+    begun = await ctx.im.initiate(args.to, user_data=args.userData, agent=args.agent)
+    return Begun(id=begun["id"], agent=begun["agent"])
+
+
+plugin = Plugin("initiate", actions=(initiate,))
