@@ -1,9 +1,10 @@
 """The foreign servers themselves, by plain HTTP: what the tests of imbot against them rest on."""
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
@@ -22,7 +23,7 @@ rest_only = pytest.mark.parametrize(
 class Browser:
     """One agent's cookies and CSRF token, and the few requests that the tests make with them."""
 
-    def __init__(self, server: ForeignGws, user: str = "bot1") -> None:
+    def __init__(self, server: ForeignGws, user: str) -> None:
         self.server = server
         self.http = aiohttp.ClientSession(
             server.url,
@@ -83,10 +84,22 @@ class Browser:
 
 
 @pytest.fixture
-async def browser(foreign_server: ForeignGws) -> AsyncIterator[Browser]:
-    browser = Browser(foreign_server)
-    yield browser
-    await browser.http.close()
+async def browse() -> AsyncIterator[Callable[..., Browser]]:
+    """Browsers that are closed after the test."""
+    browsers: list[Browser] = []
+
+    def make(server: ForeignGws, user: str = "bot1") -> Browser:
+        browsers.append(Browser(server, user))
+        return browsers[-1]
+
+    yield make
+    for browser in browsers:
+        await browser.http.close()
+
+
+@pytest.fixture
+async def browser(browse: Callable[..., Browser], foreign_server: ForeignGws) -> Browser:
+    return browse(foreign_server)
 
 
 @pytest.fixture
@@ -153,16 +166,15 @@ async def test_a_held_poll_is_answered_when_something_happens(listener):
     assert len(await poll) == 1
 
 
-async def test_events_reach_the_right_agent_only(listener):
-    other = Browser(listener.server, "bot2")
+async def test_events_reach_the_right_agent_only(listener, browse):
+    other = browse(listener.server, "bot2")
     await other.log_in()
     await other.listen()
     await listener.server.ring("bot1", "3002", straight=True)
     await listener.server.ring("bot2", "3003", straight=True)
-    for browser, number in ((listener, "3002"), (other, "3003")):
-        [event] = await browser.events()
+    for agent, number in ((listener, "3002"), (other, "3003")):
+        [event] = await agent.events()
         assert event["imSession"]["participants"][0]["phoneNumber"] == number
-    await other.http.close()
 
 
 async def test_a_wildcard_subscription_gets_the_agents_own_events_by_their_plain_names(listener):
@@ -231,15 +243,14 @@ async def test_a_wrong_operation_is_refused_by_status_code(listener):
         assert answer["statusCode"] == status_code, body
 
 
-async def test_initiate_goes_from_initiating_to_talking_on_both_ends(listener):
-    other = Browser(listener.server, "bot2")
+async def test_initiate_goes_from_initiating_to_talking_on_both_ends(listener, browse):
+    other = browse(listener.server, "bot2")
     await other.log_in()
     await other.listen()
     call = {"operationName": "InitiateIMSession", "destination": {"phoneNumber": "7002"}}
     assert await listener.operate("me/im-sessions", **call) == (200, {"statusCode": 0})
     assert [e["imSession"]["state"] for e in await listener.events()] == ["Initiating", "Talking"]
     assert [e["imSession"]["state"] for e in await other.events()] == ["Alerting", "Talking"]
-    await other.http.close()
 
 
 async def test_initiate_before_login_fails_and_says_so_twice(browser):
@@ -367,6 +378,20 @@ async def test_a_denied_subscription_is_a_403(listener):
     assert (refused["successful"], refused["error"][:4]) == (False, "403:")
 
 
+async def test_odd_bayeux_bodies_do_not_break_a_server(listener):
+    """Whatever a client's fault sends, the server lives on and says nothing on stderr."""
+    odd = ("[]", "[", "null", "5", "[null]", "[5]", "[{}]", '[{"channel":5}]', '[{"data":{}}]')
+    headers = {"Content-Type": "application/json"} | listener.csrf
+    for body in odd:
+        url = "/api/v2/notifications"
+        async with listener.http.post(url, data=body, headers=headers) as response:
+            assert response.status in (200, 400), body
+    for subscription in (5, [None], "no-slash", []):
+        with contextlib.suppress(aiohttp.ClientResponseError):  # CometD's says HTTP 400 to some
+            await listener.bayeux(id="5", channel="/meta/subscribe", subscription=subscription)
+    await listener.listen()
+
+
 async def test_a_restart_keeps_port_and_im_sessions_and_forgets_who_was_there(listener):
     server = listener.server
     port, before = server.port, await server.ring("bot1", "3002", straight=True)
@@ -398,16 +423,15 @@ async def test_logout_ends_both_sessions(listener):
         await listener.server.ring("bot1", "3002")
 
 
-async def test_switches_are_passed_on(start_foreign):
+async def test_switches_are_passed_on(start_foreign, browse):
     server = await start_foreign(Kind.COMETD, "--agents", "5", "--no-csrf", "--timeout-ms", "100")
-    browser = Browser(server, "bot5")
+    browser = browse(server, "bot5")
     await browser.log_in()
     assert browser.csrf == {}
     await browser.listen()
     began = time.monotonic()
     assert await browser.events() == []
     assert time.monotonic() - began < 5
-    await browser.http.close()
 
 
 async def test_a_server_ends_with_the_test_that_started_it(start_foreign):
