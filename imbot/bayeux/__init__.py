@@ -1,0 +1,1 @@
+"""Bayeux: a pure protocol table, and the shell around aiocometd that obeys it."""

@@ -1,0 +1,452 @@
+"""A Bayeux client that loses nothing silently: the only door to aiocometd.
+
+aiocometd gives message templates, ids, extensions and the matching of replies; its exchange and its
+connect loop are replaced by subclassing, and every decision is :mod:`imbot.bayeux.session`'s. What
+is not done here: logging in, and reading what a notification means. Both are the owner's.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from aiocometd.constants import (
+    CONNECT_MESSAGE,
+    DISCONNECT_MESSAGE,
+    ConnectionType,
+    MetaChannel,
+    TransportState,
+)
+from aiocometd.extensions import Extension
+from aiocometd.transports.base import TransportBase
+from aiocometd.utils import is_matching_response
+
+from imbot.bayeux.replies import Message, ack_number
+from imbot.bayeux.session import (
+    BayeuxResume,
+    Chance,
+    Channel,
+    Command,
+    Do,
+    Down,
+    Gap,
+    Report,
+    Session,
+    Up,
+    Warned,
+    answered,
+    failed,
+    opening,
+)
+from imbot.clock import Clock
+from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
+from imbot.http import retry_after_s
+from imbot.jsontext import decode_json, encode_json
+from imbot.model import JSON
+from imbot.ports import Http, Random, Reply, Request
+
+#: Closing takes no longer, whatever the server does.
+CLOSE_S = 2.0
+
+_META = "/meta/"
+_JSON_HEADERS = {
+    "Content-Type": "application/json;charset=UTF-8",
+    "Accept": "application/json, text/json",
+}
+_REDIRECTS = range(300, 400)
+#: GWS ``statusCode`` of a request that needs a login. Source: contract 4.1.
+_NOT_AUTHENTICATED = 20
+#: Opening again would end the same way.
+_LASTING = frozenset({FaultClass.INPUT, FaultClass.PERMISSION})
+
+
+class Listener(Protocol):
+    """The owner of a client. Each call is awaited before anything is sent again."""
+
+    async def messages(
+        self, elements: Sequence[dict[str, JSON]], client_id: str, ack: int | None
+    ) -> None:
+        """Keep all notifications of one reply; the next poll acknowledges what was kept.
+
+        Args:
+            elements: Every message outside ``/meta/``, in order; at least one.
+            client_id: The Bayeux client id they came to.
+            ack: Their batch number; None when the ack extension is off.
+        """
+        ...
+
+    async def gap(self, cause: str, since: datetime, seconds: float) -> None:
+        """Learn that the subscription works, and that messages since then may be lost."""
+        ...
+
+    async def down(self, cause: str) -> None:
+        """Learn that the subscription is broken; mending it goes on."""
+        ...
+
+    async def up(self) -> None:
+        """Learn that the subscription works again after a ``down``."""
+        ...
+
+    async def refused(self, fault: Fault) -> None:
+        """Learn that polling has stopped: log in again, then open again."""
+        ...
+
+    async def warning(self, fault: Fault) -> None:
+        """Learn that a channel is refused, or that something is odd; polling goes on."""
+        ...
+
+
+class BayeuxClient:
+    """One agent's Bayeux session: one task, one request at a time.
+
+    What a listener raises ends the polling; :meth:`join` raises it.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        url: str,
+        *,
+        channels: Sequence[Channel],
+        listener: Listener,
+        clock: Clock,
+        random: Random,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """Prepare a client; nothing is sent yet.
+
+        Args:
+            http: Where requests go; it stays open when the client closes.
+            url: The one URL that every Bayeux message is posted to.
+            channels: What to subscribe, in this order.
+            listener: Who is told.
+            clock: Time.
+            random: Jitter.
+            headers: Asked for every request, since a CSRF token changes.
+        """
+        self._http = http
+        self._url = url
+        self._channels = tuple(channels)
+        self._listener = listener
+        self._clock = clock
+        self._random = random
+        self._headers = headers
+        self._session: Session | None = None
+        self._transport: _Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._skipped = 0
+
+    @property
+    def client_id(self) -> str | None:
+        """The client id of the last handshake; None before the first."""
+        return None if self._session is None else self._session.client_id
+
+    @property
+    def ack_enabled(self) -> bool:
+        """Whether the server sends again what was not acknowledged."""
+        return self._session is not None and self._session.ack is not None
+
+    @property
+    def last_good_at(self) -> datetime | None:
+        """When a poll was last answered well; None before the first."""
+        if self._session is None:
+            return None
+        return self._clock.now() - timedelta(
+            seconds=self._clock.monotonic() - self._session.good_at
+        )
+
+    @property
+    def skipped(self) -> int:
+        """How many malformed elements of replies were passed over."""
+        return self._skipped
+
+    def export(self) -> BayeuxResume | None:
+        """Return what the next process needs to go on with this Bayeux session."""
+        return None if self._session is None else self._session.resume()
+
+    async def open(self, *, resume: BayeuxResume | None = None) -> None:
+        """Handshake, subscribe each channel, poll once, and go on polling in a task.
+
+        With ``resume`` the poll comes first, and the handshake only if the server has forgotten.
+
+        Raises:
+            TemporaryError: It failed for the reason in ``fault``. Nothing is left behind, and it
+                may be tried again; after a login where the fault's class is AUTH or CSRF.
+            PermanentError: A required channel is denied, or the server knows no long-polling.
+        """
+        if self._task is not None:
+            raise RuntimeError("this Bayeux client is open already; close it first")
+        session = opening(self._channels, now=self._clock.monotonic(), resume=resume)
+        transport = _Transport(
+            self._http,
+            self._url,
+            headers=self._headers,
+            clock=self._clock,
+            client_id=session.client_id,
+        )
+        while not session.is_open:
+            if (fault := session.command.fault) is not None:
+                branch = PermanentError if fault.fault_class in _LASTING else TemporaryError
+                raise branch(f"CometD {self._url}: {fault}", fault=fault)
+            session = await self._turn(transport, session)
+        self._session, self._transport = session, transport
+        self._task = asyncio.create_task(self._poll(transport, session), name="bayeux")
+
+    async def join(self) -> None:
+        """Return when polling has ended, or raise what a listener raised."""
+        if (task := self._task) is None:
+            return
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+    async def close(self, *, goodbye: bool = True) -> None:
+        """Stop polling within 2 seconds; afterwards nothing is sent.
+
+        Args:
+            goodbye: Whether to end the Bayeux session too; without it another process can resume.
+        """
+        task, self._task = self._task, None
+        transport, self._transport = self._transport, None
+        if task is None or transport is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                # A listener may close the client from within; the loop then ends by itself.
+                if task is not asyncio.current_task():
+                    task.cancel()
+                    await asyncio.wait([task])
+                if goodbye:
+                    await transport.disconnect()
+
+    async def _poll(self, transport: "_Transport", session: Session) -> None:
+        this = asyncio.current_task()
+        while self._task is this:
+            if (fault := session.command.fault) is not None:
+                self._task = None
+                await self._listener.refused(fault)
+                return
+            session = self._session = await self._turn(transport, session)
+
+    async def _turn(self, transport: "_Transport", session: Session) -> Session:
+        """Carry out the session's command, hand over what came, and return what is next."""
+        if session.command.delay_s > 0:
+            await self._clock.sleep(session.command.delay_s)
+        received = await transport.carry_out(session.command, ack=session.ack)
+        at = Chance(self._clock.monotonic(), self._random)
+        self._skipped += received.skipped
+        if received.events:
+            client_id, ack = transport.client_id or "", received.ack
+            await self._listener.messages(received.events, client_id, ack)
+        if received.fault is None:
+            after, reports = answered(session, received.reply, metas=received.metas, at=at)
+        else:
+            after, reports = failed(session, received.fault, at=at)
+        for report in reports:
+            await self._tell(report)
+        return after
+
+    async def _tell(self, report: Report) -> None:
+        match report:
+            case Down(cause):
+                await self._listener.down(cause)
+            case Up():
+                await self._listener.up()
+            case Gap(cause, seconds):
+                since = self._clock.now() - timedelta(seconds=seconds)
+                await self._listener.gap(cause, since, seconds)
+            case Warned(fault):
+                await self._listener.warning(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """What came back for one command.
+
+    Attributes:
+        events: Every sound message outside ``/meta/``.
+        metas: Every sound message of ``/meta/``.
+        skipped: How many elements were no sound message.
+        reply: The meta message that answers the command; empty when ``fault`` says why not.
+        fault: Why there is no reply; None when there is one.
+        ack: The batch number of the events; None when the ack extension is off.
+    """
+
+    events: Sequence[dict[str, JSON]]
+    metas: Sequence[Message]
+    skipped: int
+    reply: Message
+    fault: Fault | None
+    ack: int | None
+
+
+class _AckExtension(Extension):
+    """Offers acknowledgements with the handshake and sends the last number with each connect."""
+
+    number: int | None = None
+
+    async def outgoing(
+        self,
+        payload: list[dict[str, Any]],
+        headers: dict[str, str],  # noqa: ARG002  aiocometd's signature
+    ) -> None:
+        """Add ``ext.ack`` where it belongs."""
+        for message in payload:
+            if message["channel"] == MetaChannel.HANDSHAKE:
+                message["ext"] = {"ack": True}
+            elif message["channel"] == MetaChannel.CONNECT and self.number is not None:
+                message["ext"] = {"ack": self.number}
+
+    async def incoming(
+        self, payload: list[dict[str, Any]], headers: dict[str, str] | None = None
+    ) -> None:
+        """Do nothing: the session reads the number once the batch is kept."""
+
+
+class _Transport(TransportBase):
+    """aiocometd's transport with an exchange of our own and without its connect loop."""
+
+    def __init__(
+        self,
+        http: Http,
+        url: str,
+        *,
+        headers: Callable[[], Mapping[str, str]],
+        clock: Clock,
+        client_id: str | None,
+    ) -> None:
+        self._ack = _AckExtension()
+        super().__init__(
+            url=url, incoming_queue=asyncio.Queue(), client_id=client_id, extensions=[self._ack]
+        )
+        # Its own loop would set this; subscribing is refused in any other state.
+        self._state = TransportState.CONNECTED
+        self._http = http
+        self._headers = headers
+        self._clock = clock
+        self._timeout_s = CLOSE_S
+        self._elements: list[JSON] = []
+
+    @property
+    def connection_type(self) -> ConnectionType:
+        """Long-polling: all that GWS has. Source: contract 2.1."""
+        return ConnectionType.LONG_POLLING
+
+    async def carry_out(self, command: Command, *, ack: int | None) -> _Received:
+        """Send one command and return what came back, trouble included."""
+        self._ack.number = ack
+        self._timeout_s = command.timeout_s
+        self._elements = []
+        reply: Message = {}
+        fault = None
+        try:
+            reply = await self._send(command)
+        except ActionError as error:
+            fault = error.fault or Fault(FaultClass.TRANSPORT, text=str(error))
+        sound = [element for element in self._elements if _is_message(element)]
+        if ack is not None:
+            ack = ack_number(reply) if command.do is Do.CONNECT else ack
+        return _Received(
+            events=[message for message in sound if not _is_meta(message)],
+            metas=[message for message in sound if _is_meta(message)],
+            skipped=len(self._elements) - len(sound),
+            reply=reply,
+            fault=fault,
+            ack=ack,
+        )
+
+    async def disconnect(self) -> None:
+        """Say goodbye; what becomes of it does not matter any more."""
+        self._timeout_s = CLOSE_S
+        with suppress(ActionError):
+            await self._send_message(DISCONNECT_MESSAGE.copy())
+
+    async def _send(self, command: Command) -> Message:
+        match command.do:
+            case Do.HANDSHAKE:
+                return await self.handshake([self.connection_type])
+            case Do.SUBSCRIBE:
+                return await self.subscribe(command.channel)
+            case _:
+                now = {} if command.hold else {"advice": {"timeout": 0}}
+                return await self._send_message(CONNECT_MESSAGE.copy(), **now)
+
+    async def _send_final_payload(
+        self, payload: list[dict[str, Any]], *, headers: dict[str, str]
+    ) -> dict[str, Any]:
+        reply = await self._http.send(
+            Request(
+                "POST",
+                self._url,
+                {**_JSON_HEADERS, **self._headers(), **headers},
+                encode_json(payload),
+                self._timeout_s,
+            )
+        )
+        self._elements = _elements_of(reply, now=self._clock.now())
+        response = await self._consume_payload(self._elements, find_response_for=payload[0])
+        if response is None:
+            text = f"no reply to {payload[0]['channel'].value} among {len(self._elements)} messages"
+            raise TemporaryError(text, fault=Fault(FaultClass.SERVER, text=text))
+        return response
+
+    async def _consume_payload(
+        self,
+        payload: list[JSON],
+        *,
+        headers: dict[str, str] | None = None,  # noqa: ARG002  aiocometd's signature
+        find_response_for: dict[str, Any] | None = None,
+    ) -> dict[str, Any] | None:
+        """Return the reply; unlike aiocometd's, one broken element does not cost the others."""
+        metas: list[dict[str, Any]] = [element for element in payload if _is_meta(element)]
+        for meta in metas:
+            # A meta reply that does not say so has failed; aiocometd looks without asking.
+            meta.setdefault("successful", False)
+            if is_matching_response(meta, find_response_for):
+                return meta
+        return None
+
+
+def _is_message(element: JSON) -> bool:
+    return isinstance(element, dict) and isinstance(element.get("channel"), str)
+
+
+def _is_meta(element: JSON) -> bool:
+    return _is_message(element) and element["channel"].startswith(_META)
+
+
+def _elements_of(reply: Reply, *, now: datetime) -> list[JSON]:
+    """Return the elements of a Bayeux reply, sound or not.
+
+    Raises:
+        TemporaryError: It is none; the fault has the status and the first 200 characters.
+    """
+    try:
+        decoded = decode_json(reply.body)
+    except ValueError:
+        decoded = None
+    if reply.status == HTTPStatus.OK and isinstance(decoded, list):
+        return decoded
+    text = reply.body[:800].decode("utf-8", "replace")[:200]
+    status_code = decoded.get("statusCode") if isinstance(decoded, dict) else None
+    fault = Fault(
+        _fault_class(reply.status, status_code, text),
+        status_code=status_code if isinstance(status_code, int) else None,
+        http_status=reply.status,
+        text=text,
+        retry_after_s=retry_after_s(reply.headers, now=now),
+    )
+    raise TemporaryError(f"no Bayeux reply: {fault}", fault=fault)
+
+
+def _fault_class(status: int, status_code: JSON, text: str) -> FaultClass:
+    """Classify what is no Bayeux reply. Source: contract 2.8, 9.5; a redirect leads to a login."""
+    if status == HTTPStatus.FORBIDDEN and "csrf" in text.casefold():
+        return FaultClass.CSRF
+    needs_login = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or status in _REDIRECTS
+    if needs_login or status_code == _NOT_AUTHENTICATED:
+        return FaultClass.AUTH
+    return FaultClass.SERVER

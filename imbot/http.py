@@ -1,0 +1,288 @@
+"""The only door to aiohttp's client: one port that gws, bayeux and plugins send through.
+
+It answers with whatever HTTP status came. It follows no redirect, retries nothing, reads no proxy
+or netrc from the environment and knows nothing of JSON. A failure says exactly whether anything was
+sent, since that decides whether an action may be repeated.
+"""
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import aiohttp
+from yarl import URL
+
+from imbot import __version__
+from imbot.errors import (
+    ActionError,
+    AmbiguousError,
+    ConfigError,
+    Fault,
+    FaultClass,
+    PermanentError,
+    TemporaryError,
+)
+from imbot.ports import Http, Reply, Request
+from imbot.problems import Place, Problem
+
+#: How long to wait for a free connection, or a new one, before it counts as unreachable.
+CONNECT_S = 10.0
+#: Connections that operations and plugins share; polls have as many as there are agents.
+OPERATIONS_LIMIT = 100
+
+#: A peer that vanished is noticed within 10 s instead of at the end of the poll (measured: 9.1 s).
+_KEEPALIVE = (
+    ("TCP_KEEPIDLE", 4),
+    ("TCP_KEEPINTVL", 2),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 10_000),
+)
+
+_URL = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?([/?][!-~]*)?",
+    re.IGNORECASE | re.ASCII,
+)
+_METHOD = re.compile(r"[A-Z]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+#: Headers that frame or route the request; a caller who sets them could smuggle another one.
+_RESERVED = frozenset({"connection", "content-length", "host", "transfer-encoding", "upgrade"})
+
+
+def origin_of(url: str) -> str:
+    """Return ``scheme://host:port`` of an absolute URL, in lower case, with the port written out.
+
+    Raises:
+        ValueError: It is no absolute http(s) URL of plain printable characters, or carries a user.
+    """
+    if _URL.fullmatch(url) is None:
+        raise ValueError(f"{url!r:.200} is no http(s)://host[:port]/… URL in percent-encoded ASCII")
+    parsed = URL(url, encoded=True)
+    return f"{parsed.scheme}://{parsed.raw_host}:{parsed.port}".lower()
+
+
+def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, 0 or more; None when it does not say."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment.astimezone(now.tzinfo) - now).total_seconds())
+
+
+class AiohttpNetwork:
+    """Doors over two pools of connections: a bounded one, and one that polls cannot use up.
+
+    To be made inside a running loop. A door asked for with ``polls`` sends everything over the
+    unbounded pool, so that one agent's polls and operations share one cookie jar.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        allow: Sequence[str] = (),
+        connect_s: float = CONNECT_S,
+        operations_limit: int = OPERATIONS_LIMIT,
+    ) -> None:
+        """Prepare the pools; nothing is connected yet.
+
+        Args:
+            ca_file: Certificates to trust besides the system's.
+            allow: ``http.allow``: the origins that guarded doors may reach.
+            connect_s: Seconds for getting a connection.
+            operations_limit: Connections of the bounded pool.
+
+        Raises:
+            ConfigError: ``ca_file`` cannot be read, or an entry of ``allow`` is no origin.
+        """
+        context = _tls_context(ca_file)
+        self._connect_s = connect_s
+        self._allowed = _allowed(allow)
+        self._polls = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=_socket)
+        self._operations = aiohttp.TCPConnector(
+            limit=operations_limit, ssl=context, socket_factory=_socket
+        )
+
+    def door(self, *, polls: bool = False, guarded: bool = False) -> Http:
+        """Return a new door with a cookie jar of its own."""
+        session = aiohttp.ClientSession(
+            connector=self._polls if polls else self._operations,
+            connector_owner=False,
+            cookie_jar=aiohttp.CookieJar(unsafe=True),
+            headers={"User-Agent": f"imbot/{__version__}"},
+            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_s),
+            middlewares=(_send_once,),
+            trace_configs=[_trace()],
+        )
+        return _Door(session, self._allowed if guarded else None)
+
+    async def close(self) -> None:
+        """Close every connection; what is under way fails."""
+        await self._polls.close()
+        await self._operations.close()
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Whether the request under way may have reached the peer."""
+
+    is_sent: bool = False
+
+
+class _Door:
+    """Sends requests with one cookie jar; see :class:`imbot.ports.Http`."""
+
+    def __init__(self, session: aiohttp.ClientSession, allowed: frozenset[str] | None) -> None:
+        self._session = session
+        self._allowed = allowed
+
+    async def send(self, request: Request) -> Reply:
+        """Return the response to one request, whatever its status.
+
+        Raises:
+            PermanentError: The request is malformed, or its host is not allowed.
+            TemporaryError: Surely not sent.
+            AmbiguousError: Bytes were sent and no whole answer came, or it was too large.
+        """
+        self._check(request)
+        if self._session.closed:
+            raise TemporaryError("the door is closed", fault=Fault(FaultClass.TRANSPORT))
+        progress = _Progress()
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                return await self._exchange(request, progress)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _converted(request, error, is_sent=progress.is_sent) from error
+
+    async def close(self) -> None:
+        """Let go of the pool; afterwards nothing is sent any more."""
+        await self._session.close()
+
+    def _check(self, request: Request) -> None:
+        if _METHOD.fullmatch(request.method) is None:
+            raise _unsendable(f"{request.method!r:.50} is no HTTP method in capitals")
+        try:
+            origin = origin_of(request.url)
+        except ValueError as error:
+            raise _unsendable(str(error)) from error
+        if self._allowed is not None and origin not in self._allowed:
+            raise _unsendable(f"{origin} is not in http.allow")
+        for name, value in request.headers.items():
+            if _HEADER_NAME.fullmatch(name) is None or name.lower() in _RESERVED:
+                raise _unsendable(f"a request may not set the header {name!r:.50}")
+            if _CONTROL.search(value):
+                raise _unsendable(f"the value of the header {name} holds a control character")
+
+    async def _exchange(self, request: Request, progress: _Progress) -> Reply:
+        async with self._session.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        ) as response:
+            body = await _body(response, request.limit_bytes)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status, headers, body)
+
+
+async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """Return the decoded body; one that grows too large, by decompression too, is given up."""
+    chunks = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > limit_bytes:
+            response.close()
+            raise aiohttp.ClientPayloadError(f"the answer is larger than {limit_bytes} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Hide a lost connection from aiohttp, which would silently send a GET or PUT again."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectionError as error:
+        raise aiohttp.ClientError(str(error) or type(error).__name__) from error
+
+
+def _trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(_mark_sent)
+    return trace
+
+
+async def _mark_sent(
+    session: aiohttp.ClientSession,  # noqa: ARG001  aiohttp's signature
+    context: SimpleNamespace,
+    params: aiohttp.TraceRequestHeadersSentParams,  # noqa: ARG001  aiohttp's signature
+) -> None:
+    context.trace_request_ctx.is_sent = True
+
+
+def _converted(request: Request, error: Exception, *, is_sent: bool) -> ActionError:
+    cause = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        cause = f"no whole answer within {request.timeout_s:g} s"
+    text = f"{request.method} {origin_of(request.url)}: {cause}"
+    branch = AmbiguousError if is_sent else TemporaryError
+    return branch(text, fault=Fault(FaultClass.TRANSPORT, text=cause))
+
+
+def _unsendable(text: str) -> PermanentError:
+    return PermanentError(text, fault=Fault(FaultClass.INPUT, text=text))
+
+
+def _allowed(allow: Sequence[str]) -> frozenset[str]:
+    origins, problems = set(), []
+    for entry in allow:
+        try:
+            if URL(entry).path_qs not in {"/", ""}:
+                raise ValueError(f"{entry!r} has a path")  # noqa: TRY301  one except for both
+            origins.add(origin_of(entry))
+        except ValueError as error:
+            cure = "write scheme://host[:port], nothing after it"
+            problems.append(Problem(Place("http.allow"), "bad-origin", str(error), cure))
+    if problems:
+        raise ConfigError(problems)
+    return frozenset(origins)
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            what = f"the certificates cannot be read: {error}"
+            cure = "a file of PEM certificates"
+            raise ConfigError([Problem(Place(str(ca_file)), "bad-ca-file", what, cure)]) from error
+    return context
+
+
+def _socket(address: tuple[int, int, int, str, object]) -> socket.socket:
+    """Return a socket that finds out by itself when its peer has vanished."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        # Not every platform has every one of them.
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
