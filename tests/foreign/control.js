@@ -60,7 +60,7 @@ const faults = {
 
 const views = {
   log: ({ log }) => ({ log }),
-  /** Events that left the Bayeux server's queue and were cut off by lose_polls or an outage. */
+  /** Events cut off on their way; not those that cometd itself drops when it sees a dead socket. */
   lost: ({ lost }) => ({ lost }),
   sessions: ({ gws }) => ({ sessions: gws.sessions }),
   agents: ({ gws, bayeux, httpSessions }) => ({

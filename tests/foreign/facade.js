@@ -185,13 +185,14 @@ class Facade {
     const events = messages.filter((m) => m.data !== undefined);
     const meta = messages.filter((m) => m.channel?.startsWith('/meta/')).map((m) => m.channel);
     const losing = this.faults.pollReplies > 0 && events.length > 0;
-    const status = losing || reply.cut ? null : reply.statusCode;
+    const gone = losing || reply.cut || reply.response.destroyed;
+    const status = gone ? null : reply.statusCode;
     this.record({ agent: user, path: NOTIFICATIONS, meta, events: events.length, http: status });
     if (losing) {
       this.faults.pollReplies -= 1;
       reply.response.socket?.destroy();
     }
-    if (status === null) {
+    if (gone) {
       this.lost.push(...events.map(({ channel, data }) => ({ agent: user, channel, data })));
     } else {
       reply.response.writeHead(status, reply.headers).end(content);
