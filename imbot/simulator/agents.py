@@ -78,6 +78,7 @@ class Agents:
     random: Random
     _by_user: dict[str, Agent] = field(default_factory=dict)
     _by_number: dict[str, Agent] = field(default_factory=dict)
+    _by_token: dict[str, Agent] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for account in self.settings.agents:
@@ -104,7 +105,7 @@ class Agents:
 
     def by_token(self, token: str) -> Agent | None:
         """Return the agent with this bearer token."""
-        return next((agent for agent in self if agent.account.bearer == token), None)
+        return self._by_token.get(token)
 
     def _add(self, account: AgentAccount) -> Agent:
         agent = Agent(
@@ -115,6 +116,8 @@ class Agents:
         )
         self._by_user[account.user] = agent
         self._by_number[account.number] = agent
+        if account.bearer is not None:
+            self._by_token[account.bearer] = agent
         return agent
 
 
@@ -149,9 +152,9 @@ class Logins:
         if not authorization:
             return login
         agent = self._credentials(authorization)
-        if agent is None or (login is not None and login.agent is agent):
-            return login if agent is not None else None
-        return self._open(agent)
+        if agent is None:
+            return None
+        return login if login is not None and login.agent is agent else self._open(agent)
 
     def leave(self, login: Login) -> None:
         """Forget this HTTP session."""
@@ -206,28 +209,25 @@ class Logins:
         scheme, _, value = authorization.partition(" ")
         if scheme.casefold() == "bearer":
             return self._agents.by_token(value.strip())
-        if scheme.casefold() != "basic":
+        user, colon, password = _decoded(value).partition(":")
+        if scheme.casefold() != "basic" or not colon:
             return None
-        return next((agent for pair in _decoded(value) if (agent := self._match(pair))), None)
-
-    def _match(self, pair: str) -> Agent | None:
-        user, colon, password = pair.partition(":")
-        return self._agents.admit(user, password) if colon else None
+        return self._agents.admit(user, password)
 
     def _token(self) -> str:
         return f"{self._random.getrandbits(128):032x}"
 
 
-def _decoded(value: str) -> Iterator[str]:
-    """Yield the readings of a Basic value: UTF-8, then Latin-1, as nobody documents which."""
+def _decoded(value: str) -> str:
+    """Return a Basic value's ``user:password``: UTF-8, else Latin-1, as nobody documents which."""
     try:
         raw = base64.b64decode(value.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return
+    except binascii.Error:
+        return ""
     try:
-        yield raw.decode()
+        return raw.decode()
     except UnicodeDecodeError:
-        yield raw.decode("latin-1")
+        return raw.decode("latin-1")
 
 
 def _uuid(random: Random) -> str:

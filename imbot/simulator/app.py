@@ -135,6 +135,14 @@ class Simulator:
         """Forget Bayeux and HTTP sessions as a crash of GWS would; IM sessions go on."""
         ControlApi(self.world, self._bayeux, logins=self._logins).restart()
 
+    def drop_cometd(self, user: str) -> None:
+        """End this agent's Bayeux sessions as the server may: a held poll is told so."""
+        self._bayeux.end(user)
+
+    def drop_login(self, user: str) -> None:
+        """Forget this agent's HTTP sessions; its Bayeux sessions go on."""
+        self._logins.forget(user)
+
     async def __aenter__(self) -> Self:
         app = create_app(self.world, self._bayeux, logins=self._logins, clock=self._clock)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)

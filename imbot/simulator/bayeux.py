@@ -357,7 +357,7 @@ class BayeuxServer:
         end = PollEnd.TIMEOUT
         if self._faults.strikes(FaultKind.POLL_CUT, session.user, CONNECT):
             cut_after_s = self._faults.of(session.user).cut_after_s
-            if cut_after_s < hold_s:
+            if cut_after_s <= hold_s:
                 hold_s, end = cut_after_s, PollEnd.CUT
         timer = loop.call_later(hold_s, _come_back, poll, end)
         session.poll = poll
