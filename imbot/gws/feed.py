@@ -1,0 +1,344 @@
+"""What one agent's wire brings, in order: notifications and snapshots become batches of notices.
+
+It listens to the Bayeux client, holds notifications back while a snapshot is being read, asks GWS
+about sessions that nobody announced, and hands everything to the intake. It decides nothing about
+logins: the agent looks at what it remembers. Source: contract 2.9, 2.10, 9.4.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from imbot.clock import Clock
+from imbot.errors import ActionError, Fault, StoreError
+from imbot.gws.client import GwsClient
+from imbot.gws.notifications import Device, DeviceNotice, heard
+from imbot.model import (
+    JSON,
+    Batch,
+    ConnectionChange,
+    ConnectionNotice,
+    FaultNotice,
+    ImSession,
+    MessageNotice,
+    Notice,
+    SessionNotice,
+    SessionState,
+    SnapshotNotice,
+)
+from imbot.ports import Intake
+
+#: Longest that notifications wait for a snapshot: a poll not answered by the next one within
+#: CometD's maxInterval (10 s) ends the Bayeux session.
+HOLD_S = 4.0
+
+#: Names of past sessions that are remembered, so that late notices are not looked up again.
+REMEMBERED = 200
+
+SERVICES_CHANNEL = "/notifications/services"
+
+_RANK = {state.value: rank for rank, state in enumerate(SessionState)}
+
+logger = logging.getLogger(__name__)
+
+
+class KnownSessions:
+    """Which sessions the agent was told of: as many as are needed to see what it was not."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, ImSession] = {}
+        self._past: deque[str] = deque(maxlen=REMEMBERED)
+
+    def knows(self, name: str) -> bool:
+        """Return whether a session of this id or alias was ever shown."""
+        is_live = name in self.live or any(name in one.aliases for one in self.live.values())
+        return is_live or name in self._past
+
+    def note(self, session: ImSession) -> None:
+        """Take in a session as shown; a completed one never comes back."""
+        if session.is_completed:
+            self.live.pop(session.id, None)
+            self.forget((session.id, *session.aliases))
+        elif session.id not in self._past:
+            self.live[session.id] = session
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remember these names as past."""
+        self._past.extend(name for name in names if name not in self._past)
+
+    def note_snapshot(self, sessions: Iterable[ImSession], before: Iterable[str]) -> None:
+        """Take in all there are; those known before it was asked for, and absent, are over."""
+        listed = {session.id: session for session in sessions}
+        for session_id in before:
+            if session_id not in listed and self.live.pop(session_id, None) is not None:
+                self.forget((session_id,))
+        for session in listed.values():
+            self.note(session)
+
+    def differences(self, sessions: Iterable[ImSession]) -> frozenset[str]:
+        """Return what GWS lists and no notification told, one word for each difference."""
+        listed = {session.id: session for session in sessions if not session.is_completed}
+        unseen = {f"{name} is new" for name in listed if not self.knows(name)}
+        over = {f"{name} is over" for name in self.live if name not in listed}
+        ahead = {
+            f"{name} is {listed[name].state}"
+            for name, known in self.live.items()
+            if name in listed and _RANK.get(listed[name].state, 0) > _RANK.get(known.state, 9)
+        }
+        return frozenset(unseen | over | ahead)
+
+
+class Feed:
+    """The listener of one agent's Bayeux clients, one after the other.
+
+    Args:
+        user: The agent.
+        intake: Where batches go.
+        clock: Time.
+        seen: Called with each session, after the intake has it.
+
+    Attributes:
+        known: The sessions that the agent was told of.
+        devices: The agent's devices as last shown.
+        wake: Set whenever the agent should look here.
+        refusal: Why GWS does not want this login any more; None while it does.
+        broken: Why the intake takes nothing more; None while it does.
+        is_whole: Whether notifications arrive.
+        cause: Why they do not, or last did not.
+        lost_at: When they last stopped arriving; None while they never did.
+        gaps: How often some may have been lost.
+        is_due: Whether a snapshot is due.
+        services_changed: Whether GWS told of a change in its services.
+    """
+
+    def __init__(
+        self, user: str, intake: Intake, *, clock: Clock, seen: Callable[[ImSession], None]
+    ) -> None:
+        self._user = user
+        self._intake = intake
+        self._clock = clock
+        self._seen = seen
+        self._client: GwsClient | None = None
+        self._is_in_service = False
+        self._cut_at: datetime | None = None
+        self._owed: list[ConnectionNotice] = []
+        self._since: datetime | None = None
+        self._strangers: deque[str] = deque(maxlen=REMEMBERED)
+        self._may_pass = asyncio.Event()
+        self.known = KnownSessions()
+        self.devices: tuple[Device, ...] = ()
+        self.wake = asyncio.Event()
+        self.refusal: Fault | None = None
+        self.broken: StoreError | None = None
+        self.is_whole = False
+        self.cause = ""
+        self.lost_at: datetime | None = None
+        self.gaps = 0
+        self.is_due = False
+        self.services_changed = False
+
+    # What the Bayeux client calls -------------------------------------------------------------
+
+    async def messages(
+        self, elements: Sequence[JSON], client_id: str | None, ack: int | None
+    ) -> None:
+        """Return when what one reply brought is kept.
+
+        Raises:
+            StoreError: It could not be kept.
+        """
+        notices = self._read(elements)
+        if notices:
+            await self._wait_for_snapshot()
+            notices = await self._introduced(notices)
+        if notices or ack is not None:
+            await self._hand(Batch(self._user, tuple(notices), client_id, ack))
+
+    async def gap(self, cause: str, since: datetime, seconds: float) -> None:
+        """Note that messages may have been lost; the agent reads a snapshot."""
+        self._owe(ConnectionChange.GAP, cause, seconds)
+        self._since = min(filter(None, (self._since, since)))
+
+    async def down(self, cause: str) -> None:
+        """Tell that notifications do not arrive, once."""
+        if not self.is_whole:
+            return
+        self.is_whole = False
+        self.cause = cause
+        self.lost_at = self._clock.now()
+        logger.warning("agent.lost", extra={"agent": self._user, "cause": cause})
+        lost = ConnectionNotice(ConnectionChange.LOST, self.lost_at, cause)
+        await self._hand(Batch(self._user, (lost,)))
+
+    async def up(self) -> None:
+        """Note that notifications arrive again; while the agent logs in, it decides when."""
+        if self._is_in_service:
+            self._restore()
+
+    async def refused(self, fault: Fault) -> None:
+        """Note that GWS wants another login."""
+        self.refusal = fault
+        self.wake.set()
+
+    async def warning(self, fault: Fault) -> None:
+        """Log what went wrong without harm."""
+        logger.warning("bayeux.warning", extra={"agent": self._user, "cause": str(fault)})
+
+    # What the agent calls ---------------------------------------------------------------------
+
+    def attach(self, client: GwsClient, devices: tuple[Device, ...]) -> None:
+        """Begin with a new login: what is heard waits for its first snapshot."""
+        self._client = client
+        self.devices = devices
+        self.refusal = None
+        self._may_pass.clear()
+
+    def begin(self) -> None:
+        """Note that the agent is in service; a snapshot is due."""
+        self._is_in_service = True
+        self.want_snapshot()
+        self._restore()
+
+    async def cut(self, cause: str, since: datetime) -> None:
+        """Note that the login is given up; messages after ``since`` may be lost."""
+        self._is_in_service = False
+        self.is_due = False
+        await self.down(cause)
+        if self.lost_at is not None and self._cut_at is None:
+            self._cut_at = since
+
+    def want_snapshot(self) -> None:
+        """Have the agent read a snapshot."""
+        self.is_due = True
+        self._may_pass.clear()
+        self.wake.set()
+
+    async def resync(self, client: GwsClient) -> None:
+        """Read all sessions and hand them over, after the news that made it necessary.
+
+        Raises:
+            ActionError: GWS did not answer; the news is handed over all the same.
+            StoreError: The intake takes nothing.
+        """
+        owed, self._owed, self.is_due = self._owed, [], False
+        since, self._since = self._since, None
+        asked_at, before = self._clock.now(), tuple(self.known.live)
+        try:
+            sessions = await client.sessions()
+        except ActionError:
+            self.is_due, self._since = True, since or asked_at
+            if owed:
+                await self._hand(Batch(self._user, tuple(owed)))
+            self._may_pass.set()
+            raise
+        snapshot = SnapshotNotice(sessions, self._clock.now(), asked_at, since or asked_at)
+        await self._hand(Batch(self._user, (*owed, snapshot)))
+        self.known.note_snapshot(sessions, before)
+        for session in sessions:
+            self._seen(session)
+        if not self.is_due:
+            self._may_pass.set()
+
+    async def show(self, session: ImSession) -> None:
+        """Hand over a session that was found by asking."""
+        await self._hand(Batch(self._user, (SessionNotice(session, self._clock.now()),)))
+
+    def note_devices(self, devices: Iterable[Device]) -> None:
+        """Take in devices as shown; others stay."""
+        by_id = {device.id: device for device in self.devices}
+        by_id.update((device.id, device) for device in devices)
+        self.devices = tuple(by_id.values())
+        self.wake.set()
+
+    # Parts ------------------------------------------------------------------------------------
+
+    def _read(self, elements: Sequence[JSON]) -> list[Notice]:
+        received_at = self._clock.now()
+        notices: list[Notice] = []
+        for element in elements:
+            if isinstance(element, dict) and element.get("channel") == SERVICES_CHANNEL:
+                self.services_changed = True
+                self.wake.set()
+            for one in heard(element, received_at=received_at):
+                if isinstance(one, DeviceNotice):
+                    self.note_devices(one.devices)
+                else:
+                    notices.append(one)
+        return notices
+
+    async def _wait_for_snapshot(self) -> None:
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await self._may_pass.wait()
+        except TimeoutError:
+            logger.info("agent.snapshot_late", extra={"agent": self._user})
+
+    async def _introduced(self, notices: list[Notice]) -> list[Notice]:
+        """Put before each message of an unknown session the session, as GWS shows it when asked."""
+        met: set[str] = set()
+        introduced: list[Notice] = []
+        for notice in notices:
+            if isinstance(notice, SessionNotice):
+                met.update((notice.session.id, *notice.session.aliases))
+            elif isinstance(notice, MessageNotice) and not (
+                notice.session_id in met
+                or notice.session_id in self._strangers
+                or self.known.knows(notice.session_id)
+            ):
+                met.add(notice.session_id)
+                introduced += await self._look_up(notice.session_id)
+            introduced.append(notice)
+        return introduced
+
+    async def _look_up(self, name: str) -> list[SessionNotice]:
+        """Return the session, if GWS lists it; a name that it does not list is asked for once."""
+        try:
+            async with asyncio.timeout(HOLD_S):
+                sessions = await self._client.sessions() if self._client else ()
+        except (TimeoutError, ActionError) as error:
+            logger.warning("agent.look_up_failed", extra={"agent": self._user, "cause": str(error)})
+            return []
+        now = self._clock.now()
+        found = [SessionNotice(one, now) for one in sessions if name in (one.id, *one.aliases)]
+        if not found:
+            self._strangers.append(name)
+        return found
+
+    async def _hand(self, batch: Batch) -> None:
+        try:
+            await self._intake.accept(batch)
+        except StoreError as error:
+            self.broken = error
+            self.wake.set()
+            raise
+        for notice in batch.notices:
+            if isinstance(notice, SessionNotice):
+                self.known.note(notice.session)
+                self._seen(notice.session)
+            elif isinstance(notice, FaultNotice):
+                facts = {"agent": self._user, "cause": notice.text, "device": notice.device_path}
+                logger.warning("gws.error_notification", extra=facts)
+
+    def _restore(self) -> None:
+        if self.is_whole:
+            return
+        self.is_whole = True
+        if self.lost_at is None:
+            return
+        now = self._clock.now()
+        if self._cut_at is not None:
+            self._owe(ConnectionChange.GAP, self.cause, (now - self._cut_at).total_seconds())
+            self._since = min(filter(None, (self._since, self._cut_at)))
+            self._cut_at = None
+        lost_s = (now - self.lost_at).total_seconds()
+        self._owe(ConnectionChange.RESTORED, self.cause, lost_s)
+        logger.info("agent.restored", extra={"agent": self._user, "lost_s": lost_s})
+
+    def _owe(self, change: ConnectionChange, cause: str, gap_s: float) -> None:
+        self._owed.append(ConnectionNotice(change, self._clock.now(), cause, gap_s))
+        if change is ConnectionChange.GAP:
+            self.gaps += 1
+            logger.warning("agent.gap", extra={"agent": self._user, "cause": cause, "gap_s": gap_s})
+        self.want_snapshot()
