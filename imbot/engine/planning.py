@@ -14,7 +14,7 @@ from imbot.engine.matching import Match, rule_scope
 from imbot.errors import PermanentError
 from imbot.model import JSON, Event, Outcome, OutcomeKind, Reason, Scope, Step, Suppressed
 from imbot.records import RunState
-from imbot.rulebook.durations import format_duration
+from imbot.durations import format_duration
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.schema import Act, Branch, Jump, Let, Log, Mode, OnceScope, Rule, Stop
 from imbot.rulebook.scope import MISSING, Senses

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.rulebook.durations import LONGEST_S, format_duration, parse_duration
+from imbot.durations import LONGEST_S, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
