@@ -1,0 +1,3 @@
+"""x"""
+def problems_of(rules, actions):
+    return []

@@ -1,0 +1,85 @@
+"""Where an ``http`` step sends to: its scheme, host and port, as far as the file tells.
+
+The door that sends checks the real address again; this tells the author beforehand.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from imbot.rulebook.reading import Desk
+from imbot.yamlfile import Entry, Kind, Node
+
+#: The action whose arguments are an HTTP request.
+ACTION = "http"
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_SECRET_KEYS = frozenset({*_METHODS, "headers", "json", "form"})
+_ORIGIN = re.compile(r"(https?://[^/?#\s{}@]+)(?=[/?#]|$)", re.IGNORECASE)
+_LEADING = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+_VAR = re.compile(r"""vars(?:\.(\w+)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
+_SECRET = re.compile(r"""secret\(\s*(?:'[^']*'|"[^"]*")\s*\)""")
+_PORTS = {"http": 80, "https": 443}
+
+
+def allows_secrets(path: tuple[str, ...]) -> bool:
+    """Whether ``secret()`` may stand at this path of an ``http`` step's arguments."""
+    return bool(path) and path[0] in _SECRET_KEYS
+
+
+def check_origin(
+    entry: Entry, desk: Desk, *, constants: Mapping[str, Any], allowed: Sequence[str] | None
+) -> None:
+    """Report an address whose origin events could decide, or that may not be reached."""
+    for method in _METHODS:
+        node = entry.value.get(method)
+        if node is not None and node.kind is Kind.TEXT:
+            _check(node, desk, constants, allowed)
+
+
+def _check(
+    node: Node, desk: Desk, constants: Mapping[str, Any], allowed: Sequence[str] | None
+) -> None:
+    text = node.raw.strip()
+    if (leading := _LEADING.match(text)) is not None:
+        rest = text[leading.end() :]
+        if _SECRET.fullmatch(leading[1]):
+            if rest and rest[0] not in "/?#":
+                _refuse(node, desk)
+            return
+        if (var := _VAR.fullmatch(leading[1])) is None:
+            _refuse(node, desk)
+            return
+        name = var[1] or var[2] or var[3]
+        if name not in constants:
+            return  # the template's own check tells of the unknown name
+        text = f"{constants[name]}{rest}"
+    origin = _ORIGIN.match(text)
+    if origin is None:
+        _refuse(node, desk)
+    elif allowed is not None and not is_allowed(origin[1], allowed):
+        what = f"http may not reach {origin[1]}"
+        desk.error(node.place, "host-not-allowed", what, "add it to the settings' http.allow")
+
+
+def _refuse(node: Node, desk: Desk) -> None:
+    what = "the address must begin with scheme://host that no event can change"
+    cure = "begin with https://…, {{ vars.name }} or {{ secret('NAME') }}, then '/'"
+    desk.error(node.place, "open-origin", what, cure)
+
+
+def is_allowed(origin: str, allowed: Sequence[str]) -> bool:
+    """Whether an origin is one of those that are allowed; ports and case as URLs mean them."""
+    wanted = _normal(origin)
+    return wanted is not None and any(_normal(each) == wanted for each in allowed)
+
+
+def _normal(url: str) -> tuple[str, str, int | None] | None:
+    """Return scheme, host and port of a URL; None when it has none that can be read."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return parts.scheme, (parts.hostname or "").rstrip("."), port

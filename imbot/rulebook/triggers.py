@@ -1,0 +1,202 @@
+"""``trigger:`` → triggers, or every mistake in it.
+
+Nothing here looks at events; the index does.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import re2
+
+from imbot.model import ConnectionChange, EventKind, SessionState
+from imbot.problems import did_you_mean
+from imbot.rulebook.reading import Desk
+from imbot.rulebook.schema import (
+    ConnectionTrigger,
+    MessageTrigger,
+    StateTrigger,
+    TextTest,
+    Trigger,
+    UserdataTrigger,
+)
+from imbot.yamlfile import Entry, Kind, Node
+
+#: Kinds of the language that this version does not run.
+_LATER = frozenset({"idle", "calendar", "schedule", "every", "webhook"})
+_OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType({"userdata": frozenset({"own"})})
+_ALL_OPTIONS = frozenset({"own", "opens", "closes", "timezone", "missed"})
+_RANK = MappingProxyType({state.value: rank for rank, state in enumerate(SessionState)})
+_ANY = "any"
+
+
+def read_triggers(entry: Entry, desk: Desk) -> tuple[Trigger, ...]:
+    """Return the triggers under the key ``trigger``; none when one of them is wrong."""
+    nodes = entry.value.items if entry.value.kind is Kind.LIST else (entry.value,)
+    if not nodes:
+        desk.error(entry.key.place, "empty", "'trigger' lists nothing", "name what starts the rule")
+    found = [_trigger(node, desk) for node in nodes]
+    triggers = tuple(trigger for trigger in found if trigger is not None)
+    return triggers if len(triggers) == len(found) else ()
+
+
+def _trigger(node: Node, desk: Desk) -> Trigger | None:
+    cure = "write it like {state: Talking} or {message: any}"
+    entries = desk.entries(node, "trigger", cure)
+    if not entries:
+        if node.kind is Kind.MAP:
+            desk.error(node.place, "missing-key", "a trigger without a kind", cure)
+        return None
+    if later := [entry for key, entry in entries.items() if key in _LATER]:
+        what = f"the trigger '{later[0].key.raw}' is not in this version yet"
+        desk.error(later[0].key.place, "not-yet", what, f"use one of {', '.join(EventKind)}")
+        return None
+    kinds = [key for key in entries if key in _READERS]
+    if len(kinds) != 1:
+        _no_kind(entries, kinds, desk)
+        return None
+    kind = kinds[0]
+    desk.keys(entries, {kind} | _OPTIONS.get(kind, frozenset()), of=f"a {kind} trigger")
+    return _READERS[kind](entries, desk)
+
+
+def _no_kind(entries: Mapping[str, Entry], kinds: list[str], desk: Desk) -> None:
+    """Report a trigger without a kind, or with two."""
+    if kinds:
+        what, cure = f"{' and '.join(kinds)} in one trigger", "make a list of two triggers"
+        desk.error(entries[kinds[1]].key.place, "two-kinds", what, cure)
+        return
+    first = next((entry.key for key, entry in entries.items() if key not in _ALL_OPTIONS), None)
+    key = first or next(iter(entries.values())).key
+    cure = did_you_mean(key.raw, EventKind)
+    desk.error(key.place, "unknown-trigger", f"'{key.raw}' is no kind of trigger", cure)
+
+
+def _state(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+    node = entries["state"].value
+    if node.kind is not Kind.MAP:
+        return StateTrigger(_states(node, desk)) if _good_states(node, desk) else None
+    desk.keys(node.entries, {"from", "to"}, of="a state trigger")
+    if not node.entries:
+        desk.error(entries["state"].key.place, "missing-key", "a state trigger without a state")
+        return None
+    sides = [node.get("to"), node.get("from")]
+    if not all(side is None or _good_states(side, desk) for side in sides):
+        return None
+    to, before = (None if side is None else _states(side, desk) for side in sides)
+    if before is not None and not _is_possible(before, to):
+        said = f"a session never comes from {_or(before)} to {'any state' if not to else _or(to)}"
+        cure = "states go Initiating, Alerting, Talking, Completed, and never back"
+        desk.error(node.place, "impossible-edge", said, cure)
+        return None
+    return StateTrigger(to, before)
+
+
+def _good_states(node: Node, desk: Desk) -> bool:
+    """Return whether a node names states; reports it if not."""
+    texts = desk.texts(node, "state")
+    if texts is None or texts == (_ANY,):
+        return texts is not None
+    nodes = node.items or (node,)
+    words = [desk.word(each, SessionState, "session state") for each in nodes]
+    return None not in words
+
+
+def _states(node: Node, desk: Desk) -> frozenset[str] | None:
+    """Return the states that a good node names; None for any."""
+    texts = desk.texts(node, "state") or ()
+    return None if texts == (_ANY,) else frozenset(texts)
+
+
+def _is_possible(before: frozenset[str], to: frozenset[str] | None) -> bool:
+    """Return whether a session can come from one of ``before`` to one of ``to``."""
+    last = len(_RANK) - 1 if to is None else max(_RANK[state] for state in to)
+    return min(_RANK[state] for state in before) < last
+
+
+def _or(states: frozenset[str]) -> str:
+    return " or ".join(sorted(states, key=_RANK.__getitem__))
+
+
+def _message(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+    key, node = entries["message"]
+    cure = "write 'any', or one of {contains: …}, {startswith: …}, {equals: …}, {matches: …}"
+    if node.kind is not Kind.MAP:
+        if node.raw == _ANY:
+            return MessageTrigger(TextTest.ANY)
+        desk.error(node.place, "wrong-type", "'message' takes 'any' or a test", cure)
+        return None
+    tests = [test for test in TextTest if test is not TextTest.ANY]
+    desk.keys(node.entries, tests, of="a message trigger")
+    found = [entry for name, entry in node.entries.items() if name in tests]
+    if len(found) != 1:
+        if found or not node.entries:
+            what = f"a message trigger has exactly one test, not {len(found)}"
+            desk.error(found[1].key.place if found else key.place, "message-test", what, cure)
+        return None
+    return _text_test(TextTest(found[0].key.raw), found[0].value, desk)
+
+
+def _text_test(test: TextTest, node: Node, desk: Desk) -> MessageTrigger | None:
+    texts = desk.texts(node, test.value)
+    if texts is None:
+        return None
+    nodes = node.items or (node,)
+    good = [_is_good_text(test, each, desk) for each in nodes]
+    return MessageTrigger(test, texts) if all(good) else None
+
+
+def _is_good_text(test: TextTest, node: Node, desk: Desk) -> bool:
+    """Return whether a message can be tested with a text; reports it if not."""
+    if test is TextTest.MATCHES:
+        if problem := pattern_fault(node.raw):
+            desk.error(node.place, "bad-pattern", f"no RE2 pattern: {problem}", "mend the pattern")
+        return not problem
+    if "{{" in node.raw:
+        desk.error(node.place, "template", "a trigger takes no template", "use 'when' to compare")
+        return False
+    if not node.raw.strip():
+        what = f"'{test}' with an empty text"
+        desk.error(node.place, "empty", what, "write {message: any} for every message")
+        return False
+    return True
+
+
+def pattern_fault(pattern: str) -> str:
+    """Return what is wrong with an RE2 pattern; empty when nothing is."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern.encode("utf-8", "replace").decode(), options)
+    except re2.error as error:
+        said = error.args[0] if error.args else "cannot be read"
+        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    return ""
+
+
+def _userdata(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+    texts = desk.texts(entries["userdata"].value, "userdata")
+    own: bool | None = False
+    if (entry := entries.get("own")) is not None:
+        own = desk.flag(entry.value, "own")
+    if texts is None or own is None:
+        return None
+    return UserdataTrigger(None if texts == (_ANY,) else frozenset(texts), own)
+
+
+def _connection(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+    node = entries["connection"].value
+    nodes = node.items if node.kind is Kind.LIST else (node,)
+    words = [desk.word(each, ConnectionChange, "connection change") for each in nodes]
+    if not words or None in words:
+        return None
+    return ConnectionTrigger(frozenset(ConnectionChange(word) for word in words if word))
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Entry], Desk], Trigger | None]] = MappingProxyType(
+    {
+        "state": _state,
+        "message": _message,
+        "userdata": _userdata,
+        "connection": _connection,
+    }
+)

@@ -1,0 +1,273 @@
+"""Step arguments: YAML nodes → values with templates anywhere inside, fit for an action's model.
+
+What is written out is checked at load against the model; what a template will bring is excused
+until it is rendered.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from imbot.model import JSON
+from imbot.plugin import Action
+from imbot.problems import did_you_mean
+from imbot.rulebook.reading import Desk
+from imbot.rulebook.schema import Value
+from imbot.rulebook.scope import Names, Senses
+from imbot.rulebook.templates import parse_template
+from imbot.yamlfile import Entry, Kind, Node
+
+#: What a template begins with; the other two are there to be refused by their reader.
+_MARKS: Final = ("{{", "{%", "{#")
+
+#: Whether a path of keys inside the arguments may hold ``secret()``.
+AllowsSecrets: TypeAlias = Callable[[tuple[str, ...]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A plain value, as written."""
+
+    value: JSON
+
+    def render(self, _scope: Mapping[str, Any], _senses: Senses) -> JSON:
+        """Return it."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list with a template somewhere inside."""
+
+    items: tuple[Value, ...]
+
+    def render(self, scope: Mapping[str, Any], senses: Senses) -> JSON:
+        """Return the list, rendered.
+
+        Raises:
+            PermanentError: A template failed.
+        """
+        return [item.render(scope, senses) for item in self.items]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A map with a template somewhere inside; its keys are none."""
+
+    entries: tuple[tuple[str, Value], ...]
+
+    def render(self, scope: Mapping[str, Any], senses: Senses) -> JSON:
+        """Return the map, rendered in written order.
+
+        Raises:
+            PermanentError: A template failed.
+        """
+        return {key: value.render(scope, senses) for key, value in self.entries}
+
+
+def is_template(node: Node) -> bool:
+    """Whether a node is text that holds a template."""
+    return node.kind is Kind.TEXT and any(mark in node.raw for mark in _MARKS)
+
+
+def nodes_of(node: Node) -> Iterator[Node]:
+    """Yield a node and every value below it."""
+    yield node
+    for item in node.items:
+        yield from nodes_of(item)
+    for entry in node.entries.values():
+        yield from nodes_of(entry.value)
+
+
+def _no_secrets(_path: tuple[str, ...]) -> bool:
+    return False
+
+
+def read_value(
+    node: Node,
+    names: Names,
+    desk: Desk,
+    *,
+    spelled: frozenset[int] = frozenset(),
+    allows_secrets: AllowsSecrets = _no_secrets,
+) -> Value:
+    """Return what a node renders to.
+
+    Args:
+        node: The written value.
+        names: What its templates may look at.
+        desk: Where mistakes are kept.
+        spelled: The offsets of the numbers and flags that are text, as spelled.
+        allows_secrets: Where inside ``secret()`` may stand.
+    """
+
+    def value(at: Node, path: tuple[str, ...]) -> Value:
+        if is_template(at):
+            template, problems = parse_template(
+                at.raw, at.place_at, names, desk.known, allow_secrets=allows_secrets(path)
+            )
+            desk.problems.extend(problems)
+            return Literal("") if template is None else template
+        if at.kind is Kind.LIST:
+            return _folded_list(tuple(value(item, path) for item in at.items))
+        if at.kind is Kind.MAP:
+            return _folded_map(
+                tuple(
+                    (_key(entry, desk), value(entry.value, (*path, key)))
+                    for key, entry in at.entries.items()
+                )
+            )
+        return Literal(_scalar(at, spelled))
+
+    return value(node, ())
+
+
+def _folded_list(items: tuple[Value, ...]) -> Value:
+    if all(isinstance(item, Literal) for item in items):
+        return Literal([item.value for item in items if isinstance(item, Literal)])
+    return Listed(items)
+
+
+def _folded_map(entries: tuple[tuple[str, Value], ...]) -> Value:
+    if all(isinstance(value, Literal) for _, value in entries):
+        return Literal({key: value.value for key, value in entries if isinstance(value, Literal)})
+    return Mapped(entries)
+
+
+def _key(entry: Entry, desk: Desk) -> str:
+    if is_template(entry.key):
+        what, cure = "a template as a key", "write the key out; only values are templates"
+        desk.error(entry.key.place, "template", what, cure)
+    return entry.key.raw
+
+
+def _scalar(node: Node, spelled: frozenset[int]) -> JSON:
+    if node.start not in spelled or node.kind is Kind.NULL:
+        return node.value
+    return str(node.value).lower() if node.kind is Kind.BOOL else node.raw
+
+
+def _plain(node: Node, spelled: frozenset[int]) -> JSON:
+    """Return a node as plain Python, each template as its own text."""
+    if node.kind is Kind.LIST:
+        return [_plain(item, spelled) for item in node.items]
+    if node.kind is Kind.MAP:
+        return {key: _plain(entry.value, spelled) for key, entry in node.entries.items()}
+    return _scalar(node, spelled)
+
+
+# Against the action's model -------------------------------------------------------------------
+
+
+def fit(entry: Entry, action: Action[Any], desk: Desk, spelled: frozenset[int]) -> frozenset[int]:
+    """Check written arguments against an action's model; return which scalars are text as spelled.
+
+    Args:
+        entry: The action's key and what stands under it.
+        action: The action.
+        desk: Where mistakes are kept.
+        spelled: Offsets of scalars that are text in any case.
+    """
+    faults = _faults(entry.value, action.args, spelled)
+    numbers = frozenset(
+        fault.node.start
+        for fault in faults
+        if fault.type == "string_type" and fault.node.kind is Kind.NUMBER
+    )
+    if numbers:
+        spelled |= numbers
+        faults = _faults(entry.value, action.args, spelled)
+    for fault in _telling(entry.value, faults):
+        _report(fault, entry, action, desk)
+    return spelled
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What a model says against a value: of which node, and which key of it."""
+
+    type: str
+    said: str
+    node: Node
+    key: str
+
+
+def _faults(node: Node, model: type[BaseModel], spelled: frozenset[int]) -> list[_Fault]:
+    """Return what the model says against the value, except of what a template will bring."""
+    try:
+        model.model_validate(_plain(node, spelled))
+    except ValidationError as error:
+        faults = []
+        for detail in error.errors(include_url=False, include_input=False, include_context=False):
+            at, key = _locate(node, detail["loc"])
+            if not is_template(at) or (detail["type"] == "missing" and at is node):
+                faults.append(_Fault(detail["type"], detail["msg"], at, key))
+        return [] if is_template(node) else faults
+    return []
+
+
+def _locate(node: Node, loc: tuple[int | str, ...]) -> tuple[Node, str]:
+    """Return the node that a model's complaint is about, and the last key that it names.
+
+    Between keys and indexes a location names branches of unions, which are nowhere in the file.
+    """
+    key = str(loc[-1]) if loc else ""
+    for step in loc:
+        if isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+        elif isinstance(step, str) and (below := node.get(step)) is not None:
+            node = below
+    return node, key
+
+
+def _telling(root: Node, faults: list[_Fault]) -> list[_Fault]:
+    """Return the faults without what the other branches of a union say.
+
+    Arguments with a short form fit text or a map; whoever wrote a map meant the map.
+    """
+    deep = [fault for fault in faults if fault.node is not root or fault.type == "missing"]
+    if root.kind is not Kind.MAP:
+        deep = [fault for fault in deep if fault.type != "missing"]
+    chosen = deep or faults[:1]
+    return list({(fault.node.start, fault.key): fault for fault in reversed(chosen)}.values())[::-1]
+
+
+def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> None:
+    """Report one fault, placed where its cure is to be written."""
+    name = action.name
+    if fault.type == "missing":
+        place = entry.key.place if fault.node is entry.value else fault.node.place
+        desk.error(
+            place, "missing-argument", f"'{name}' needs '{fault.key}'", f"add '{fault.key}:'"
+        )
+    elif fault.type == "extra_forbidden":
+        owner = _owner(entry.value, fault.node)
+        cure = did_you_mean(fault.key, _argument_names(action.args) - set(owner))
+        place = owner[fault.key].key.place if fault.key in owner else fault.node.place
+        desk.error(place, "unknown-argument", f"'{name}' has no '{fault.key}'", cure)
+    else:
+        said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        subject = f"'{name}'" if fault.node is entry.value else f"'{fault.key}' of '{name}'"
+        what, _, cure = said.partition("; ")
+        is_own = fault.type in ("value_error", "assertion_error")
+        empty = fault.node is entry.value and fault.node.kind is Kind.NULL
+        place = entry.key.place if empty else fault.node.place
+        shown = what if is_own else what[:1].lower() + what[1:]
+        desk.error(place, "bad-argument", f"{subject}: {shown}", cure)
+
+
+def _owner(root: Node, child: Node) -> Mapping[str, Entry]:
+    """Return the entries of the map in which a node stands."""
+    for node in nodes_of(root):
+        if any(entry.value is child for entry in node.entries.values()):
+            return node.entries
+    return {}
+
+
+def _argument_names(model: type[BaseModel]) -> set[str]:
+    """Return every name that a model's arguments may have, at any depth."""
+    schema = model.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {name for part in parts for name in part.get("properties", {})}
