@@ -36,7 +36,6 @@ from imbot.bayeux.session import (
     Report,
     Session,
     Up,
-    Warned,
     answered,
     failed,
     opening,
@@ -258,8 +257,8 @@ class BayeuxClient:
             case Gap(cause, seconds):
                 since = self._clock.now() - timedelta(seconds=seconds)
                 await self._listener.gap(cause, since, seconds)
-            case Warned(fault):
-                await self._listener.warning(fault)
+            case _:
+                await self._listener.warning(report.fault)
 
 
 @dataclass(frozen=True, slots=True)

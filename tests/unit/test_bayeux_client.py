@@ -28,6 +28,7 @@ EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 URL = "http://127.0.0.1:8090/api/v2/notifications"
 IM = "/v2/me/im-sessions"
 HELD = 30.0
+WANTED = (Channel(IM),)
 
 
 class LoopClock:
@@ -198,7 +199,7 @@ def owner():
     return Owner()
 
 
-def client_of(server, owner, *, channels=(Channel(IM),), headers=dict):
+def client_of(server, owner, *, channels=WANTED, headers=dict):
     return BayeuxClient(
         server,
         URL,
@@ -231,7 +232,7 @@ async def test_open_handshakes_subscribes_and_polls_without_being_held(client, s
 
 
 async def test_each_channel_is_subscribed_in_a_request_of_its_own(server, owner):
-    """connect and subscribe in one payload lost 2 of 6 events on the Node server with ack."""
+    """Connect and subscribe in one payload lost 2 of 6 events on the Node server with ack."""
     client = client_of(server, owner, channels=[Channel(IM), Channel("/v2/me", required=False)])
 
     await client.open()
@@ -250,7 +251,7 @@ async def test_one_poll_follows_the_other_and_never_two_at_once(client, server):
 
 
 async def test_interval_advice_is_milliseconds(client, server):
-    """aiocometd reads it as seconds, so that the server sweeps the session."""
+    """As shipped it is read as seconds, so that the server sweeps the session."""
     for _ in range(30):
         server.connects.append(lambda message: [ok(message, advice={"interval": 500})])
 
@@ -355,7 +356,7 @@ async def test_a_lost_poll_without_ack_is_a_gap_once_the_next_one_works(client, 
 
 
 @pytest.mark.parametrize("ack", [False, True])
-async def test_a_forgotten_client_id_means_handshake_subscribe_and_a_gap(owner, ack, looptime):
+async def test_a_forgotten_client_id_means_handshake_subscribe_and_a_gap(owner, ack):
     server = Server(ack=ack)
     client = client_of(server, owner)
     server.connects.extend([None, UNKNOWN])
@@ -420,7 +421,7 @@ async def test_a_black_hole_is_noticed_after_the_hold_and_ten_seconds(client, se
     assert owner.told[2][3] == pytest.approx(HELD + 10, abs=0.5)
 
 
-async def test_a_server_that_is_away_is_polled_first_and_greeted_later(client, server, owner):
+async def test_a_server_that_is_away_is_polled_first_and_greeted_later(client, server):
     """The same client id is tried until the server must have forgotten it."""
     server.connects.extend([None, *[lost() for _ in range(40)]])
 
@@ -551,7 +552,7 @@ async def test_what_needs_a_login_stops_the_loop_and_the_owner_opens_again(
 
 
 async def test_the_owner_may_open_again_from_within_refused(client, server, owner):
-    async def reopened(fault):
+    async def reopened(_fault):
         await client.open()
 
     owner.refused = reopened
@@ -620,7 +621,7 @@ async def test_close_does_not_mind_a_server_that_is_gone(client, server):
 async def test_close_waits_two_seconds_at_most_for_a_stubborn_listener(
     client, server, owner, looptime
 ):
-    async def stubborn(elements, client_id, ack):
+    async def stubborn(*_batch):
         until = asyncio.get_running_loop().time() + 10
         while (left := until - asyncio.get_running_loop().time()) > 0:
             try:
@@ -643,7 +644,7 @@ async def test_close_waits_two_seconds_at_most_for_a_stubborn_listener(
 
 
 async def test_a_listener_may_close_the_client(client, server, owner):
-    async def closing(elements, client_id, ack):
+    async def closing(*_batch):
         await client.close()
 
     owner.messages = closing
@@ -658,7 +659,7 @@ async def test_a_listener_may_close_the_client(client, server, owner):
 async def test_what_a_listener_raises_ends_the_polling_and_is_raised_by_join(client, server, owner):
     """A batch that could not be kept must not be acknowledged by the next poll."""
 
-    async def full(elements, client_id, ack):
+    async def full(*_batch):
         raise StoreError("disk full")
 
     owner.messages = full
@@ -726,7 +727,7 @@ async def test_a_resumed_session_that_is_forgotten_is_begun_anew(client, server,
     assert owner.kinds() == ["gap"]
 
 
-async def test_with_ack_a_resumed_session_has_no_gap(client, server, owner):
+async def test_with_ack_a_resumed_session_has_no_gap(client, owner):
     await client.open(resume=BayeuxResume("old", 3))
 
     assert client.export() == BayeuxResume("old", 3)
