@@ -9,7 +9,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -109,6 +109,7 @@ class AiohttpNetwork:
         context = _tls_context(ca_file)
         self._connect_s = connect_s
         self._allowed = _allowed(allow)
+        self._sessions: set[aiohttp.ClientSession] = set()
         self._polls = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=_socket)
         self._operations = aiohttp.TCPConnector(
             limit=operations_limit, ssl=context, socket_factory=_socket
@@ -125,12 +126,14 @@ class AiohttpNetwork:
             middlewares=(_send_once,),
             trace_configs=[_trace()],
         )
-        return _Door(session, self._allowed if guarded else None)
+        self._sessions.add(session)
+        return _Door(session, self._allowed if guarded else None, forget=self._sessions.discard)
 
     async def close(self) -> None:
-        """Close every connection; what is under way fails."""
+        """Close every connection, and with them every door; what is under way fails."""
         await self._polls.close()
         await self._operations.close()
+        self._sessions.clear()
 
 
 @dataclass(slots=True)
@@ -143,9 +146,16 @@ class _Progress:
 class _Door:
     """Sends requests with one cookie jar; see :class:`imbot.ports.Http`."""
 
-    def __init__(self, session: aiohttp.ClientSession, allowed: frozenset[str] | None) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        allowed: frozenset[str] | None,
+        *,
+        forget: Callable[[aiohttp.ClientSession], None],
+    ) -> None:
         self._session = session
         self._allowed = allowed
+        self._forget = forget
 
     async def send(self, request: Request) -> Reply:
         """Return the response to one request, whatever its status.
@@ -168,6 +178,7 @@ class _Door:
     async def close(self) -> None:
         """Let go of the pool; afterwards nothing is sent any more."""
         await self._session.close()
+        self._forget(self._session)
 
     def _check(self, request: Request) -> None:
         if _METHOD.fullmatch(request.method) is None:

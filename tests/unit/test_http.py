@@ -1,0 +1,418 @@
+"""imbot.http: what a door sends, refuses to send, and says when it fails; over real sockets."""
+
+import asyncio
+import gzip
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imbot.errors import AmbiguousError, ConfigError, FaultClass, PermanentError, TemporaryError
+from imbot.http import AiohttpNetwork, _socket, origin_of, retry_after_s
+from imbot.ports import Request
+
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
+#: A certificate for 127.0.0.1 that nothing trusts, and its key: worth nothing anywhere else.
+CERTIFICATE = """\
+-----BEGIN CERTIFICATE-----
+MIIBsDCCAVagAwIBAgIUfCAcB8MiENg7q+wBVZ3td/UWAGMwCgYIKoZIzj0EAwIw
+JDEiMCAGA1UEAwwZaW1ib3QgdGVzdCwgbG9vcGJhY2sgb25seTAgFw0yNjExMjIw
+MjE2MjlaGA8yMTI2MTAyOTAyMTYyOVowJDEiMCAGA1UEAwwZaW1ib3QgdGVzdCwg
+bG9vcGJhY2sgb25seTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMLQS4va4nad
+XNbKOd7N3zzCE2HrSUsi+O85PColG/+5HR5VpDrC+JJGkXJF+5fxC7Kjc3TQEVdx
+/r3wWAWh6AKjZDBiMB0GA1UdDgQWBBRua0aY4EIlL8vTbOifojjJqC3WazAfBgNV
+HSMEGDAWgBRua0aY4EIlL8vTbOifojjJqC3WazAPBgNVHRMBAf8EBTADAQH/MA8G
+A1UdEQQIMAaHBH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIgHZSWuT5l8GHQIq6OkQWh
+iVbL9jNV5QFLzkaXNWaC6MICIQDpmGOs3h/I4hiLxCIficYXbV1JOxPYsjtmSLDj
+R3hGEQ==
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcAgbnI/Uy3lyeSIk
+Rcin/qtYipuN9lJIB4lhK6a6aCShRANCAATC0EuL2uJ2nVzWyjnezd88whNh60lL
+IvjvOTwqJRv/uR0eVaQ6wviSRpFyRfuX8Quyo3N00BFXcf698FgFoegC
+-----END PRIVATE KEY-----
+"""
+GREETING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.fixture
+async def network():
+    network = AiohttpNetwork(connect_s=0.3, operations_limit=1)
+    yield network
+    await network.close()
+
+
+@pytest.fixture
+async def door(network):
+    return network.door()
+
+
+class Seen(list):
+    """The heads of the requests that a server got, and the address it listens on."""
+
+    def __init__(self):
+        super().__init__()
+        self.any = asyncio.Event()
+        self.url = ""
+
+
+@pytest.fixture
+async def peer():
+    """Return a function that starts a server which answers as told, byte by byte."""
+    servers, writers = [], []
+
+    async def start(*answers):
+        """Answer requests with bytes; None closes the connection, ... never answers."""
+        seen, scripted = Seen(), list(answers)
+
+        async def serve(reader, writer):
+            writers.append(writer)
+            while head := await _head(reader):
+                seen.append(head)
+                seen.any.set()
+                answer = scripted.pop(0) if scripted else GREETING
+                if answer is None:
+                    break
+                if answer is ...:
+                    continue
+                writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        servers.append(server)
+        seen.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        return seen
+
+    yield start
+    for server in servers:
+        server.close()
+    for writer in writers:
+        writer.close()
+
+
+async def _head(reader):
+    try:
+        return (await reader.readuntil(b"\r\n\r\n")).decode()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return ""
+
+
+def get(url, **fields):
+    return Request("GET", url, **{"timeout_s": 5, **fields})
+
+
+@pytest.fixture
+async def site(aiohttp_server):
+    """Return the address of a server that echoes, sets cookies, redirects and packs."""
+
+    async def echo(request):
+        answer = web.Response(
+            status=int(request.query.get("status", 200)), body=await request.read()
+        )
+        answer.headers.update({"X-Cookie": request.headers.get("Cookie", ""), "Location": "/gone"})
+        answer.headers["X-Agent"] = request.headers["User-Agent"]
+        answer.headers["X-Mine"] = request.headers.get("X-Mine", "")
+        answer.headers.add("Set-Cookie", "JSESSIONID=abc; Path=/; HttpOnly")
+        answer.headers.add("Set-Cookie", "BAYEUX_BROWSER=def; Path=/")
+        return answer
+
+    async def packed(_request):
+        body = gzip.compress(bytes(20_000_000))
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async def hold(request):
+        await asyncio.sleep(float(request.query["seconds"]))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/echo", echo)
+    app.router.add_get("/packed", packed)
+    app.router.add_get("/hold", hold)
+    server = await aiohttp_server(app)
+    return str(server.make_url("")).rstrip("/")
+
+
+async def test_a_reply_is_whole_whatever_its_status(door, site):
+    request = Request("POST", f"{site}/echo?status=503", {"X-Mine": "ü\tx"}, b"body")
+
+    reply = await door.send(request)
+
+    assert (reply.status, reply.body) == (503, b"body")
+    assert reply.headers["x-mine"] == "ü\tx"
+    assert reply.headers["x-agent"].startswith("imbot/")
+
+
+async def test_no_redirect_is_followed(door, site):
+    """A POST that turns into a GET of a login page would look like a success."""
+    assert (await door.send(get(f"{site}/echo?status=302"))).status == 302
+
+
+async def test_a_door_keeps_cookies_of_a_numeric_host_and_shares_them_with_no_other(network, site):
+    """By default they are dropped, and GWS answers 402 for ever."""
+    one, other = network.door(polls=True), network.door(polls=True)
+    await one.send(get(f"{site}/echo"))
+
+    mine = await one.send(get(f"{site}/echo"))
+    others = await other.send(get(f"{site}/echo"))
+
+    cookies = set(mine.headers["x-cookie"].split("; "))
+    assert cookies == {"JSESSIONID=abc", "BAYEUX_BROWSER=def"}
+    assert others.headers["x-cookie"] == ""
+
+
+async def test_the_environment_sets_no_proxy(door, site, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    assert (await door.send(get(f"{site}/echo"))).status == 200
+
+
+async def test_nobody_there_is_surely_not_sent(door):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+
+        with pytest.raises(TemporaryError, match=r"GET http://127\.0\.0\.1:") as caught:
+            await door.send(get(url))
+
+    assert caught.value.fault.fault_class is FaultClass.TRANSPORT
+
+
+async def test_a_peer_without_tls_is_surely_not_sent(door, peer):
+    seen = await peer()
+
+    with pytest.raises(TemporaryError):
+        await door.send(get(seen.url.replace("http", "https")))
+
+    assert seen == []
+
+
+async def test_a_certificate_is_trusted_only_if_the_settings_say_so(aiohttp_server, tmp_path):
+    pem = tmp_path / "loopback.pem"
+    pem.write_text(CERTIFICATE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server = await aiohttp_server(web.Application(), ssl=context)
+    strict, trusting = AiohttpNetwork(), AiohttpNetwork(ca_file=pem)
+    url = str(server.make_url("/"))
+
+    with pytest.raises(TemporaryError, match="certificate"):
+        await strict.door().send(get(url))
+    assert (await trusting.door().send(get(url))).status == 404
+    await strict.close()
+    await trusting.close()
+
+
+async def test_a_name_that_cannot_be_looked_up_is_surely_not_sent(door):
+    with pytest.raises(TemporaryError):
+        await door.send(get(f"http://{'a' * 70}.example/"))
+
+
+async def test_a_connection_that_does_not_come_about_is_surely_not_sent(door):
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        with socket.create_connection(address), pytest.raises(TemporaryError):
+            await door.send(get(f"http://127.0.0.1:{address[1]}/"))
+
+
+@pytest.mark.parametrize("timeout_s", [0.1, 5])
+async def test_waiting_for_a_free_connection_is_surely_not_sent(door, site, timeout_s):
+    holding = asyncio.create_task(door.send(get(f"{site}/hold?seconds=0.5")))
+    await asyncio.sleep(0.05)
+
+    with pytest.raises(TemporaryError):
+        await door.send(get(f"{site}/echo", timeout_s=timeout_s))
+    await holding
+
+
+async def test_polls_never_use_up_the_connections(network, site):
+    """With a shared limit of 100, 120 agents hang at start."""
+    polls, operations = network.door(polls=True), network.door()
+    held = [polls.send(get(f"{site}/hold?seconds=0.2")) for _ in range(5)]
+    replies = await asyncio.gather(*held, operations.send(get(f"{site}/echo")))
+
+    assert [reply.status for reply in replies] == [200] * 6
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, ..., b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"garbage\r\n\r\n"],
+    ids=["closed", "silent", "half", "garbage"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+async def test_a_request_without_a_whole_answer_is_ambiguous_and_sent_once(
+    door, peer, method, answer
+):
+    """Left alone, aiohttp silently sends a GET or PUT again when a kept connection breaks."""
+    seen = await peer(GREETING, answer)
+    await door.send(get(seen.url))
+
+    with pytest.raises(AmbiguousError) as caught:
+        await door.send(Request(method, seen.url, timeout_s=0.3))
+
+    assert len(seen) == 2
+    assert caught.value.fault.fault_class is FaultClass.TRANSPORT
+    assert caught.value.fault.text
+
+
+async def test_a_body_that_grows_too_large_is_given_up(door, site):
+    with pytest.raises(AmbiguousError, match="larger than 3 bytes"):
+        await door.send(Request("POST", f"{site}/echo", body=b"four", limit_bytes=3))
+
+    reply = await door.send(Request("POST", f"{site}/echo", body=b"four", limit_bytes=4))
+    assert reply.body == b"four"
+
+
+async def test_a_packed_body_is_measured_unpacked(door, site):
+    """20 MB of nothing fit into 20 kB."""
+    with pytest.raises(AmbiguousError, match="larger than"):
+        await door.send(get(f"{site}/packed", limit_bytes=1_000_000))
+
+    assert len((await door.send(get(f"{site}/packed", limit_bytes=20_000_000))).body) == 20_000_000
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        get("http://127.0.0.1:1/a b"),
+        get("http://127.0.0.1:1/a\r\nX: y"),
+        get("http://user:pw@127.0.0.1:1/"),
+        get("http://127.0.0.1\\@evil/"),
+        get("http://127.0.0.1:99999/"),
+        get("ftp://127.0.0.1/"),
+        get("/relative"),
+        get("http://\u217cocalhost/"),
+        get("http://127.0.0.1:1/", headers={"X": "a\r\nY: b"}),
+        get("http://127.0.0.1:1/", headers={"X": "a\0"}),
+        get("http://127.0.0.1:1/", headers={"X:": "a"}),
+        get("http://127.0.0.1:1/", headers={"": "a"}),
+        get("http://127.0.0.1:1/", headers={"Host": "other"}),
+        get("http://127.0.0.1:1/", headers={"content-length": "0"}),
+        Request("GET / HTTP/1.1\r\nX: y", "http://127.0.0.1:1/"),
+    ],
+)
+async def test_what_could_smuggle_a_second_request_is_never_sent(door, request_):
+    with pytest.raises(PermanentError) as caught:
+        await door.send(request_)
+
+    assert caught.value.fault.fault_class is FaultClass.INPUT
+
+
+async def test_a_guarded_door_reaches_exactly_the_origins_allowed(peer):
+    seen = await peer()
+    port = seen.url.split(":")[2].removesuffix("/x")
+    network = AiohttpNetwork(allow=[f"HTTP://127.0.0.1:{port}"])
+    guarded = network.door(guarded=True)
+
+    assert (await guarded.send(get(seen.url))).body == b"hi"
+    for url in (
+        f"http://2130706433:{port}/",
+        f"http://0x7f.1:{port}/",
+        f"http://localhost:{port}/",
+        f"http://127.0.0.1.:{port}/",
+        f"https://127.0.0.1:{port}/",
+        f"http://[::ffff:127.0.0.1]:{port}/",
+        "http://127.0.0.1/",
+    ):
+        with pytest.raises(PermanentError, match=r"not in http\.allow"):
+            await guarded.send(get(url))
+    assert (await network.door().send(get(seen.url.replace("/x", "/any")))).status == 200
+    assert len(seen) == 2
+    await network.close()
+
+
+def test_a_bad_setting_is_named_with_its_cure(tmp_path):
+    bad = ["crm.example", "https://crm.example/api", "https://me@crm.example", "https://[/"]
+    with pytest.raises(ConfigError) as caught:
+        AiohttpNetwork(allow=["https://crm.example", *bad])
+
+    assert len(caught.value.problems) == len(bad)
+    assert "scheme://host[:port]" in str(caught.value)
+
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for name in ("empty.pem", "missing.pem"):
+        with pytest.raises(ConfigError, match=name):
+            AiohttpNetwork(ca_file=tmp_path / name)
+
+
+async def test_nothing_is_sent_through_a_closed_door_or_network(network, peer):
+    seen = await peer()
+    door, other = network.door(), network.door(polls=True)
+    await door.close()
+    with pytest.raises(TemporaryError, match="closed"):
+        await door.send(get(seen.url))
+
+    await network.close()
+    with pytest.raises(TemporaryError, match="closed"):
+        await other.send(get(seen.url))
+    assert seen == []
+
+
+async def test_a_cancelled_request_stays_cancelled(door, peer):
+    seen = await peer(...)
+    sending = asyncio.create_task(door.send(get(seen.url)))
+    await seen.any.wait()
+    sending.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+
+def test_a_socket_notices_by_itself_that_its_peer_vanished(monkeypatch):
+    """A held poll would notice after 40 seconds only."""
+    address = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 1))
+    with _socket(address) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT")
+    with _socket(address) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("Wed, 01 Jan 2025 00:01:00 GMT", 60.0),
+        ("Tue, 31 Dec 2024 00:00:00 GMT", 0.0),
+        ("-5", None),
+        ("soon", None),
+        ("²", None),
+        ("9" * 400, 999_999_999.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value, seconds):
+    assert retry_after_s({"retry-after": value}, now=NOW) == seconds
+
+
+def test_no_retry_after_is_none():
+    assert retry_after_s({}, now=NOW) is None
+
+
+@given(st.text() | st.datetimes().map(lambda at: at.strftime("%a, %d %b %Y %H:%M:%S -0000")))
+def test_retry_after_is_never_negative_whatever_a_peer_writes(value):
+    seconds = retry_after_s({"retry-after": value}, now=NOW)
+
+    assert seconds is None or 0 <= seconds <= timedelta.max.total_seconds()
+
+
+URLS = st.from_regex(r"https?://[^/]{0,12}(:[0-9]{0,6})?/?.{0,4}") | st.text()
+
+
+@given(URLS)
+def test_an_origin_has_one_spelling(url):
+    """What the guard compares is what the connection is made to."""
+    try:
+        origin = origin_of(url)
+    except ValueError:
+        return
+
+    assert origin_of(origin) == origin == origin.lower()
+    assert "@" not in origin
