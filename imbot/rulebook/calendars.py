@@ -1,23 +1,364 @@
-"""Business hours."""
+"""Business hours: when a calendar is open, and when it next opens or closes.
 
-from dataclasses import dataclass
-from datetime import datetime
+A calendar is open when the clock on its wall shows a time inside a slot; so it is right in the
+hour that a change of clocks skips, and in the one that it repeats. Pure: the moment is an argument.
+Made from plain YAML values by :func:`parse_calendar`, which reports every mistake with its place.
+"""
+
+import itertools
+import re
+import zoneinfo
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
+from zoneinfo import ZoneInfo
+
+from imbot.problems import Place, Problem, Severity, did_you_mean
+
+#: Maps a path of keys inside a calendar to the place of what stands there.
+PlaceAt: TypeAlias = Callable[[tuple[str | int, ...]], Place]
+
+_DAY_MIN = 24 * 60
+_INSTANT = timedelta(microseconds=1)
+_DAY = timedelta(days=1)
+#: Holidays and weeks repeat within a year: what has no edge by then, has none without exceptions.
+_HORIZON_DAYS = 400
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Return the time zone of this name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"unknown time zone '{name[:60]}'") from error
+
+
+class Days(Protocol):
+    """A set of days that may go on for ever."""
+
+    def __contains__(self, day: object, /) -> bool:
+        """Whether the day is one of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slot:
+    """Open from ``start_min`` until before ``end_min``, both counted from local midnight.
+
+    ``end_min`` is beyond 1440 for a slot that ends on the next day.
+    """
+
+    start_min: int
+    end_min: int
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """When somebody is there."""
+    """When somebody is there.
+
+    Attributes:
+        name: As rules name it.
+        timezone: Whose clocks count.
+        week: The slots of Monday to Sunday.
+        holidays: Days without slots.
+        exceptions: Days with slots of their own; they win over holidays.
+        emergency: Whether an operator closed it: it is not open, whatever the hours; what opens
+            and closes next is told as if it were to end before.
+    """
 
     name: str
+    timezone: ZoneInfo
+    week: tuple[tuple[Slot, ...], ...]
+    holidays: Days = frozenset()
+    exceptions: Mapping[date, tuple[Slot, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    emergency: bool = False
+
+    def closed_by_operator(self) -> "Calendar":
+        """Return the same calendar with the switch *emergency closed* on."""
+        return replace(self, emergency=True)
+
+    def slots_of(self, day: date) -> tuple[Slot, ...]:
+        """Return the slots that begin on ``day``."""
+        if (slots := self.exceptions.get(day)) is not None:
+            return slots
+        return () if day in self.holidays else self.week[day.weekday()]
 
     def is_open(self, at: datetime) -> bool:
-        """Whether it is open at that moment."""
-        raise NotImplementedError
+        """Whether it is open at the aware moment ``at``."""
+        return not self.emergency and self._is_scheduled(at)
 
     def next_open(self, at: datetime) -> datetime | None:
-        """Return the next opening."""
-        raise NotImplementedError
+        """Return the first opening after ``at``, in UTC; None if there is none within a year."""
+        return self._next_edge(at, opens=True)
 
     def next_close(self, at: datetime) -> datetime | None:
-        """Return the next closing."""
-        raise NotImplementedError
+        """Return the first closing after ``at``, in UTC; None if there is none within a year."""
+        return self._next_edge(at, opens=False)
+
+    def _is_scheduled(self, at: datetime) -> bool:
+        there = at.astimezone(self.timezone)
+        day, minute = there.date(), there.hour * 60 + there.minute
+        if any(slot.start_min <= minute < slot.end_min for slot in self.slots_of(day)):
+            return True
+        minute += _DAY_MIN
+        return any(minute < slot.end_min for slot in self.slots_of(day - _DAY))
+
+    def _next_edge(self, at: datetime, *, opens: bool) -> datetime | None:
+        for day in self._days_from(at.astimezone(self.timezone).date() - _DAY):
+            for instant in sorted(self._instants(day)):
+                if instant > at and self._turns(instant, opens=opens):
+                    return instant
+        return None
+
+    def _turns(self, instant: datetime, *, opens: bool) -> bool:
+        return (
+            self._is_scheduled(instant) is opens
+            and self._is_scheduled(instant - _INSTANT) is not opens
+        )
+
+    def _days_from(self, first: date) -> Iterator[date]:
+        """Yield the days on which something may change, in order."""
+        last = first + timedelta(days=_HORIZON_DAYS)
+        yield from (first + timedelta(days=ahead) for ahead in range(_HORIZON_DAYS + 1))
+        yield from sorted(day for day in self.exceptions if day > last)
+
+    def _instants(self, day: date) -> Iterator[datetime]:
+        """Yield every instant at which a slot of ``day`` may begin or end, and more."""
+        midnight = datetime.combine(day, time())
+        edges = (edge for slot in self.slots_of(day) for edge in (slot.start_min, slot.end_min))
+        for minute, fold in itertools.product(edges, (0, 1)):
+            there = midnight + timedelta(minutes=minute)
+            yield there.replace(tzinfo=self.timezone, fold=fold).astimezone(UTC)
+        change = self._change_of_clocks(midnight)
+        if change is not None:
+            yield change
+
+    def _change_of_clocks(self, midnight: datetime) -> datetime | None:
+        """Return when the clocks change on the local day, or None."""
+        before = midnight.replace(tzinfo=self.timezone).astimezone(UTC)
+        after = before + timedelta(hours=26)
+        offset = self._offset(before)
+        if self._offset(after) == offset:
+            return None
+        while after - before > timedelta(seconds=1):
+            middle = (before + (after - before) / 2).replace(microsecond=0)
+            if self._offset(middle) == offset:
+                before = middle
+            else:
+                after = middle
+        return after
+
+    def _offset(self, at: datetime) -> timedelta | None:
+        return at.astimezone(self.timezone).utcoffset()
+
+
+_KEYS = frozenset({"timezone", "open", "holidays", "exceptions"})
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_SLOT = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CLOSED = "closed"
+
+
+def parse_calendar(
+    name: str, spec: Mapping[str, object], place: PlaceAt, *, today: date
+) -> tuple[Calendar | None, tuple[Problem, ...]]:
+    """Return the calendar, or None and every mistake in it; warnings come with a calendar.
+
+    Args:
+        name: As rules name it.
+        spec: The plain values under its name.
+        place: Maps a path of keys to its place in the file; ``()`` is the calendar itself.
+        today: From when its holidays must be known.
+    """
+    reader = _Reader(place, today)
+    calendar = reader.calendar(name, spec)
+    failed = any(problem.severity is Severity.ERROR for problem in reader.problems)
+    return None if failed else calendar, tuple(reader.problems)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one calendar and collects what is wrong with it."""
+
+    place: PlaceAt
+    today: date
+    problems: list[Problem] = field(default_factory=list)
+
+    def calendar(self, name: str, spec: Mapping[str, object]) -> Calendar | None:
+        spec = self._map(spec, _KEYS, (), "write timezone and open below it")
+        zone = self._zone(spec.get("timezone"))
+        week = self._week(spec.get("open"))
+        holidays = self._holidays(spec)
+        if zone is None:
+            return None
+        calendar = Calendar(name, zone, week, holidays)
+        exceptions = MappingProxyType(dict(self._exceptions(spec, calendar)))
+        return replace(calendar, exceptions=exceptions)
+
+    def _add(
+        self,
+        path: tuple[str | int, ...],
+        code: str,
+        what: str,
+        cure: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        self.problems.append(Problem(self.place(path), code, what, cure, severity))
+
+    def _map(
+        self, value: object, keys: frozenset[str] | None, path: tuple[str, ...], cure: str
+    ) -> dict[str, object]:
+        """Return a map that has none but these keys; an empty one after saying what is wrong."""
+        if not isinstance(value, Mapping):
+            what = f"{path[-1] if path else 'a calendar'} is no map"
+            self._add(path, "calendar", what, cure)
+            return {}
+        for key in value:
+            if keys is not None and key not in keys:
+                what = f"{path[-1] if path else 'a calendar'} has no key '{key}'"
+                self._add((*path, str(key)), "unknown-key", what, did_you_mean(str(key), keys))
+        return {str(key): item for key, item in value.items()}
+
+    def _zone(self, value: object) -> ZoneInfo | None:
+        if value is None:
+            self._add((), "missing-key", "a calendar without timezone", "such as Europe/Berlin")
+            return None
+        try:
+            return time_zone(str(value))
+        except ValueError as error:
+            cure = did_you_mean(str(value), zoneinfo.available_timezones())
+            cure = cure if cure.startswith("did") else "write such as Europe/Berlin"
+            self._add(("timezone",), "unknown-zone", str(error), cure)
+            return None
+
+    def _week(self, value: object) -> tuple[tuple[Slot, ...], ...]:
+        if value is None:
+            cure = 'such as open: {mon-fri: "09:00-17:00"}'
+            self._add((), "missing-key", "a calendar without open", cure)
+            return ((),) * 7
+        week: dict[int, tuple[Slot, ...]] = {}
+        hours = self._map(value, None, ("open",), 'write such as {mon-fri: "09:00-17:00"}')
+        for key, written in hours.items():
+            slots = self._slots(written, ("open", key))
+            for day in self._weekdays(key):
+                if day in week:
+                    self._add(("open", key), "calendar", f"{_DAYS[day]} stands in two keys")
+                week[day] = slots
+        return tuple(week.get(day, ()) for day in range(7))
+
+    def _weekdays(self, key: str) -> Iterator[int]:
+        """Yield the days of a key: a day, a range that may wrap, or a comma list of them."""
+        for part in key.lower().split(","):
+            ends = [end.strip() for end in part.split("-")]
+            wrong = [end for end in ends if end not in _DAYS]
+            if wrong or len(ends) > 2:  # noqa: PLR2004  a range has two ends
+                near = next((day for end in wrong for day in _DAYS if end.startswith(day)), "")
+                cure = f"did you mean '{near}'?" if near else "write mon, mon-thu or 'sat, sun'"
+                self._add(("open", key), "unknown-day", f"unknown day '{part.strip()}'", cure)
+                continue
+            first, last = _DAYS.index(ends[0]), _DAYS.index(ends[-1])
+            yield from ((first + ahead) % 7 for ahead in range((last - first) % 7 + 1))
+
+    def _slots(self, value: object, path: tuple[str, ...]) -> tuple[Slot, ...]:
+        """Return the slots of a comma list, in order, without those of no length."""
+        if value == _CLOSED:
+            return ()
+        if not isinstance(value, str):
+            cure = "write closed, or such as '08:00-12:00, 13:00-16:00'"
+            self._add(path, "bad-slot", f"'{value}' is no time slot", cure)
+            return ()
+        found = (self._slot(part.strip(), path) for part in value.split(","))
+        slots = sorted(slot for slot in found if slot is not None)
+        for earlier, later in itertools.pairwise(slots):
+            if later.start_min < earlier.end_min:
+                self._add(path, "bad-slot", f"slots of '{value}' overlap", "join them")
+        return tuple(slots)
+
+    def _slot(self, text: str, path: tuple[str, ...]) -> Slot | None:
+        found = _SLOT.fullmatch(text)
+        numbers = [int(number) for number in found.groups()] if found else []
+        if not numbers or not _are_times(*numbers):
+            cure = "write such as 08:00-18:00, at most until 24:00"
+            self._add(path, "bad-slot", f"'{text}' is no time slot", cure)
+            return None
+        start, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
+        if start == end:
+            cure = "write 00:00-24:00 for the whole day, or leave it out"
+            self._add(
+                path, "empty-slot", f"the slot '{text}' has no length", cure, Severity.WARNING
+            )
+            return None
+        return Slot(start, end if end > start else end + _DAY_MIN)
+
+    def _holidays(self, spec: Mapping[str, object]) -> Days:
+        path = ("holidays",)
+        if "holidays" not in spec:
+            return frozenset()
+        keys = frozenset({"country", "region"})
+        written = self._map(spec["holidays"], keys, path, "write {country: DE, region: BY}")
+        country, region = written.get("country"), written.get("region")
+        if not isinstance(country, str):
+            if isinstance(spec["holidays"], Mapping):
+                self._add(path, "missing-key", "holidays without country", "such as country: DE")
+            return frozenset()
+        return self._public_holidays(country, region)
+
+    def _public_holidays(self, country: str, region: object) -> Days:
+        import holidays
+
+        supported = holidays.list_supported_countries(include_aliases=True)
+        if country not in supported:
+            cure = did_you_mean(country, supported) if len(country) == 2 else ""  # noqa: PLR2004
+            what = f"no holidays are known of country '{country}'"
+            self._add(("holidays", "country"), "unknown-country", what, cure or "write such as DE")
+            return frozenset()
+        if region is not None and region not in supported[country]:
+            what = f"no holidays are known of region '{region}' in {country}"
+            cure = did_you_mean(str(region), supported[country])
+            self._add(("holidays", "region"), "unknown-region", what, cure)
+            return frozenset()
+        next_year = self.today.year + 1
+        days: Days = holidays.country_holidays(country, subdiv=region, years=next_year)
+        if not days:
+            what = f"holidays of {country} are not known for {next_year}"
+            self._add(("holidays",), "holidays-end", what, severity=Severity.WARNING)
+        return days
+
+    def _exceptions(
+        self, spec: Mapping[str, object], calendar: Calendar
+    ) -> Iterator[tuple[date, tuple[Slot, ...]]]:
+        """Yield the days that have slots of their own."""
+        if "exceptions" not in spec:
+            return
+        cure = 'write such as {"2026-12-24": "08:00-12:00", "2026-12-31": closed}'
+        for key, written in self._map(spec["exceptions"], None, ("exceptions",), cure).items():
+            path = ("exceptions", key)
+            day = _date(key)
+            if day is None:
+                self._add(path, "bad-date", f"'{key}' is no date", "write such as 2026-12-24")
+                continue
+            if written == _CLOSED and not calendar.slots_of(day):
+                what = f"{key} is a {day:%A} on which '{calendar.name}' is closed anyway"
+                self._add(path, "closed-anyway", what, "leave it out", Severity.WARNING)
+            yield day, self._slots(written, path)
+
+
+def _are_times(hour: int, minute: int, to_hour: int, to_minute: int) -> bool:
+    starts = hour < 24 and minute < 60  # noqa: PLR2004  a clock's numbers
+    ends = to_hour * 60 + to_minute <= _DAY_MIN and to_minute < 60  # noqa: PLR2004  as above
+    return starts and ends
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        return None

@@ -140,11 +140,8 @@ def evaluate(  # noqa: C901, PLR0911  one case per node
 
 def _apply(node: Apply, scope: Scope, senses: Senses, *, strict: bool) -> Any:  # noqa: ANN401  as above
     function = node.function
-    lenient = [strict and not (function.lenient and i == 0) for i in range(len(node.args))]
-    args = [
-        evaluate(arg, scope, senses, strict=each)
-        for arg, each in zip(node.args, lenient, strict=True)
-    ]
+    strict = strict and not function.lenient
+    args = [evaluate(arg, scope, senses, strict=strict) for arg in node.args]
     match function.asks:
         case Asks.SCOPE:
             return function.run(scope, *args)
@@ -181,8 +178,10 @@ def named(node: Tree) -> str:
             return str(node)
         case Item(of=of):
             return f"an item of {named(of)}"
+        case Apply(function=function, args=(first, *_)) if function.lenient:
+            return named(first)
         case Apply(function=function):
-            return f"{function.name}(…)"
+            return f"what {function.name} gives"
         case _:
             return "a value"
 
@@ -292,10 +291,8 @@ class _Writer:
 
     def _apply(self, node: Apply, *, strict: bool) -> str:
         function = node.function
-        args = ", ".join(
-            self.code(arg, strict=strict and not (function.lenient and i == 0))
-            for i, arg in enumerate(node.args)
-        )
+        strict = strict and not function.lenient
+        args = ", ".join(self.code(arg, strict=strict) for arg in node.args)
         return f"{self._name(function.run)}({_ASKED[function.asks]}{args})"
 
     def _membership(self, op: str, first: Tree, container: Tree, *, strict: bool) -> str:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import re2
 
+from imbot.durations import parse_duration
 from imbot.model import SessionState
-from imbot.rulebook.durations import parse_duration
 from imbot.rulebook.scope import (
     BOOL,
     MISSING,
@@ -86,7 +86,7 @@ class Function:
         run: Does it: gets what it asks for, then one value per parameter.
         asks: What it gets first.
         session: Whether it is about the session, and so needs a trigger that has one.
-        lenient: Whether its first argument may be missing where templates are strict.
+        lenient: Whether what it takes may be missing even where templates are strict.
     """
 
     name: str

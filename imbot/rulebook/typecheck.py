@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from imbot.problems import Problem, Severity, did_you_mean, nearest
+from imbot.rulebook.calendars import time_zone
 from imbot.rulebook.comparisons import impossible
 from imbot.rulebook.functions import (
     FUNCTIONS,
@@ -300,6 +301,8 @@ class Checker:
             return node
         if node.value is None or node.value is parameter.default:
             return node
+        if parameter.role is Role.ZONE:
+            return self._zone(node, str(node.value))
         if parameter.role is not None:
             self._known_word(node.at, parameter.role, str(node.value))
         if parameter.prepare is None:
@@ -325,14 +328,30 @@ class Checker:
             Role.CALENDAR: self.known.calendars,
             Role.RULE: self.known.rules,
             Role.SECRET: self.known.secrets,
-            Role.ZONE: self.known.calendars,
         }[role]
-        if words is None or word in words or (role is Role.ZONE and _is_zone(word)):
+        if words is None or word in words:
             return
         what = f"unknown {role} '{word}'"
         self._add(at, f"unknown-{role.name.lower()}", what, did_you_mean(word, words))
         if role is Role.SECRET and not self.known.secrets_are_all:
             self.problems[-1] = replace(self.problems[-1], severity=Severity.WARNING)
+
+    def _zone(self, node: Const, name: str) -> Tree:
+        """Return a calendar's name as it is, and a time zone's name as the zone."""
+        calendars = self.known.calendars or frozenset()
+        if name in calendars:
+            return node
+        try:
+            return replace(node, value=time_zone(name))
+        except ValueError:
+            if self.known.calendars is None:
+                return node
+            candidates = calendars | zoneinfo.available_timezones()
+            near = nearest(name, candidates)
+            cure = (
+                f"did you mean '{near}'?" if near else "write a calendar, or such as Europe/Berlin"
+            )
+            return self._add(node.at, "unknown-zone", f"no calendar or time zone '{name}'", cure)[0]
 
     def _compare(self, node: Compare) -> tuple[Tree, Type]:
         first, left_type = self.check(node.first)
@@ -381,10 +400,6 @@ def _type_below(above: Type, step: object) -> Type | None:
 
 def _is_step(step: object) -> bool:
     return isinstance(step, str | int) and not isinstance(step, bool)
-
-
-def _is_zone(name: str) -> bool:
-    return name in zoneinfo.available_timezones()
 
 
 def _common(types: Iterable[Type]) -> Type:

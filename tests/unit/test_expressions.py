@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imbot.problems import Place, Severity
 from imbot.rulebook.compiler import evaluate
-from imbot.rulebook.expressions import MISSING, Leaf, parse
+from imbot.rulebook.expressions import MISSING, parse
 from imbot.rulebook.facts import (
     Equals,
     NotEquals,
@@ -18,7 +18,7 @@ from imbot.rulebook.facts import (
     TextTest,
     Truthy,
 )
-from imbot.rulebook.scope import TRIGGER_KINDS, Known, Names
+from imbot.rulebook.scope import Known, Names
 from tests.unit.plain_senses import PlainSenses
 
 NAMES = (
@@ -538,7 +538,7 @@ _SCOPES = st.fixed_dictionaries(
 )
 
 
-def fact_holds(fact, scope):
+def fact_holds(fact, scope):  # noqa: C901, PLR0911  one case per kind of fact
     """Say independently of the compiler what a fact means; None where it does not tell."""
     if isinstance(fact, Refuted):
         inner = fact_holds(fact.fact, scope)

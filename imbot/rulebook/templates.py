@@ -1,0 +1,378 @@
+"""Templates: the only door to Jinja2, of which nothing but the parser is used.
+
+Jinja's tree becomes ours and is checked and run like a condition; what is not on a list does not
+exist. There are no loops and no arithmetic, all that can grow is bounded, and what an event brings
+is a value, never a template: so a template ends soon and small, whoever wrote the data.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2.lexer import TokenStream
+
+from imbot.errors import PermanentError
+from imbot.problems import Problem, Severity
+from imbot.rulebook.compiler import MissingValueError, Run, compile_value
+from imbot.rulebook.expressions import names_used, secrets_used
+from imbot.rulebook.filters import FILTERS, TESTS, UnfitError, text_of
+from imbot.rulebook.scope import Known, Names, Scope, Senses
+from imbot.rulebook.syntax import LARGEST, NotInLanguageError, PlaceOf, Source
+from imbot.rulebook.tree import (
+    DEEPEST,
+    Call,
+    Choice,
+    Compare,
+    Const,
+    Field,
+    Form,
+    Item,
+    Items,
+    Junction,
+    Name,
+    Not,
+    Tree,
+)
+from imbot.rulebook.typecheck import Checker, Language
+
+#: A reply at most; the source may be somewhat longer.
+LONGEST_RESULT_BYTES = 8192
+LONGEST_SOURCE = 16_384
+
+_UNCLOSED = "unclosed {{"
+_STATEMENT = "templates have no statements"
+_MARK = re.compile(r"\{\{|\{%|\{#")
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A ``{{ … }}`` in a text: where its value goes."""
+
+    tree: Tree
+    at: int
+
+
+@dataclass(frozen=True)
+class Template:
+    """A checked template.
+
+    Attributes:
+        source: Its text, and where it stands.
+        parts: Text and holes, in order.
+        longest_bytes: How much text it may make, in UTF-8.
+    """
+
+    source: Source = field(repr=False)
+    parts: tuple[str | Hole, ...]
+    longest_bytes: int = LONGEST_RESULT_BYTES
+
+    # Cached, and so not slotted: what no event reaches is never compiled.
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it always gives the same text."""
+        return not any(isinstance(part, Hole) for part in self.parts)
+
+    @cached_property
+    def names_used(self) -> frozenset[str]:
+        """The names it looks at, ``session`` also where a function does."""
+        return frozenset().union(*(names_used(hole.tree) for hole in self._holes))
+
+    @cached_property
+    def secrets_used(self) -> frozenset[str]:
+        """The secrets it asks for."""
+        return frozenset().union(*(secrets_used(hole.tree) for hole in self._holes))
+
+    def render(self, scope: Scope, senses: Senses) -> Any:  # noqa: ANN401  rule values of any type
+        """Return the text; or, of one whole ``{{ … }}``, the value as it is.
+
+        Raises:
+            PermanentError: A value is missing, or does not fit; the text says where and which.
+        """
+        written: list[str] = []
+        at = 0
+        try:
+            for part in self._runs:
+                if isinstance(part, str):
+                    written.append(part)
+                    continue
+                at, run = part
+                value = run(scope, senses)
+                if self.is_whole and not isinstance(value, str):
+                    return value
+                written.append(text_of(value))
+            return self._bounded("".join(written))
+        except MissingValueError as error:
+            what = f"{error.shown} is missing; use default('…') if it may be"
+            raise self._failure(error.at, what) from error
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise self._failure(at, str(error)) from error
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether it is one ``{{ … }}``, and so keeps the type of its value."""
+        texts = (part for part in self.parts if isinstance(part, str))
+        return len(self._holes) == 1 and not any(text.strip() for text in texts)
+
+    @cached_property
+    def _holes(self) -> tuple[Hole, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Hole))
+
+    @cached_property
+    def _runs(self) -> tuple[str | tuple[int, Run], ...]:
+        parts = self._holes if self.is_whole else self.parts
+        return tuple(
+            part if isinstance(part, str) else (part.at, compile_value(part.tree, strict=True))
+            for part in parts
+        )
+
+    def _bounded(self, text: str) -> str:
+        most = self.longest_bytes
+        # No character takes more than four bytes, so most texts need not be measured.
+        if len(text) * 4 > most and len(text.encode("utf-8", "surrogatepass")) > most:
+            raise UnfitError(f"the text is longer than {most} bytes; use truncate")
+        return text
+
+    def _failure(self, at: int, what: str) -> PermanentError:
+        return PermanentError(f"{self.source.at(at)}: {what}")
+
+
+def parse_template(
+    source: str,
+    place: PlaceOf,
+    names: Names,
+    known: Known,
+    *,
+    allow_secrets: bool = False,
+    longest_bytes: int = LONGEST_RESULT_BYTES,
+) -> tuple[Template | None, tuple[Problem, ...]]:
+    """Return the template, or None and every mistake in it; warnings come with a template.
+
+    Args:
+        source: Its text; without any ``{{`` it is a literal.
+        place: Maps (line offset, column offset) in ``source``, from 0, to the place in the file.
+        names: What it may look at.
+        known: What else it may name.
+        allow_secrets: Whether ``secret()`` may stand in it.
+        longest_bytes: How much text it may make.
+    """
+    text = Source(source, place)
+    if _MARK.search(source) is None:
+        return Template(text, (source,), longest_bytes), ()
+    try:
+        written = tuple(_read(text))
+    except NotInLanguageError as refusal:
+        return None, (refusal.problem,)
+    checker = Checker(text, names, known, Language(FILTERS, TESTS, secrets=allow_secrets))
+    parts = tuple(
+        part if isinstance(part, str) else Hole(checker.check(part)[0], part.at) for part in written
+    )
+    problems = tuple(checker.problems)
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        return None, problems
+    return Template(text, parts, longest_bytes), problems
+
+
+def _read(source: Source) -> Iterator[str | Tree]:
+    """Yield text and trees in order.
+
+    Raises:
+        NotInLanguageError: It is no template.
+    """
+    if len(source.text) > LONGEST_SOURCE:
+        raise _refused(source, 0, f"a template longer than {LONGEST_SOURCE} characters", "split it")
+    reader = _Reader(source)
+    for part in _parsed(source):
+        if isinstance(part, nodes.TemplateData):
+            yield part.data
+        else:
+            yield reader.tree(part, 1)
+
+
+def _parsed(source: Source) -> Iterator[nodes.Expr]:
+    """Yield Jinja's nodes, whose ``lineno`` is the offset in the source."""
+    try:
+        with warnings.catch_warnings():
+            # A text such as "\d" is fine here; Python would rather have it raw.
+            warnings.simplefilter("ignore")
+            body = _Jinja().parse(source.text).body
+    except TemplateSyntaxError as error:
+        raise _refused(source, error.lineno, *_slip(error.message or "")) from error
+    except (ValueError, RecursionError) as error:
+        raise _refused(source, 0, f"no template that can be read ({error})") from error
+    for output in body:
+        if isinstance(output, nodes.Output):
+            yield from output.nodes
+
+
+def _slip(message: str) -> tuple[str, str]:
+    """Return what is wrong, in our words, and the cure."""
+    message = message.replace("end of print statement", "}}").rstrip(".")
+    if "got '='" in message:
+        return message, "use == to compare"
+    if message.startswith("Missing end of comment"):
+        return "a comment that does not end", "close it with #}"
+    if message == _UNCLOSED:
+        return message, "close it with }}"
+    if message == _STATEMENT:
+        return message, "write {{ … }} only; steps have if"
+    return message, ""
+
+
+def _refused(source: Source, offset: int, what: str, cure: str = "") -> NotInLanguageError:
+    return NotInLanguageError(source.problem(offset, "template", what, cure))
+
+
+class _Jinja(Environment):
+    """Jinja's parser with offsets instead of line numbers, and without statements."""
+
+    def __init__(self) -> None:
+        super().__init__(keep_trailing_newline=True)
+
+    def _tokenize(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> TokenStream:
+        tokens = _with_offsets(source, self.lexer.tokeniter(source, name, filename, state))
+        return TokenStream(self.lexer.wrap(tokens, name, filename), name, filename)
+
+
+def _with_offsets(
+    source: str, tokens: Iterator[tuple[int, str, str]]
+) -> Iterator[tuple[int, str, str]]:
+    """Yield Jinja's tokens with their offset in ``source`` in place of their line.
+
+    Raises:
+        TemplateSyntaxError: It is no template; its ``lineno`` is an offset too.
+    """
+    offset = 0
+    begin: int | None = None
+    try:
+        for _, kind, value in tokens:
+            # What "{{-" strips is no token, so the offset cannot be counted, only found.
+            offset = source.index(value, offset)
+            if kind == "variable_begin":
+                begin = offset
+            elif kind == "variable_end":
+                begin = None
+            yield offset, _allowed(kind, offset), value
+            offset += len(value)
+    except TemplateSyntaxError as error:
+        if begin is None or "}}" in source[begin:]:
+            raise TemplateSyntaxError(error.message or "", offset) from error
+    if begin is not None:
+        raise TemplateSyntaxError(_UNCLOSED, begin)
+
+
+def _allowed(kind: str, offset: int) -> str:
+    if kind in {"block_begin", "raw_begin"}:
+        raise TemplateSyntaxError(_STATEMENT, offset)
+    return kind
+
+
+_OPERATORS = {
+    "eq": "==",
+    "ne": "!=",
+    "lt": "<",
+    "lteq": "<=",
+    "gt": ">",
+    "gteq": ">=",
+    "in": "in",
+    "notin": "not in",
+}
+_REFUSED: dict[type[nodes.Expr], tuple[str, str]] = {
+    nodes.Concat: ("templates do not join with ~", "write the values side by side: {{ a }}{{ b }}"),
+    nodes.Dict: ("a template cannot make a map", "write the map in YAML, with templates in it"),
+    nodes.Slice: ("templates have no slices", "use truncate, first or last"),
+}
+
+
+class _Reader:
+    """Turns Jinja's syntax tree into ours."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def tree(self, node: nodes.Expr, depth: int) -> Tree:  # noqa: C901, PLR0911, PLR0912  one case per node
+        at, below = node.lineno, depth + 1
+        if depth > DEEPEST:
+            raise self._no(at, f"nested deeper than {DEEPEST}", "split it")
+        match node:
+            case nodes.Const(value=value):
+                return Const(self._constant(value, at), at=at)
+            case nodes.Neg(node=nodes.Const(value=int() | float() as value)):
+                return Const(-self._constant(value, at), at=at)
+            case nodes.Name(name=name):
+                return Name(name, at=at)
+            case nodes.Getattr(node=of, attr=attr):
+                return Field(self.tree(of, below), attr, at=self._source.text.index(attr, at))
+            case nodes.Getitem(node=of, arg=index) if not isinstance(index, nodes.Slice):
+                return Item(self.tree(of, below), self.tree(index, below), at=at)
+            case nodes.Filter() | nodes.Test() | nodes.Call():
+                return self._call(node, below)
+            case nodes.Compare(expr=first, ops=ops):
+                return self._compare(first, ops, below)
+            case nodes.And(left=left, right=right) | nodes.Or(left=left, right=right):
+                parts = (self.tree(left, below), self.tree(right, below))
+                return Junction(isinstance(node, nodes.And), parts, at=at)
+            case nodes.Not(node=of):
+                return Not(self.tree(of, below), at=at)
+            case nodes.CondExpr(test=test, expr1=then, expr2=otherwise) if otherwise is not None:
+                three = (self.tree(part, below) for part in (test, then, otherwise))
+                return Choice(*three, at=at)
+            case nodes.CondExpr():
+                raise self._no(at, "an if without else", "add else and what stands there then")
+            case nodes.List(items=items) | nodes.Tuple(items=items):
+                return Items(tuple(self.tree(item, below) for item in items), at=at)
+            case nodes.BinExpr() | nodes.UnaryExpr() if type(node) not in _REFUSED:
+                raise self._no(at, "templates have no arithmetic", "let a condition decide")
+            case _:
+                kind = node.arg if isinstance(node, nodes.Getitem) else node
+                what, cure = _REFUSED.get(type(kind), ("templates have no such thing", ""))
+                raise self._no(at, what, cure)
+
+    def _no(self, offset: int, what: str, cure: str = "") -> NotInLanguageError:
+        return _refused(self._source, offset, what, cure)
+
+    def _constant(self, value: object, at: int) -> Any:  # noqa: ANN401  a literal
+        if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:
+            raise self._no(at, "a number that is too large", "write long ids as text in quotes")
+        return value
+
+    def _compare(self, first: nodes.Expr, ops: list[nodes.Operand], depth: int) -> Tree:
+        at = first.lineno
+        rest = tuple((_OPERATORS[each.op], self.tree(each.expr, depth)) for each in ops)
+        if len(rest) > 1 and any(op in {"in", "not in"} for op, _ in rest):
+            raise self._no(at, "'in' cannot be chained", "write two comparisons joined by and")
+        return Compare(self.tree(first, depth), rest, at=at)
+
+    def _call(self, node: nodes.Filter | nodes.Test | nodes.Call, depth: int) -> Tree:
+        at = node.lineno
+        if node.dyn_args is not None or node.dyn_kwargs is not None:
+            raise self._no(at, "starred arguments", "write the arguments one by one")
+        args = tuple(self.tree(arg, depth) for arg in node.args)
+        keywords = tuple((pair.key, self.tree(pair.value, depth)) for pair in node.kwargs)
+        if isinstance(node, nodes.Call):
+            return Call(self._function(node), args, keywords, at=node.node.lineno)
+        form = Form.FILTER if isinstance(node, nodes.Filter) else Form.TEST
+        value = self.tree(node.node, depth)
+        match value:
+            case Call(name="localtime", form=Form.FILTER, args=(moment, *zone)) if (
+                node.name == "isoformat" and form is Form.FILTER and not args
+            ):
+                # Behind localtime it shows that local time, not the text localtime made of it.
+                return Call(node.name, (moment, *zone[:1]), form=form, at=at)
+            case _:
+                return Call(node.name, (value, *args), keywords, form, at=at)
+
+    def _function(self, node: nodes.Call) -> str:
+        match node.node:
+            case nodes.Name(name=name):
+                return str(name)
+            case nodes.Getattr(attr=attr):
+                raise self._no(node.node.lineno + 1, "values have no methods", f"use | {attr}")
+            case _:
+                raise self._no(node.lineno, "only functions can be called")
