@@ -1,14 +1,14 @@
 """The other parties: people outside, played by a script or by chance. World and clock, no HTTP."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from imbot.clock import Clock
 from imbot.simulator.conversation import RefusedError
 from imbot.simulator.journal import Entry, Happening
-from imbot.simulator.world import State, World
+from imbot.simulator.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +56,61 @@ class Conversation:
     missed: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Ear:
-    """What one party hears in its IM session."""
+class _Party:
+    """One outside party in its IM session, and what it hears there."""
 
-    number: str
-    heard: list[str] = field(default_factory=list)
-    unread: int = 0
-    over: bool = False
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, world: World, session_id: str) -> None:
+        self._world = world
+        self.session = world.session(session_id)
+        self.heard: list[str] = []
+        self.missed: list[str] = []
+        self._unread = 0
+        self._news = asyncio.Event()
 
     def listen(self, entry: Entry) -> None:
-        if entry.kind is Happening.MESSAGE and entry.number != self.number:
+        """Take in an entry of the session's log."""
+        if entry.kind is Happening.MESSAGE and entry.agent:
             self.heard.append(entry.text)
-        if entry.kind is Happening.STATE and entry.name == State.COMPLETED:
-            self.over = True
-        self.news.set()
+        self._news.set()
 
-    async def find(self, text: str) -> None:
-        """Return once an unread message has this text in it, which reads all up to there."""
-        while True:
-            for place in range(self.unread, len(self.heard)):
-                if text.casefold() in self.heard[place].casefold():
-                    self.unread = place + 1
-                    return
-            self.news.clear()
-            await self.news.wait()
+    async def answered(self, timeout_s: float) -> None:
+        """Return when the session rings no longer, or after so long."""
+        if not await self._until(lambda: not self.session.is_ringing, timeout_s):
+            self.missed.append("<answer>")
 
-    async def answered(self, world: World, session_id: str) -> None:
-        while not self.over and world.session(session_id).state is not State.TALKING:
-            self.news.clear()
-            await self.news.wait()
+    async def take(self, step: Step, clock: Clock) -> None:
+        """Take one step of a script."""
+        match step:
+            case Say(text):
+                self._world.say(self.session.id, text)
+            case Wait(seconds):
+                await clock.sleep(seconds)
+            case Expect(text, timeout_s):
+                if not await self._until(lambda: self._read(text), timeout_s):
+                    self.missed.append(text)
+            case Complete():
+                self._world.complete(self.session.id)
+
+    def _read(self, text: str) -> bool:
+        """Read on to the message that has this text in it; return whether there is one."""
+        for place in range(self._unread, len(self.heard)):
+            if text.casefold() in self.heard[place].casefold():
+                self._unread = place + 1
+                return True
+        return False
+
+    async def _until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Return whether it came to hold, in time and before the session was over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not holds():
+                    if not self.session.is_live:
+                        return False
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
 
 
 async def play(
@@ -103,44 +127,22 @@ async def play(
 
     Ends early when the session is over; completes it at the end in any case.
     """
-    ear = _Ear(number)
     try:
-        session_id = world.ring(agent, number, user_data)
+        party = _Party(world, world.ring(agent, number, user_data))
     except RefusedError:
         return Conversation()
-    stop = world.listen(ear.listen, session=session_id)
-    missed: list[str] = []
+    session = party.session
+    stop = world.listen(party.listen, session=session.id)
     try:
-        async with asyncio.timeout(answer_timeout_s):
-            await ear.answered(world, session_id)
+        await party.answered(answer_timeout_s)
         for step in script:
-            if world.session(session_id).is_live:
-                await _take(step, world, clock, session_id=session_id, ear=ear, missed=missed)
-    except TimeoutError:
-        missed.append("<answer>")
+            if session.was_talking and session.is_live:
+                await party.take(step, clock)
     finally:
         stop()
-        if world.session(session_id).is_live:
-            world.complete(session_id)
-    return Conversation(session_id, tuple(ear.heard), tuple(missed))
-
-
-async def _take(
-    step: Step, world: World, clock: Clock, *, session_id: str, ear: _Ear, missed: list[str]
-) -> None:
-    match step:
-        case Say(text):
-            world.say(session_id, text)
-        case Wait(seconds):
-            await clock.sleep(seconds)
-        case Expect(text, timeout_s):
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await ear.find(text)
-            except TimeoutError:
-                missed.append(text)
-        case Complete():
-            world.complete(session_id)
+        if session.is_live:
+            world.complete(session.id)
+    return Conversation(session.id, tuple(party.heard), tuple(party.missed))
 
 
 #: What people say who have nothing to ask in particular.
