@@ -145,6 +145,7 @@ class Dispatch:
         self._watch = watch
         self._tasks = tasks
         self._lanes: dict[SessionKey, deque[Coroutine[Any, Any, None]]] = {}
+        self._holds_back = False
 
     async def accept(self, batch: Batch) -> None:
         """Return when the batch is kept; its events are then on their way."""
@@ -160,8 +161,14 @@ class Dispatch:
             changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
         if changes:
             await self._store.commit(changes)
+        if self._holds_back:
+            return
         for event in events:
             self._queue(lane_of(event), self._flow.take(event))
+
+    def hold_back(self) -> None:
+        """Begin nothing new: events are still kept, and are taken up by the next start."""
+        self._holds_back = True
 
     async def recover(self, rules: Iterable[Rule]) -> Recovered:
         """Read back what was unfinished and go on with it; to be called before any agent starts."""

@@ -1,0 +1,75 @@
+"""``GET /health``: whether imbot serves, and if not, why. Tells no secret and no message."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from aiohttp import web
+
+from imbot.errors import ImbotError
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How imbot is doing.
+
+    Attributes:
+        status: ``ready``, ``degraded`` or ``starting``.
+        reasons: Why it is not ready.
+        agents: How many agents there are.
+        agents_up: How many of them are logged in and subscribed.
+    """
+
+    status: str
+    reasons: Sequence[str]
+    agents: int
+    agents_up: int
+
+
+#: HTTP status by health; a degraded imbot still serves.
+_HTTP_STATUS = {"ready": 200, "degraded": 200, "starting": 503}
+
+
+class HealthServer:
+    """Serves ``/health`` while its ``async with`` block runs."""
+
+    def __init__(self, listen: str, health: Callable[[], Health]) -> None:
+        host, _, port = listen.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._health = health
+        app = web.Application()
+        app.router.add_get("/health", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self._host}:{self._port}"
+            raise ImbotError(
+                f"admin.listen: cannot listen on {where}: {error.strerror}; "
+                "stop what listens there, or choose another port"
+            ) from error
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def _serve(self, _request: web.Request) -> web.Response:
+        health = self._health()
+        body = {
+            "status": health.status,
+            "reasons": list(health.reasons),
+            "agents": health.agents,
+            "agents_up": health.agents_up,
+        }
+        headers = {"Cache-Control": "no-store"}
+        return web.json_response(body, status=_HTTP_STATUS[health.status], headers=headers)

@@ -1,0 +1,312 @@
+"""The composition root: builds every object, owns the tasks, and stops in order.
+
+What stands behind the ports is given, so that the same house runs on real sockets and disks, and on
+a virtual-time loop with a simulated GWS.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from imbot.admin.health import Health, HealthServer
+from imbot.clock import Clock
+from imbot.config import Loaded
+from imbot.engine.acting import Actor, Habits
+from imbot.engine.dispatch import Dispatch, Numbers, Tasks
+from imbot.engine.doors import World
+from imbot.engine.echoes import Echoes
+from imbot.engine.facts import Bot, Surroundings
+from imbot.engine.flow import Flow
+from imbot.engine.guard import LoopGuard
+from imbot.engine.once import OnceMarks
+from imbot.engine.running import Runs
+from imbot.engine.sessions import SessionTable
+from imbot.engine.viewing import View
+from imbot.engine.watching import Watcher, unwatched
+from imbot.gws.agent import Agent
+from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
+from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
+from imbot.gws.status import AgentStatus
+from imbot.loading import Wanted, installed, plugin_settings, require_rulebook, rule_secrets
+from imbot.pluginhost import Plugins, check_plugins, find_plugins
+from imbot.ports import Network, Random, Store
+from imbot.records import RuleSeen
+from imbot.rulebook.index import Index
+from imbot.rulebook.schema import Rule, Rulebook
+from imbot.settings import AgentPart, Settings
+
+log = structlog.get_logger()
+
+#: Seconds that what is in flight gets to finish at a stop.
+DRAIN_S = 10.0
+
+#: Agents that begin their login in one second; GWS is not to be stormed.
+LOGINS_PER_S = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What stands behind the seams.
+
+    Attributes:
+        clock: Time.
+        random: Chance.
+        network: Makes the way out, with a CA file and the allowed origins.
+        store: Opens a store by URL, relative to a folder.
+        environment: Variables, for secrets folders.
+        serves_health: Whether to listen for operators.
+    """
+
+    clock: Clock
+    random: Random
+    network: Callable[[Path | None, tuple[str, ...]], Network]
+    store: Callable[[str, Path], Store]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    serves_health: bool = True
+
+
+class App:
+    """One imbot: its rules, its agents, its engine.
+
+    Made by :func:`open_app`.
+
+    Attributes:
+        rulebook: The rules in force.
+        plugins: The plugins, with their statuses.
+        agents: By user name.
+        table: The sessions.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        ports: Ports,
+        *,
+        rulebook: Rulebook,
+        plugins: Plugins,
+        store: Store,
+        network: Network,
+        watch: Watcher,
+    ) -> None:
+        settings = loaded.settings
+        self.rulebook = rulebook
+        self.plugins = plugins
+        self.agents: dict[str, Agent] = {}
+        self._settings = settings
+        self._ports = ports
+        self._store = store
+        self._tasks = Tasks()
+        numbers = Numbers()
+        self.table = SessionTable(numbers.next_id)
+        world = World(
+            agents=self.agents,
+            table=self.table,
+            echoes=Echoes(),
+            guard=LoopGuard(settings.bot.instance, marks=settings.delivery.mark),
+            http=network.door(guarded=True),
+            clock=ports.clock,
+            quiesce_s=settings.delivery.quiesce,
+            later=self._tasks.spawn,
+        )
+        marks = OnceMarks(store)
+        view = View(world, marks, _surroundings(settings, ports, rulebook), _asked_once(rulebook))
+        habits = Habits(
+            strict_capabilities=settings.gws.strict_capabilities,
+            message_limit_bytes=settings.delivery.message_bytes,
+            reason_key=settings.delivery.reason_key,
+        )
+        actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
+        runs = Runs(actor, world, view, store, marks=marks, watch=watch, spawn=self._tasks.spawn)
+        flow = Flow(Index(rulebook.rules), view, runs, world, store, watch)
+        self.dispatch = Dispatch(
+            world, flow, actor, store, numbers=numbers, watch=watch, tasks=self._tasks
+        )
+        gws = gws_settings(settings)
+        for part in settings.agents:
+            self.agents[part.user] = Agent(
+                agent_settings(part),
+                gws,
+                network=network,
+                intake=self.dispatch,
+                clock=ports.clock,
+                random=ports.random,
+            )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set.
+
+        Raises:
+            StoreError: The store failed; nothing was acted on or acknowledged since.
+        """
+        self._store.note([_rule_seen(rule) for rule in self.rulebook.rules])
+        recovered = await self.dispatch.recover(self.rulebook.rules)
+        log.info(
+            "imbot.recovered",
+            events=len(recovered.events),
+            runs=len(recovered.runs),
+            sessions=len(recovered.sessions),
+        )
+        lives = [
+            asyncio.create_task(self._live(agent, index / LOGINS_PER_S))
+            for index, agent in enumerate(self.agents.values())
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        ends: list[asyncio.Future[Any]] = [stopping, self._tasks.failed, *lives]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            await self._stop(lives)
+        for life in lives:
+            if not life.cancelled() and (error := life.exception()) is not None:
+                raise error
+        if self._tasks.failed.done():
+            raise self._tasks.failed.result()
+
+    def health(self) -> Health:
+        """Return how imbot is doing."""
+        statuses = [agent.status for agent in self.agents.values()]
+        up = sum(agent.is_up for agent in self.agents.values())
+        reasons = [_told(status) for status in statuses if status.cause]
+        if up == len(statuses):
+            return Health("ready", (), len(statuses), up)
+        return Health("degraded" if up else "starting", reasons[:20], len(statuses), up)
+
+    async def _live(self, agent: Agent, delay_s: float) -> None:
+        await self._ports.clock.sleep(delay_s)
+        await agent.run()
+
+    async def _stop(self, lives: list[asyncio.Task[None]]) -> None:
+        """Finish what is in flight, then leave: each step has its limit."""
+        self.dispatch.hold_back()
+        if not await self._tasks.drain(DRAIN_S):
+            log.warning("imbot.drain_late", seconds=DRAIN_S)
+        await self._tasks.cancel()
+        await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
+        for life in lives:
+            life.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_app(
+    loaded: Loaded, ports: Ports, *, watch: Watcher = unwatched
+) -> AsyncIterator[App]:
+    """Open everything that an imbot needs, and close it in the reverse order.
+
+    Raises:
+        ConfigError: The settings name something that cannot be.
+        RulebookError: The rules are wrong; carries every mistake.
+        StoreError: The store cannot be opened.
+        ImbotError: The health endpoint cannot listen.
+    """
+    settings = loaded.settings
+    found = find_plugins(plugin_settings(settings, loaded.base))
+    plugins = await check_plugins(found)
+    for plugin in plugins.found:
+        log.debug("plugin.found", plugin=plugin.name, status=plugin.status, reason=plugin.reason)
+    secrets = rule_secrets(settings, ports.environment)
+    wanted = Wanted(
+        plugins,
+        frozenset(secrets),
+        settings.http.allow,
+        settings.timezone,
+        settings.country,
+    )
+    today = ports.clock.now().date()
+    rulebook = require_rulebook(settings.rules, loaded.base, wanted, today=today)
+    async with AsyncExitStack() as stack:
+        store = ports.store(settings.store, loaded.base)
+        stack.push_async_callback(store.close)
+        ca_file = settings.gws.ca_file
+        network = ports.network(
+            None if ca_file is None else loaded.base / ca_file, settings.http.allow
+        )
+        stack.push_async_callback(network.close)
+        app = App(
+            loaded,
+            ports,
+            rulebook=rulebook,
+            plugins=plugins,
+            store=store,
+            network=network,
+            watch=watch,
+        )
+        if ports.serves_health:
+            await stack.enter_async_context(HealthServer(settings.admin.listen, app.health))
+        yield app
+
+
+# From settings to what each room takes --------------------------------------------------------
+
+
+def gws_settings(settings: Settings) -> GwsSettings:
+    """Return the deployment as the wires take it."""
+    part = settings.gws
+    return GwsSettings(
+        url=part.url,
+        cometd_path=part.cometd_path,
+        on_alerting=part.on_alerting,
+        on_stop=OnStop(part.on_stop),
+        leftovers=Leftovers(part.leftovers),
+        resync_s=part.resync,
+        contact_center_id=part.contact_center_id,
+    )
+
+
+def agent_settings(part: AgentPart) -> AgentSettings:
+    """Return an account as the wires take it."""
+    return AgentSettings(
+        user=part.user,
+        auth=_auth(part),
+        place=part.place,
+        login_code=part.login_code,
+        queue=part.queue,
+        device=part.device,
+        channels=part.channels,
+        agent_state=part.agent_state,
+    )
+
+
+def _auth(part: AgentPart) -> Auth:
+    if part.password is not None:
+        encoding = BasicEncoding(part.encoding)
+        return Basic(part.user, part.password.get_secret_value(), encoding)
+    auth = part.auth
+    if auth is not None and auth.bearer is not None:
+        token = auth.bearer
+        return Bearer(token.get_secret_value)
+    if auth is not None and auth.cookies is not None:
+        return Cookies({name: value.get_secret_value() for name, value in auth.cookies.items()})
+    headers = {} if auth is None or auth.headers is None else auth.headers
+    return Headers({name: value.get_secret_value() for name, value in headers.items()})
+
+
+def _surroundings(settings: Settings, ports: Ports, rulebook: Rulebook) -> Surroundings:
+    return Surroundings(
+        bot=Bot(settings.bot.nickname, settings.bot.instance),
+        calendars=rulebook.calendars,
+        secrets=rule_secrets(settings, ports.environment),
+        country=settings.country,
+        timezone=settings.timezone,
+    )
+
+
+def _asked_once(rulebook: Rulebook) -> frozenset[str]:
+    """Return the rules whose marks ``once_done()`` may ask for; none when nobody asks."""
+    if not any("once_done(" in rule.source for rule in rulebook.rules):
+        return frozenset()
+    return frozenset(rule.id for rule in rulebook.rules if rule.once is not None)
+
+
+def _rule_seen(rule: Rule) -> RuleSeen:
+    return RuleSeen(rule.version, rule.id, rule.place.path, rule.source)
+
+
+def _told(status: AgentStatus) -> str:
+    return f"agent {status.user} is {status.state.value}: {status.cause}"

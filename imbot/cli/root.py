@@ -1,0 +1,164 @@
+"""Every command with its options; what a command does is in a module of its own."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imbot import __version__
+from imbot.errors import ConfigError, ImbotError, RulebookError, StoreError
+
+#: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
+EXIT_STORE = 75
+
+cli = typer.Typer(
+    name="imbot",
+    help="Rule-driven bots for the instant-message sessions of Genesys Web Services.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Settings file; ./imbot.yaml without it.", dir_okay=False),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", help="A setting, section.key=value; over file and environment."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for each row.")]
+
+
+@cli.command()
+def run(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Serve until SIGTERM or Ctrl-C."""
+    from imbot.cli import running
+
+    raise typer.Exit(running.run(config, settings or ()))
+
+
+@cli.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(help="End after so many seconds, with a summary.", min=1)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Decides what the parties say.")] = 0,
+    port: Annotated[int, typer.Option(help="Port of the chat page; 0 for any.")] = 0,
+) -> None:
+    """Show a bot at work: simulator, daemon, shipped rules, a few talkative parties."""
+    from imbot.cli import demo as showing
+
+    raise typer.Exit(showing.demo(seconds=seconds, seed=seed, port=port))
+
+
+@cli.command()
+def simulate(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any.")] = 8090,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    agents: Annotated[int, typer.Option(help="How many agents there are.", min=1)] = 3,
+    strict: Annotated[
+        bool, typer.Option(help="Refuse what GWS documents as mandatory and is missing.")
+    ] = True,
+    csrf: Annotated[bool, typer.Option(help="Ask for CSRF tokens.")] = True,
+    ack: Annotated[bool, typer.Option(help="Offer the acknowledgement extension.")] = True,
+    parties: Annotated[int, typer.Option(help="Random other parties that ring.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Decides all chance.")] = 0,
+) -> None:
+    """Be a GWS: REST, CometD, and a page on which to play the other party."""
+    from imbot.cli import simulating
+
+    raise typer.Exit(
+        simulating.simulate(
+            host=host,
+            port=port,
+            agents=agents,
+            strict=strict,
+            csrf=csrf,
+            ack=ack,
+            parties=parties,
+            seed=seed,
+        )
+    )
+
+
+@cli.command()
+def check(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Rule files and folders; the settings' without.")
+    ] = None,
+    config: ConfigOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+) -> None:
+    """Find every mistake in rule files, each with its place and the cure."""
+    from imbot.cli import checking
+
+    raise typer.Exit(checking.check(paths or [], config, strict=strict))
+
+
+@cli.command(name="config")
+def show_config(config: ConfigOption = None, settings: SetOption = None) -> None:
+    """Print the settings in force, secrets masked."""
+    from imbot.cli import showing
+
+    raise typer.Exit(showing.config(config, settings or ()))
+
+
+@cli.command()
+def plugins(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the plugins, each with its status and the reason."""
+    from imbot.cli import showing
+
+    raise typer.Exit(showing.plugins(config, as_json=as_json))
+
+
+@cli.command()
+def rules(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the rules in the order in which they are looked at."""
+    from imbot.cli import showing
+
+    raise typer.Exit(showing.rules(config, as_json=as_json))
+
+
+@cli.command()
+def sessions(
+    session: Annotated[str | None, typer.Argument(help="A session id, for its timeline.")] = None,
+    config: ConfigOption = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest first.", min=1)] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what sessions there are and were, with parked replies and gaps, from the store."""
+    from imbot.cli import showing
+
+    raise typer.Exit(showing.sessions(session, config, agent=agent, limit=limit, as_json=as_json))
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line; end the process with its exit code."""
+    from imbot.cli.output import complain, print_problems
+
+    try:
+        cli()
+    except (ConfigError, RulebookError) as error:
+        print_problems(error.problems, stream_is_stdout=False)
+        sys.exit(1)
+    except StoreError as error:
+        complain(error)
+        sys.exit(EXIT_STORE)
+    except ImbotError as error:
+        complain(error)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read the output has gone; Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

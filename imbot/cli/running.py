@@ -1,0 +1,84 @@
+"""``imbot run``: the daemon on real sockets and disks."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, TypeVar
+
+import structlog
+
+from imbot.app import Ports, open_app
+from imbot.cli.output import print_problems
+from imbot.clock import SystemClock
+from imbot.config import Loaded, load_settings
+from imbot.http import AiohttpNetwork
+from imbot.logs import configure_logs
+from imbot.store.database import open_store
+
+T = TypeVar("T")
+
+
+def run(config: Path | None, options: Sequence[str]) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code."""
+    loaded = load_settings(config, environment=os.environ, options=options)
+    print_problems(loaded.warnings, stream_is_stdout=False)
+    configure_logs(loaded.settings.log.level, loaded.settings.log.format)
+    return on_loop(serve(loaded, system_ports()))
+
+
+def system_ports() -> Ports:
+    """Return the machine's own clock, chance, network and disk."""
+    clock = SystemClock()
+    return Ports(
+        clock=clock,
+        random=SystemRandom(),
+        network=lambda ca_file, allow: AiohttpNetwork(ca_file=ca_file, allow=allow),
+        store=lambda url, base: open_store(url, clock=clock, base=base),
+        environment=os.environ,
+    )
+
+
+async def serve(loaded: Loaded, ports: Ports) -> int:
+    """Serve until a signal asks to stop; a second one ends it now."""
+    log = structlog.get_logger()
+    async with open_app(loaded, ports) as app:
+        log.info("imbot.ready", agents=len(app.agents), rules=len(app.rulebook.rules))
+        await app.run(stop_on_signal())
+    log.info("imbot.stopped")
+    return 0
+
+
+def stop_on_signal() -> asyncio.Event:
+    """Return an event that the first SIGTERM or Ctrl-C sets; the second cancels this task."""
+    stop = asyncio.Event()
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, asked)
+    return stop
+
+
+def on_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the fastest event loop that is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

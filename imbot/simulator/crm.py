@@ -1,0 +1,67 @@
+"""A small CRM to try the crm plugin on: a few customers, kept in memory.
+
+It speaks the contract of docs/reference/crm.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+CUSTOMERS: Mapping[str, Mapping[str, str]] = {
+    "3001": {"id": "C-17", "firstName": "Ada", "lastName": "Okafor", "tier": "gold"},
+    "3002": {"id": "C-18", "firstName": "Bela", "lastName": "Nagy", "tier": "basic"},
+    "3003": {"id": "C-19", "firstName": "Chen", "lastName": "Wei", "tier": "silver"},
+}
+
+
+@dataclass(slots=True)
+class Crm:
+    """Serves the customers while its ``async with`` block runs.
+
+    Attributes:
+        customers: By number.
+        interactions: What was written, by customer id and session id.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+    """
+
+    customers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: dict(CUSTOMERS))
+    interactions: dict[tuple[str, str], Any] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens; empty before."""
+        if self._runner is None:
+            return ""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get("/contacts", self._contact)
+        app.router.add_put("/contacts/{id}/interactions/{session}", self._interaction)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port).start()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _contact(self, request: web.Request) -> web.Response:
+        customer = self.customers.get(request.query.get("number", ""))
+        if customer is None:
+            return web.json_response({"error": "nobody has this number"}, status=404)
+        return web.json_response(dict(customer))
+
+    async def _interaction(self, request: web.Request) -> web.Response:
+        key = (request.match_info["id"], request.match_info["session"])
+        status = 200 if key in self.interactions else 201
+        self.interactions[key] = await request.json()
+        return web.json_response({}, status=status)
