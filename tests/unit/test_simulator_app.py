@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import logging
+import shutil
 import socket
 from contextlib import AsyncExitStack
+from importlib.resources import files
 
 import aiohttp
 import pytest
@@ -430,6 +432,15 @@ async def test_idle_sessions_are_swept_while_it_runs(client):
     assert (await agent.connect()).json[0]["error"] == "402::Unknown client"
 
 
+async def test_without_csrf_a_poll_alone_gets_a_new_http_session(client):
+    agent = await client(csrf=False)
+    agent.sim.drop_login("bot1")
+    reply = await agent.connect(advice={"timeout": 0})
+
+    assert reply.cookies["JSESSIONID"]
+    assert reply.json[-1]["successful"]
+
+
 # Faults.
 
 
@@ -476,6 +487,16 @@ async def test_hangs_end_in_a_dropped_connection(client, fault, applied):
     with pytest.raises(aiohttp.ClientError):
         await agent.send(session_id, "yo")
     assert len(agent.sim.world.session(session_id).transcript) == applied
+
+
+async def test_faults_strike_polls_too(client):
+    agent = await client()
+    agent.sim.faults = Faults(html_502={"next": 1, "only": ["/meta/connect"]})
+    reply = await agent.connect()
+
+    assert (reply.status, reply.headers["Content-Type"]) == (502, "text/html")
+    assert agent.sim.faults.html_502.next == 1
+    assert (await agent.connect(advice={"timeout": 0})).status == 200
 
 
 async def test_a_slow_drip_brings_the_same_body_in_many_pieces(client):
@@ -721,6 +742,29 @@ async def test_a_page_that_went_away_is_forgotten(client):
     agent.sim.world.say(session_id, "two")
     await agent.get(ME)
     agent.sim.world.say(session_id, "three")
+
+
+async def test_a_page_that_lags_too_far_behind_is_cut_off(client):
+    """Its browser connects again and reads the session anew; the server keeps no endless queue."""
+    agent = await client()
+    session_id = agent.sim.world.ring("bot1", "3002")
+    async with agent.http.get("/_control/events") as stream:
+        for n in range(2_000):
+            agent.sim.world.say(session_id, str(n))
+        while await next_event(stream):
+            pass
+
+
+async def test_the_pages_script_is_sound():
+    """No build step looks at it, so Node does where there is one."""
+    if (node := shutil.which("node")) is None:
+        pytest.skip("needs Node")
+    page = (files("imbot.simulator") / "chat.html").read_text()
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    check = await asyncio.create_subprocess_exec(node, "--check", "-", stdin=-1, stderr=-1)
+    _, errors = await check.communicate(script.encode())
+
+    assert (check.returncode, errors) == (0, b"")
 
 
 # Starting and stopping.

@@ -1,5 +1,6 @@
 """Fault knobs: when they strike, for whom, how often."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -26,6 +27,18 @@ def test_every_knob_has_its_kind_and_every_kind_its_knob():
 def test_every_field_says_what_it_does():
     """The guide and the control API show these lines."""
     assert all(field.description for field in Faults.model_fields.values())
+
+
+def test_the_guide_tells_every_field_as_the_code_does():
+    """A knob that the page does not name is found by nobody."""
+    guide = (Path(__file__).parents[2] / "docs" / "guide" / "simulator.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith("| `")]
+
+    for name, field in Faults.model_fields.items():
+        assert any(
+            row.startswith(f"| `{name}` |") and row.endswith(f"| {field.description} |")
+            for row in rows
+        )
 
 
 @pytest.mark.parametrize(

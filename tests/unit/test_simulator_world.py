@@ -348,6 +348,15 @@ def test_only_the_called_side_may_accept():
     assert stage.refused(session.id, operationName="Answer") == 2
 
 
+def test_the_calling_side_never_sees_alerting():
+    stage = Stage(Faults(auto_answer_s=5))
+    session = stage.world.initiate(stage.bot1, "1002", {})
+
+    assert session.state is State.ALERTING
+    assert stage.world.notices.session(session, stage.bot1)["state"] == "Initiating"
+    assert stage.world.notices.session(session, stage.bot2)["state"] == "Alerting"
+
+
 def test_an_unanswered_session_rings_out_and_a_late_answer_is_none():
     stage = Stage(Faults(auto_answer_s=5))
     session = stage.world.session(stage.talking())
