@@ -1,6 +1,7 @@
 """The store on a database: what :class:`imbot.ports.Store` promises, kept in one SQLite file."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -121,18 +122,15 @@ def open_store(url: str, *, clock: Clock, base: Path, executor: Executor = "thre
         StoreError: It cannot be opened, another imbot uses it, or a newer one wrote it.
     """
     path = store_path(url, base)
-    lock = None if path is None else StoreLock(path)
-    try:
+    with ExitStack() as undo:
+        lock = None
+        if path is not None:
+            lock = StoreLock(path)
+            undo.callback(lock.release)
         database = Database(IN_MEMORY if path is None else str(path))
-        try:
-            migrate(database)
-        except BaseException:
-            database.close()
-            raise
-    except BaseException:
-        if lock is not None:
-            lock.release()
-        raise
+        undo.callback(database.close)
+        migrate(database)
+        undo.pop_all()
     return SqlStore(database, clock=clock, executor=executor, lock=lock)
 
 
@@ -150,7 +148,7 @@ def store_path(url: str, base: Path) -> Path | None:
         raise _refused("names PostgreSQL, which comes in a later version")
     if parts.drivername != "sqlite":
         raise _refused(f"has the unknown scheme '{parts.drivername}'")
-    if parts.host or parts.query:
+    if parts.host or "?" in url:
         raise _refused("has a host or a query, which a file has not")
     if parts.database in {None, "", IN_MEMORY}:
         return None

@@ -19,6 +19,7 @@ Migration: TypeAlias = Sequence[str]
 #: From version 1 to 2, from 2 to 3, ...; what is released is never edited.
 MIGRATIONS: tuple[Migration, ...] = ()
 
+_FIRST = 1
 _VERSION = "schema_version"
 
 
@@ -28,12 +29,12 @@ def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) ->
     Raises:
         StoreError: The store is newer than this imbot, is not imbot's, or refused a change.
     """
-    newest = 1 + len(migrations)
+    newest = _FIRST + len(migrations)
     version = version_of(database)
     if version == 0:
         _create(database, newest)
     else:
-        require_known(database, version, newest)
+        _refuse_newer(database, version, newest)
         for step in range(version, newest):
             _change(database, migrations[step - 1], to=step + 1)
 
@@ -59,12 +60,22 @@ def version_of(database: Database) -> int:
     )
 
 
-def require_known(database: Database, version: int, newest: int) -> None:
-    """Refuse a store that a newer imbot wrote.
+def require_current(database: Database) -> None:
+    """Refuse a store whose tables are not those that this imbot reads.
 
     Raises:
-        StoreError: It is newer.
+        StoreError: The store is empty, older or newer than this imbot, or is not imbot's.
     """
+    version, newest = version_of(database), _FIRST + len(MIGRATIONS)
+    _refuse_newer(database, version, newest)
+    if version < newest:
+        raise StoreError(
+            f"store {database.path}: its tables have version {version} and this imbot reads "
+            f"version {newest}; start `imbot run` once, which brings it up to date"
+        )
+
+
+def _refuse_newer(database: Database, version: int, newest: int) -> None:
     if version > newest:
         raise StoreError(
             f"store {database.path}: its tables have version {version} and this imbot knows "

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imbot.model import EventKind, SessionKey
-from imbot.records import Recovered
+from imbot.records import Recovered, SessionSeen
 from imbot.store import rows
 from imbot.store.schema import (
     EFFECT_IS_UNSETTLED,
@@ -38,13 +38,14 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
     def found(statement: sa.Select[Any]) -> list[rows.Row]:
         return list(connection.execute(statement).mappings())
 
+    kept = found(_open_sessions()) + found(_completed_sessions(now))
     return Recovered(
         events=tuple(rows.to_event(row) for row in found(_undecided_events())),
         runs=tuple(
             (rows.to_run(row), rows.to_event(_event_of(row))) for row in found(_open_runs())
         ),
         effects=tuple(rows.to_effect(row) for row in found(_unfinished_effects())),
-        sessions=tuple(rows.to_session_seen(row) for row in found(_sessions(now))),
+        sessions=tuple(sorted(map(rows.to_session_seen, kept), key=_session_order)),
         said=_by_session(found(_said())),
         last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
     )
@@ -82,48 +83,46 @@ def _event_of(row: rows.Row) -> rows.Row:
 
 
 def _unfinished_effects() -> sa.Select[Any]:
-    of_open_runs = sa.select(effects.c.seq).join(runs, runs.c.run_id == effects.c.run_id)
-    in_open_sessions = sa.select(effects.c.seq).join(
-        sessions,
-        (sessions.c.agent == effects.c.agent) & (sessions.c.session_id == effects.c.session_id),
-    )
+    of_open_runs = sa.select(runs.c.run_id).where(RUN_IS_OPEN)
     unfinished = sa.union(
-        of_open_runs.where(RUN_IS_OPEN),
-        in_open_sessions.where(SESSION_IS_OPEN, EFFECT_MAY_ECHO),
+        sa.select(effects.c.seq).where(effects.c.run_id.in_(of_open_runs)),
+        sa.select(effects.c.seq).where(_is_in_open_session(effects), EFFECT_MAY_ECHO),
         sa.select(effects.c.seq).where(EFFECT_IS_UNSETTLED),
     )
     return sa.select(effects).where(effects.c.seq.in_(unfinished)).order_by(effects.c.seq)
 
 
-def _sessions(now: datetime) -> sa.Select[Any]:
-    newest = sa.func.row_number().over(
+def _is_in_open_session(table: sa.Table) -> sa.ColumnElement[bool]:
+    still_open = sa.select(sessions.c.agent, sessions.c.session_id).where(SESSION_IS_OPEN)
+    return sa.tuple_(table.c.agent, table.c.session_id).in_(still_open)
+
+
+def _open_sessions() -> sa.Select[Any]:
+    return sa.select(sessions).where(SESSION_IS_OPEN)
+
+
+def _completed_sessions(now: datetime) -> sa.Select[Any]:
+    place = sa.func.row_number().over(
         partition_by=sessions.c.agent, order_by=sessions.c.completed_at.desc()
     )
     recent = (
-        sa.select(sessions.c.agent, sessions.c.session_id, newest.label("place"))
+        sa.select(sessions, place.label("place"))
         .where(SESSION_IS_OVER, sessions.c.completed_at >= now - COMPLETED_KEPT)
         .subquery()
     )
-    kept = sa.select(recent.c.agent, recent.c.session_id).where(
-        recent.c.place <= COMPLETED_PER_AGENT
-    )
-    still_open = sa.select(sessions.c.agent, sessions.c.session_id).where(SESSION_IS_OPEN)
-    key = sessions.c.agent, sessions.c.session_id
-    return (
-        sa.select(sessions)
-        .where(sa.tuple_(*key).in_(sa.union_all(still_open, kept)))
-        .order_by(sessions.c.first_seen_at, *key)
-    )
+    return sa.select(recent).where(recent.c.place <= COMPLETED_PER_AGENT)
+
+
+def _session_order(seen: SessionSeen) -> tuple[datetime, str, str]:
+    # Asked to sort, SQLite would rather walk through every session by the index of that order.
+    return seen.first_seen_at, seen.agent, seen.session.id
 
 
 def _said() -> sa.Select[Any]:
+    is_said = events.c.kind == EventKind.MESSAGE.value
     return (
         sa.select(events.c.agent, events.c.session_id, events.c.fields)
-        .join(
-            sessions,
-            (sessions.c.agent == events.c.agent) & (sessions.c.session_id == events.c.session_id),
-        )
-        .where(SESSION_IS_OPEN, events.c.kind == EventKind.MESSAGE.value)
+        .where(_is_in_open_session(events), is_said)
         .order_by(events.c.seq)
     )
 
@@ -131,5 +130,7 @@ def _said() -> sa.Select[Any]:
 def _by_session(said: Sequence[rows.Row]) -> dict[SessionKey, tuple[str, ...]]:
     texts: dict[SessionKey, list[str]] = defaultdict(list)
     for row in said:
-        texts[SessionKey(row["agent"], row["session_id"])].append(row["fields"].get("text", ""))
+        texts[SessionKey(row["agent"], row["session_id"])].append(
+            (row["fields"] or {}).get("text", "")
+        )
     return {key: tuple(spoken) for key, spoken in texts.items()}

@@ -1,4 +1,7 @@
-"""Between records and the values of their columns, both ways; no SQL and no I/O here."""
+"""Between records and the values of their columns, both ways; no SQL and no I/O here.
+
+What is empty is kept as NULL: there is nothing to encode then.
+"""
 
 import re
 from collections.abc import Mapping
@@ -46,27 +49,29 @@ def event_number(event_id: str) -> int:
 
 
 def session_to_plain(session: ImSession) -> dict[str, JSON]:
-    """Return the session as plain values."""
-    return {
-        "id": session.id,
-        "state": session.state,
-        "user_data": dict(session.user_data),
-        "participants": [participant.facts() for participant in session.participants],
-        "capabilities": session.capabilities,
-        "aliases": session.aliases,
-    }
+    """Return the session as plain values; what it has none of is left out."""
+    plain: dict[str, JSON] = {"id": session.id, "state": session.state}
+    if session.user_data:
+        plain["user_data"] = dict(session.user_data)
+    if session.participants:
+        plain["participants"] = [participant.facts() for participant in session.participants]
+    if session.capabilities is not None:
+        plain["capabilities"] = session.capabilities
+    if session.aliases:
+        plain["aliases"] = session.aliases
+    return plain
 
 
 def session_from_plain(plain: Mapping[str, Any]) -> ImSession:
     """Return the session that :func:`session_to_plain` was given."""
-    capabilities = plain["capabilities"]
+    capabilities = plain.get("capabilities")
     return ImSession(
         id=plain["id"],
         state=plain["state"],
-        user_data=plain["user_data"],
-        participants=tuple(Participant(**facts) for facts in plain["participants"]),
+        user_data=plain.get("user_data", {}),
+        participants=tuple(Participant(**facts) for facts in plain.get("participants", ())),
         capabilities=None if capabilities is None else tuple(capabilities),
-        aliases=tuple(plain["aliases"]),
+        aliases=tuple(plain.get("aliases", ())),
     )
 
 
@@ -85,7 +90,7 @@ def from_event_seen(change: EventSeen) -> Row:
         "resync": event.resync,
         "own": event.own,
         "session": None if session is None else session_to_plain(session),
-        "fields": dict(event.fields),
+        "fields": dict(event.fields) or None,
     }
 
 
@@ -99,7 +104,7 @@ def to_event(row: Row) -> Event:
         received_at=row["received_at"],
         agent=row["agent"],
         session=None if session is None else session_from_plain(session),
-        fields=row["fields"],
+        fields=row["fields"] or {},
         resync=row["resync"],
         own=row["own"],
     )
@@ -110,8 +115,8 @@ def from_event_handled(change: EventHandled) -> Row:
     return {
         "id_": change.event_id,
         "handled_at": change.at,
-        "rule_ids": change.rule_ids,
-        "suppressed": [(why.rule_id, why.reason, why.detail) for why in change.suppressed],
+        "rule_ids": change.rule_ids or None,
+        "suppressed": [(why.rule_id, why.reason, why.detail) for why in change.suppressed] or None,
     }
 
 
@@ -135,7 +140,7 @@ def from_run_seen(change: RunSeen) -> Row:
         "began_at": change.at,
         "at": change.at,
         "due_at": change.due_at,
-        "bound": dict(change.bound),
+        "bound": dict(change.bound) or None,
         "agent": None if session is None else session.agent,
         "session_id": None if session is None else session.session_id,
         "detail": change.detail,
@@ -153,7 +158,7 @@ def to_run(row: Row) -> RunSeen:
         state=RunState(row["state"]),
         pc=row["pc"],
         at=row["at"],
-        bound=row["bound"],
+        bound=row["bound"] or {},
         session=None if row["agent"] is None else SessionKey(row["agent"], row["session_id"]),
         detail=row["detail"],
         due_at=row["due_at"],

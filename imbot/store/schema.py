@@ -11,9 +11,6 @@ import sqlalchemy as sa
 from imbot.records import EffectState, RunState
 from imbot.store.columns import Json, Moment, Text
 
-#: The version of the tables below; one more than there are migrations.
-SCHEMA_VERSION = 1
-
 METADATA = sa.MetaData()
 
 
@@ -54,7 +51,7 @@ events = sa.Table(
     sa.Column("resync", sa.Boolean, nullable=False),
     sa.Column("own", sa.Boolean, nullable=False),
     sa.Column("session", Json),
-    sa.Column("fields", Json, nullable=False),
+    sa.Column("fields", Json),
     sa.Column("handled_at", Moment),
     sa.Column("rule_ids", Json),
     sa.Column("suppressed", Json),
@@ -75,11 +72,10 @@ runs = sa.Table(
     sa.Column("began_at", Moment, nullable=False),
     sa.Column("at", Moment, nullable=False),
     sa.Column("due_at", Moment),
-    sa.Column("bound", Json, nullable=False),
+    sa.Column("bound", Json),
     sa.Column("agent", Text),
     sa.Column("session_id", Text),
     *_words("detail"),
-    sa.Index("runs_by_session", "agent", "session_id"),
 )
 RUN_IS_OPEN = _literally(runs.c.state, RunState.RUNNING, RunState.WAITING)
 RUN_IS_ENDED = _literally(
@@ -117,8 +113,9 @@ _where("effects_parked", EFFECT_IS_PARKED, effects.c.seq)
 sessions = sa.Table(
     "sessions",
     METADATA,
-    sa.Column("agent", Text, primary_key=True),
+    # The session first: people look a session up without naming the agent.
     sa.Column("session_id", Text, primary_key=True),
+    sa.Column("agent", Text, primary_key=True),
     *_words("state"),
     sa.Column("session", Json, nullable=False),
     sa.Column("mine", sa.Boolean, nullable=False),

@@ -83,13 +83,19 @@ class Statements:
 
         def write(change: _C) -> Write:
             values = columns(change)
-            return Write(sql, tuple([_bound(values[name], encode) for name, encode in binds]))
+            return Write(
+                sql,
+                tuple(
+                    [
+                        value
+                        if (value := values[name]) is None or encode is None
+                        else encode(value)
+                        for name, encode in binds
+                    ]
+                ),
+            )
 
         self._writers[kind] = write
-
-
-def _bound(value: object, encode: Callable[[Any], Any] | None) -> object:
-    return value if value is None or encode is None else encode(value)
 
 
 def _insert(table: sa.Table, *, without: Container[str] = ()) -> sqlite.Insert:
@@ -130,7 +136,9 @@ def _decide_event() -> sa.Update:
 
 
 def _upsert_run() -> sqlite.Insert:
-    return _upsert(schema.runs, key="run_id", keep={"began_at"})
+    # What the run id says, or a run keeps for life, is not written again: less index work.
+    fixed = {"event_id", "rule_id", "rule_version", "key", "began_at"}
+    return _upsert(schema.runs, key="run_id", keep=fixed)
 
 
 def _delete_mark() -> sa.Delete:

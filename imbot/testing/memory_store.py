@@ -13,19 +13,16 @@ from datetime import datetime
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, SessionKey
 from imbot.records import (
-    AckSeen,
     Change,
     EchoSeen,
     Effect,
     EffectState,
     EventHandled,
     EventSeen,
-    GapSeen,
     Intent,
     OnceMarked,
     OnceTakenBack,
     Recovered,
-    RuleSeen,
     RunSeen,
     RunState,
     SessionSeen,
@@ -141,8 +138,8 @@ class _Found:
                 self._settle(change)
             case SessionSeen(agent, session):
                 self.sessions[SessionKey(agent, session.id)] = change
-            case GapSeen() | AckSeen() | RuleSeen():
-                pass  # nothing of these is given back
+            case _:
+                pass  # gaps, acknowledgements and rule versions are not given back
 
     def _settle(self, change: Verdict | EchoSeen) -> None:
         effect = self.effects.get(change.effect_id)

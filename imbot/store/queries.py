@@ -1,0 +1,285 @@
+"""Views for people: what is and was, read beside a running imbot, never written.
+
+Every view is a frozen value; the command line decides what it looks like.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+
+from imbot.errors import StoreError
+from imbot.model import Event, EventKind, SessionKey, Suppressed
+from imbot.records import Effect, EffectState, GapSeen, RunSeen, RunState, SessionSeen
+from imbot.store import rows
+from imbot.store.connection import Database
+from imbot.store.database import store_path
+from imbot.store.migrations import require_current
+from imbot.store.schema import EFFECT_IS_PARKED, effects, events, gaps, runs, sessions
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session on one line.
+
+    Attributes:
+        seen: The session as it stands.
+        messages: What the other party said, counted.
+        effects: How many effects stand where.
+        parked: Those that wait for a person.
+        gaps: Times in which messages of this session may have been lost.
+    """
+
+    seen: SessionSeen
+    messages: int
+    effects: Mapping[EffectState, int]
+    parked: tuple[Effect, ...]
+    gaps: tuple[GapSeen, ...]
+
+    @property
+    def number(self) -> str:
+        """The other party's number; empty when none was shown."""
+        return next((party.phoneNumber for party in self.seen.session.participants), "")
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event and the decision about it.
+
+    Attributes:
+        event: The event.
+        handled_at: When it was decided; None before.
+        rule_ids: The rules that ran.
+        suppressed: The rules that matched and did not run.
+    """
+
+    event: Event
+    handled_at: datetime | None
+    rule_ids: tuple[str, ...]
+    suppressed: tuple[Suppressed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as it stands, and when it began."""
+
+    run: RunSeen
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EffectView:
+    """An effect as it stands, with its moments.
+
+    Attributes:
+        effect: The effect.
+        settled_at: When its last verdict came; None before.
+        echo_at: When its echo came; None before.
+    """
+
+    effect: Effect
+    settled_at: datetime | None
+    echo_at: datetime | None
+
+    @property
+    def answer_s(self) -> float | None:
+        """Seconds from the intent to the verdict."""
+        return self._since_intent(self.settled_at)
+
+    @property
+    def echo_s(self) -> float | None:
+        """Seconds from the intent to the echo."""
+        return self._since_intent(self.echo_at)
+
+    def _since_intent(self, at: datetime | None) -> float | None:
+        return None if at is None else (at - self.effect.intent.at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHistory:
+    """Everything kept about one session, each part oldest first."""
+
+    view: SessionView
+    events: tuple[EventView, ...]
+    runs: tuple[RunView, ...]
+    effects: tuple[EffectView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleView:
+    """How often a rule ran.
+
+    Attributes:
+        rule_id: The rule.
+        runs: How many runs stand where.
+        last_at: When one last moved.
+    """
+
+    rule_id: str
+    runs: Mapping[RunState, int]
+    last_at: datetime
+
+
+class Views:
+    """Reads one store; a context manager that closes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Self:
+        """Return the views."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        self._database.close()
+
+    def sessions(
+        self, limit: int = 50, *, agent: str | None = None, state: str | None = None
+    ) -> tuple[SessionView, ...]:
+        """Return the sessions seen last, newest first, of one agent or in one state if asked."""
+        statement = sa.select(sessions).order_by(sessions.c.first_seen_at.desc()).limit(limit)
+        if agent is not None:
+            statement = statement.where(sessions.c.agent == agent)
+        if state is not None:
+            statement = statement.where(sessions.c.state == state)
+        return self._views(self._found(statement))
+
+    def session(self, session_id: str, *, agent: str | None = None) -> tuple[SessionHistory, ...]:
+        """Return the history of this session with each agent of ours that held an end of it."""
+        statement = sa.select(sessions).where(sessions.c.session_id == session_id)
+        if agent is not None:
+            statement = statement.where(sessions.c.agent == agent)
+        return tuple(self._history(view) for view in self._views(self._found(statement)))
+
+    def parked(self) -> tuple[Effect, ...]:
+        """Return every effect that waits for a person, oldest first."""
+        statement = sa.select(effects).where(EFFECT_IS_PARKED).order_by(effects.c.seq)
+        return tuple(rows.to_effect(row) for row in self._found(statement))
+
+    def gaps(self, limit: int = 50) -> tuple[GapSeen, ...]:
+        """Return the gaps, newest first."""
+        statement = sa.select(gaps).order_by(gaps.c.ended_at.desc()).limit(limit)
+        return tuple(rows.to_gap(row) for row in self._found(statement))
+
+    def rules(self) -> tuple[RuleView, ...]:
+        """Return every rule that ran, by its id."""
+        count, last_at = sa.func.count(), sa.func.max(runs.c.at, type_=runs.c.at.type)
+        by_state = sa.select(
+            runs.c.rule_id, runs.c.state, count.label("runs"), last_at.label("last_at")
+        ).group_by(runs.c.rule_id, runs.c.state)
+        found = self._found(by_state.order_by(runs.c.rule_id, runs.c.state))
+        return tuple(
+            _rule_view(rule_id, [row for row in found if row["rule_id"] == rule_id])
+            for rule_id in dict.fromkeys(row["rule_id"] for row in found)
+        )
+
+    def _found(self, statement: sa.Select[Any]) -> Sequence[rows.Row]:
+        with self._database.explaining():
+            return self._database.connection.execute(statement).mappings().all()
+
+    def _views(self, found: Iterable[rows.Row]) -> tuple[SessionView, ...]:
+        return tuple(self._view(rows.to_session_seen(row)) for row in found)
+
+    def _view(self, seen: SessionSeen) -> SessionView:
+        key = SessionKey(seen.agent, seen.session.id)
+        said = sa.select(sa.func.count().label("messages")).where(
+            *_in_session(events, key), events.c.kind == EventKind.MESSAGE.value
+        )
+        held = [effect.effect for effect in self._effects(key)]
+        return SessionView(
+            seen,
+            messages=self._found(said)[0]["messages"],
+            effects=Counter(effect.state for effect in held),
+            parked=tuple(effect for effect in held if effect.state is EffectState.PARKED),
+            gaps=self._gaps(seen),
+        )
+
+    def _gaps(self, seen: SessionSeen) -> tuple[GapSeen, ...]:
+        statement = sa.select(gaps).where(
+            gaps.c.agent == seen.agent, gaps.c.ended_at >= seen.first_seen_at
+        )
+        found = [rows.to_gap(row) for row in self._found(statement.order_by(gaps.c.seq))]
+        return tuple(gap for gap in found if seen.session.id in gap.session_ids)
+
+    def _effects(self, key: SessionKey) -> tuple[EffectView, ...]:
+        statement = sa.select(effects).where(*_in_session(effects, key)).order_by(effects.c.seq)
+        return tuple(
+            EffectView(rows.to_effect(row), row["settled_at"], row["echo_at"])
+            for row in self._found(statement)
+        )
+
+    def _history(self, view: SessionView) -> SessionHistory:
+        key = SessionKey(view.seen.agent, view.seen.session.id)
+        return SessionHistory(
+            view, events=self._events(key), runs=self._runs(key), effects=self._effects(key)
+        )
+
+    def _events(self, key: SessionKey) -> tuple[EventView, ...]:
+        statement = sa.select(events).where(*_in_session(events, key)).order_by(events.c.seq)
+        return tuple(
+            EventView(
+                rows.to_event(row),
+                row["handled_at"],
+                tuple(row["rule_ids"] or ()),
+                rows.to_suppressed(row["suppressed"]),
+            )
+            for row in self._found(statement)
+        )
+
+    def _runs(self, key: SessionKey) -> tuple[RunView, ...]:
+        """Return the runs that an event of the session began, and those that acted on it."""
+        of_events = sa.select(events.c.id).where(*_in_session(events, key))
+        of_effects = sa.select(effects.c.run_id).where(*_in_session(effects, key))
+        statement = sa.select(runs).where(
+            runs.c.event_id.in_(of_events) | runs.c.run_id.in_(of_effects)
+        )
+        found = self._found(statement.order_by(runs.c.seq))
+        return tuple(RunView(rows.to_run(row), row["began_at"]) for row in found)
+
+
+def _in_session(table: sa.Table, key: SessionKey) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.agent == key.agent, table.c.session_id == key.session_id
+
+
+def _rule_view(rule_id: str, by_state: Sequence[rows.Row]) -> RuleView:
+    return RuleView(
+        rule_id,
+        {RunState(row["state"]): row["runs"] for row in by_state},
+        max(row["last_at"] for row in by_state),
+    )
+
+
+def open_views(url: str, *, base: Path) -> Views:
+    """Open a store for reading; an imbot that writes it is not disturbed.
+
+    Args:
+        url: As :func:`imbot.store.database.open_store` takes it.
+        base: The folder that a relative path starts from.
+
+    Raises:
+        ConfigError: The URL names no store that imbot knows.
+        StoreError: There is none, it cannot be read, or it is older or newer than this imbot.
+    """
+    path = store_path(url, base)
+    if path is None:
+        raise StoreError("store: one in memory can only be seen by the imbot that holds it")
+    if not path.exists():
+        raise StoreError(f"store {path}: there is none yet; `imbot run` makes it")
+    database = Database(str(path), read_only=True)
+    try:
+        require_current(database)
+    except BaseException:
+        database.close()
+        raise
+    return Views(database)
