@@ -6,7 +6,7 @@ Reads no file and knows no clock: texts, actions, the date and what the settings
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from imbot.model import JSON, EventKind
 from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem, Severity
 from imbot.rulebook import checks
-from imbot.rulebook.calendars import Calendar, parse_calendar
+from imbot.rulebook.calendars import Calendar, PlaceAt, parse_calendar
 from imbot.rulebook.clearsecrets import is_secret_name, refuse_clear_secrets
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import (
@@ -418,13 +418,19 @@ def _spelled(node: Node) -> JSON:
     return f"{node.kind}:{node.raw}"
 
 
-def _places(entry: Entry) -> Callable[[tuple[str, ...]], Place]:
-    """Return what maps the keys that lead to a value of a calendar to its place."""
+def _places(entry: Entry) -> PlaceAt:
+    """Return what maps the path to a value of a calendar to its place.
 
-    def place(path: tuple[str, ...]) -> Place:
-        at = entry
-        for key in path:
-            at = at.value.entries.get(key, at)
-        return at.key.place
+    A scalar stands where it is written; a list or map, which may lack something, at its key.
+    """
+
+    def place(path: tuple[str | int, ...]) -> Place:
+        key, node = entry
+        for step in path:
+            if isinstance(step, int):
+                node = node.items[step] if step < len(node.items) else node
+            else:
+                key, node = node.entries.get(step, (key, node))
+        return node.place if node.is_scalar and node.kind is not Kind.NULL else key.place
 
     return place
