@@ -164,7 +164,9 @@ class BayeuxClient:
 
     def export(self) -> BayeuxResume | None:
         """Return what the next process needs to go on with this Bayeux session."""
-        return None if self._session is None else self._session.resume()
+        if self._session is None or self._session.client_id is None:
+            return None
+        return BayeuxResume(self._session.client_id, self._session.ack, self.last_good_at)
 
     async def open(self, *, resume: BayeuxResume | None = None) -> None:
         """Handshake, subscribe each channel, poll once, and go on polling in a task.
@@ -178,7 +180,11 @@ class BayeuxClient:
         """
         if self._task is not None:
             raise RuntimeError("this Bayeux client is open already; close it first")
-        session = opening(self._channels, now=self._clock.monotonic(), resume=resume)
+        away = timedelta()
+        if resume is not None and resume.good_at is not None:
+            away = max(away, self._clock.now() - resume.good_at)
+        good_at = self._clock.monotonic() - away.total_seconds()
+        session = opening(self._channels, good_at=good_at, resume=resume)
         transport = _Transport(
             self._http,
             self._url,

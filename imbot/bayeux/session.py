@@ -11,6 +11,7 @@ Source: GWS contract 2.6 to 2.11; cometd-client section 2.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -64,10 +65,12 @@ class BayeuxResume:
     Attributes:
         client_id: The Bayeux client id.
         ack: Number of the last batch kept; None when the ack extension is off.
+        good_at: Moment of the last good poll, from which a gap counts; None for unknown.
     """
 
     client_id: str
     ack: int | None = None
+    good_at: datetime | None = field(default=None, compare=False)
 
 
 class Do(StrEnum):
@@ -140,7 +143,8 @@ class Session:
     Attributes:
         channels: Every channel wanted, whatever the server last said about it.
         command: The one command outstanding.
-        good_at: Monotonic moment of the last good connect; at first of the opening.
+        good_at: Monotonic moment of the last good connect; at first of the opening, or of the
+            last good connect of the process before.
         client_id: From the last handshake; None before.
         ack: Number of the last batch kept; None when the ack extension is off.
         advice: The server's wishes.
@@ -169,10 +173,6 @@ class Session:
     rehandshakes: int = 0
     rehandshook_at: float = -math.inf
 
-    def resume(self) -> BayeuxResume | None:
-        """Return what the next process needs to go on; None before the first handshake."""
-        return None if self.client_id is None else BayeuxResume(self.client_id, self.ack)
-
 
 class Turn(NamedTuple):
     """The session after an answer or a failure, and what to tell the owner, in order."""
@@ -196,10 +196,10 @@ class Chance(NamedTuple):
 
 
 def opening(
-    channels: Sequence[Channel], *, now: float, resume: BayeuxResume | None = None
+    channels: Sequence[Channel], *, good_at: float, resume: BayeuxResume | None = None
 ) -> Session:
     """Return a session about to handshake or, given what an earlier one left, about to poll."""
-    session = Session(tuple(channels), Command(Do.HANDSHAKE), now)
+    session = Session(tuple(channels), Command(Do.HANDSHAKE), good_at)
     if resume is None:
         return session
     resumed = replace(
@@ -354,7 +354,7 @@ def _in_trouble(session: Session, cause: str, at: Chance) -> Turn:
     """Count one more failure; a poll that the next attempt makes good is not worth a Down."""
     failures = session.failures + 1
     is_stale = at.now - session.good_at >= session.advice.window_s
-    is_down = session.is_down or failures > 1 or is_stale
+    is_down = session.is_down or (session.is_open and (failures > 1 or is_stale))
     reports = (Down(cause),) if is_down and not session.is_down else ()
     return Turn(replace(session, failures=failures, is_down=is_down), reports)
 

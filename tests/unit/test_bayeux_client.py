@@ -705,6 +705,7 @@ async def test_another_process_goes_on_with_the_same_session(server, owner):
     await first.open()
     await first.close(goodbye=False)
     left = first.export()
+    await asyncio.sleep(5)
 
     second = client_of(server, owner)
     await second.open(resume=left)
@@ -712,19 +713,21 @@ async def test_another_process_goes_on_with_the_same_session(server, owner):
     assert server.channels()[-1] == "connect"
     assert server.channels().count("handshake") == 1
     assert second.client_id == "client1"
-    assert owner.kinds() == ["gap"], "without ack, what the first one's last poll brought is lost"
+    # Without ack, what the first one's last poll brought is lost.
+    assert owner.told == [("gap", "resumed without acknowledgements", EPOCH, 5)]
     await second.close()
 
 
 async def test_a_resumed_session_that_is_forgotten_is_begun_anew(client, server, owner):
     server.connects.append(UNKNOWN)
 
-    await client.open(resume=BayeuxResume("old", 3))
+    await client.open(resume=BayeuxResume("old", 3, EPOCH - timedelta(hours=1)))
 
     assert server.requests[0][1]["ext"] == {"ack": 3}
     assert server.channels() == ["connect", "handshake", "subscribe", "connect"]
     assert client.client_id == "client1"
     assert owner.kinds() == ["gap"]
+    assert owner.told[0][2] == EPOCH - timedelta(hours=1)
 
 
 async def test_with_ack_a_resumed_session_has_no_gap(client, owner):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot.bayeux.replies import MAX_ADVICE_MS
@@ -55,7 +55,7 @@ def after(session, now=0.0, number=0.5, **fields):
 
 def polling(now=0.0, *, ack=None, channels=WANTED, **advice):
     """Return a session whose first connect has just succeeded."""
-    session = opening(channels, now=now)
+    session = opening(channels, good_at=now)
     ext = {} if ack is None else {"ext": {"ack": True}}
     session, _ = after(session, now, clientId="c", advice={"timeout": 30_000, **advice}, **ext)
     while session.command.do is not Do.CONNECT:
@@ -66,7 +66,7 @@ def polling(now=0.0, *, ack=None, channels=WANTED, **advice):
 
 
 def test_the_way_in_is_handshake_each_channel_connect_unheld_connect_held():
-    session = opening(WANTED, now=0)
+    session = opening(WANTED, good_at=0)
     steps = [session.command]
     session, _ = after(session, clientId="c")
     for _ in range(4):
@@ -84,14 +84,14 @@ def test_the_way_in_is_handshake_each_channel_connect_unheld_connect_held():
 
 
 def test_a_session_that_wants_nothing_connects_at_once():
-    session, _ = after(opening((), now=0), clientId="c")
+    session, _ = after(opening((), good_at=0), clientId="c")
 
     assert session.command.do is Do.CONNECT
 
 
 @pytest.mark.parametrize("client_id", [None, "", 5])
 def test_a_handshake_without_a_client_id_has_failed(client_id):
-    session, _ = after(opening(WANTED, now=0), clientId=client_id)
+    session, _ = after(opening(WANTED, good_at=0), clientId=client_id)
 
     assert session.command.do is Do.STOP
 
@@ -106,7 +106,7 @@ def test_a_handshake_without_a_client_id_has_failed(client_id):
 )
 def test_only_a_server_that_lists_long_polling_is_opened(types, do):
     """The stock server succeeds even when it shares no connection type. Source: 2.1 [J]."""
-    session, _ = after(opening(WANTED, now=0), clientId="c", supportedConnectionTypes=types)
+    session, _ = after(opening(WANTED, good_at=0), clientId="c", supportedConnectionTypes=types)
 
     assert session.command.do is do
 
@@ -123,7 +123,7 @@ def test_only_a_server_that_lists_long_polling_is_opened(types, do):
     ],
 )
 def test_ack_is_on_only_if_the_server_says_so(ext, ack):
-    session, _ = after(opening(WANTED, now=0), clientId="c", ext=ext)
+    session, _ = after(opening(WANTED, good_at=0), clientId="c", ext=ext)
 
     assert session.ack == ack
 
@@ -209,7 +209,7 @@ def test_what_needs_a_login_is_left_to_the_owner(fault_class):
 
 def test_before_the_first_good_connect_every_failure_stops():
     """The owner of open() gets one typed error and decides."""
-    session, reports = failed(opening(WANTED, now=0), LOST, at=at(0))
+    session, reports = failed(opening(WANTED, good_at=0), LOST, at=at(0))
 
     assert (session.command.do, session.command.fault, reports) == (Do.STOP, LOST, ())
 
@@ -250,7 +250,7 @@ def test_an_unknown_client_on_subscribe_handshakes_without_any_advice(error):
 
 
 def test_an_unknown_client_while_opening_stops():
-    session, _ = after(opening(WANTED, now=0), clientId="c")
+    session, _ = after(opening(WANTED, good_at=0), clientId="c")
     session, _ = after(session, successful=False, error="402::Unknown client")
 
     assert session.command.do is Do.STOP
@@ -369,7 +369,7 @@ def test_a_required_channel_refused_after_a_rehandshake_is_tried_again_and_told(
 
 
 def test_an_optional_channel_refused_is_told_and_passed_over():
-    session, _ = after(opening(WANTED, now=0), clientId="c")
+    session, _ = after(opening(WANTED, good_at=0), clientId="c")
     session, _ = after(session)
     session, reports = after(session, successful=False, error="403::denied")
 
@@ -379,7 +379,7 @@ def test_an_optional_channel_refused_is_told_and_passed_over():
 
 @pytest.mark.parametrize("ack", [None, 4])
 def test_a_resumed_session_polls_first_and_handshakes_only_if_forgotten(ack):
-    session = opening(WANTED, now=0, resume=BayeuxResume("c", ack))
+    session = opening(WANTED, good_at=0, resume=BayeuxResume("c", ack))
     assert (session.command.do, session.command.hold) == (Do.CONNECT, False)
 
     known, reports = after(session, 1)
@@ -389,7 +389,7 @@ def test_a_resumed_session_polls_first_and_handshakes_only_if_forgotten(ack):
     assert (known.command.do, known.is_open) == (Do.CONNECT, True)
     assert [type(report) for report in reports] == ([] if ack else [Gap])
     assert (forgotten.command.do, broken.command.do) == (Do.HANDSHAKE, Do.STOP)
-    assert known.resume() == BayeuxResume("c", ack)
+    assert (known.client_id, known.ack) == ("c", ack)
 
 
 # Every conceivable peer -----------------------------------------------------------------------
@@ -444,12 +444,13 @@ HAPPENINGS = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(HAPPENINGS, max_size=12), st.sampled_from([None, 0]), st.booleans())
 def test_whatever_a_peer_says_every_wait_is_bounded_and_one_command_is_outstanding(
     happenings, ack, starts_open
 ):
     """Delays are never negative, never endless; a gap is never told while it lasts."""
-    session = polling(ack=ack) if starts_open else opening(WANTED, now=0)
+    session = polling(ack=ack) if starts_open else opening(WANTED, good_at=0)
     now = 0.0
     for seconds, number, happening in happenings:
         now += seconds
@@ -469,6 +470,7 @@ def test_whatever_a_peer_says_every_wait_is_bounded_and_one_command_is_outstandi
             return
 
 
+@settings(deadline=None)
 @given(st.text().filter(lambda text: text not in {"retry", "handshake"}), st.booleans(), MESSAGES)
 def test_unknown_advice_never_acts_on_its_own(reconnect, successful, message):
     """A client that does not know an advice must leave the decision to its owner."""
@@ -478,6 +480,7 @@ def test_unknown_advice_never_acts_on_its_own(reconnect, successful, message):
     assert session.command.do is Do.STOP
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.999), st.integers(0, 5000))
 def test_back_off_grows_to_a_bound(number, failures):
     session = replace(polling(), failures=failures)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot.errors import AmbiguousError, ConfigError, FaultClass, PermanentError, TemporaryError
@@ -396,6 +396,7 @@ def test_no_retry_after_is_none():
     assert retry_after_s({}, now=NOW) is None
 
 
+@settings(deadline=None)
 @given(st.text() | st.datetimes().map(lambda at: at.strftime("%a, %d %b %Y %H:%M:%S -0000")))
 def test_retry_after_is_never_negative_whatever_a_peer_writes(value):
     seconds = retry_after_s({"retry-after": value}, now=NOW)
@@ -406,6 +407,7 @@ def test_retry_after_is_never_negative_whatever_a_peer_writes(value):
 URLS = st.from_regex(r"https?://[^/]{0,12}(:[0-9]{0,6})?/?.{0,4}") | st.text()
 
 
+@settings(deadline=None)
 @given(URLS)
 def test_an_origin_has_one_spelling(url):
     """What the guard compares is what the connection is made to."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot import jsontext
@@ -50,6 +50,7 @@ def test_the_copy_without_orjson_really_has_none():
     assert PLAIN._decode is PLAIN._decode_slowly
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_encoded_decodes_the_same_with_and_without_orjson(value):
     """The extra `fast` must never change behaviour."""
@@ -58,6 +59,7 @@ def test_what_is_encoded_decodes_the_same_with_and_without_orjson(value):
     assert jsontext.decode_json(fast) == PLAIN.decode_json(plain) == PLAIN.decode_json(fast)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_mean_the_same_with_and_without_orjson(raw):
     fast = _outcome(jsontext.decode_json, raw)
@@ -65,6 +67,7 @@ def test_any_bytes_mean_the_same_with_and_without_orjson(raw):
     assert repr(fast) == repr(_outcome(PLAIN.decode_json, raw))
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(
