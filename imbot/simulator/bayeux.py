@@ -1,59 +1,37 @@
 """The server half of Bayeux over long-polling, as stock CometD 3.1.12 speaks it.
 
 Messages in, messages out; HTTP stays outside (an answer names its HTTP status). A held poll costs
-one future and one timer, an idle session nothing. Sources: gws-contract.md 2.6 to 2.9, measured on
+one future and one timer, an idle session nothing. Sources: the GWS contract, 2.6 to 2.9, measured on
 the Java server [J].
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from imbot.clock import Clock
+from imbot.simulator.cometd import (
+    CHANNELS,
+    CONNECT,
+    DISCONNECT,
+    HANDSHAKE,
+    SUBSCRIBE,
+    UNSUBSCRIBE,
+    CometdSession,
+    Message,
+    PollEnd,
+    covers,
+    failed,
+    reply_to,
+    unknown_client,
+)
 from imbot.simulator.faults import FaultBox, FaultKind
 from imbot.simulator.settings import SimulatorSettings
 
-Message = Mapping[str, object]
-
-HANDSHAKE = "/meta/handshake"
-CONNECT = "/meta/connect"
-SUBSCRIBE = "/meta/subscribe"
-UNSUBSCRIBE = "/meta/unsubscribe"
-DISCONNECT = "/meta/disconnect"
-
-#: Channels that GWS is known to have, contract 2.3.
-CHANNELS = frozenset(
-    {
-        "/v2/me",
-        "/v2/me/im-sessions",
-        "/v2/me/devices",
-        "/v2/me/calls",
-        "/v2/me/channels",
-        "/v2/me/chats",
-        "/v2/me/emails",
-        "/v2/me/interactions",
-        "/v2/me/workitems",
-        "/v2/me/workbins",
-        "/v2/users",
-        "/notifications/services",
-    }
-)
-
 #: Longest hold a client may ask for, so that a held poll always ends.
 _LONGEST_HOLD_S = 600.0
-
-
-class PollEnd(StrEnum):
-    """Why a held poll came back."""
-
-    EVENTS = "events"
-    TIMEOUT = "timeout"
-    SUPERSEDED = "superseded"
-    ENDED = "ended"
-    CUT = "cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,54 +57,6 @@ class _AbortedError(Exception):
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         super().__init__(exchange)
-
-
-@dataclass(slots=True, eq=False)
-class CometdSession:
-    """One Bayeux session.
-
-    Attributes:
-        unacked: Events not delivered yet, or with ack on not acknowledged, with their batch.
-        expires_at: When it is removed unless polled, by the monotonic clock.
-        poll: The held ``/meta/connect``, if one is held.
-    """
-
-    client_id: str
-    user: str
-    browser: str
-    ack: bool
-    expires_at: float
-    subscriptions: set[str] = field(default_factory=set)
-    unacked: deque[tuple[int, Message]] = field(default_factory=deque)
-    batch: int = 1
-    connected: bool = False
-    crowded: bool = False
-    poll: asyncio.Future[PollEnd] | None = None
-
-    def wants(self, channel: str) -> bool:
-        """Return whether it subscribes to this channel, by name or by wildcard."""
-        return channel in self.subscriptions or any(
-            _covers(pattern, channel) for pattern in self.subscriptions if pattern.endswith("*")
-        )
-
-    def take(self) -> list[Message]:
-        """Return the events to deliver; with ack on they stay until acknowledged."""
-        events = [message for _, message in self.unacked]
-        if self.ack:
-            self.batch += 1
-        else:
-            self.unacked.clear()
-        return events
-
-    def acknowledge(self, batch: int) -> None:
-        """Forget the events up to this batch."""
-        while self.unacked and self.unacked[0][0] <= batch:
-            self.unacked.popleft()
-
-    def end_poll(self, end: PollEnd) -> None:
-        """Let the held poll come back, if there is one and it has not already."""
-        if self.poll is not None and not self.poll.done():
-            self.poll.set_result(end)
 
 
 class BayeuxServer:
@@ -212,9 +142,9 @@ class BayeuxServer:
         return Exchange(replies)
 
     def _handshake(self, message: Message, user: str, browser: str) -> Exchange:
-        reply = _reply(message, HANDSHAKE)
+        reply = reply_to(message, HANDSHAKE)
         if self._faults.strikes(FaultKind.HANDSHAKE_DENIED, user, HANDSHAKE):
-            denied = _failed(reply, "403::Handshake denied")
+            denied = failed(reply, "403::Handshake denied")
             return Exchange([{**denied, "advice": {"reconnect": "none"}}])
         session = CometdSession(
             client_id=self._token(),
@@ -240,11 +170,11 @@ class BayeuxServer:
     async def _answer(self, message: Message, *, user: str, browser: str) -> list[Message]:
         channel = message.get("channel")
         if not isinstance(channel, str):
-            return [_failed(_reply(message, ""), "400::channel_missing")]
+            return [failed(reply_to(message, ""), "400::channel_missing")]
         session = self._find(message, user=user, browser=browser)
         self._lose(session, channel)
         if session is None or session.client_id not in self._sessions:
-            return [_unknown_client(message, channel)]
+            return [unknown_client(message, channel)]
         if channel == CONNECT:
             return await self._connect(session, message)
         if channel == SUBSCRIBE and self._faults.strikes(
@@ -281,42 +211,42 @@ class BayeuxServer:
             return self._unsubscribe(session, message)
         if channel == DISCONNECT:
             self._remove(session, PollEnd.ENDED)
-            return {**_reply(message, channel), "successful": True}
-        reply = _reply(message, channel)
+            return {**reply_to(message, channel), "successful": True}
+        reply = reply_to(message, channel)
         if channel.startswith("/meta/"):
-            return _failed(reply, "404::unknown_meta_channel")
-        return _failed(reply, "403:denied_by_security_policy:publish_denied")
+            return failed(reply, "404::unknown_meta_channel")
+        return failed(reply, "403:denied_by_security_policy:publish_denied")
 
     def _subscribe(self, session: CometdSession, message: Message) -> Message:
         """Subscribe to one name or a list; one denied name fails the reply, not the others [S]."""
         names = _subscription_names(message)
-        reply = {**_reply(message, SUBSCRIBE), "subscription": message.get("subscription")}
+        reply = {**reply_to(message, SUBSCRIBE), "subscription": message.get("subscription")}
         if not names:
-            return _failed(reply, "403::subscription_missing")
+            return failed(reply, "403::subscription_missing")
         allowed = [name for name in names if self._is_known(name)]
         session.subscriptions.update(allowed)
         if len(allowed) < len(names):
-            return _failed(reply, "403:denied_by_security_policy:subscribe_denied")
+            return failed(reply, "403:denied_by_security_policy:subscribe_denied")
         return {**reply, "successful": True}
 
     def _unsubscribe(self, session: CometdSession, message: Message) -> Message:
         names = _subscription_names(message)
-        reply = {**_reply(message, UNSUBSCRIBE), "subscription": message.get("subscription")}
+        reply = {**reply_to(message, UNSUBSCRIBE), "subscription": message.get("subscription")}
         if not names:
-            return _failed(reply, "403::subscription_missing")
+            return failed(reply, "403::subscription_missing")
         session.subscriptions.difference_update(names)
         return {**reply, "successful": True}
 
     def _is_known(self, name: str) -> bool:
         if not self._settings.strict or name in CHANNELS:
             return True
-        return name.endswith("*") and any(_covers(name, channel) for channel in CHANNELS)
+        return name.endswith("*") and any(covers(name, channel) for channel in CHANNELS)
 
     async def _connect(self, session: CometdSession, message: Message) -> list[Message]:
         self._acknowledge(session, message)
         # Two polls at once: the earlier one ends with HTTP 500 [J, L].
         session.end_poll(PollEnd.SUPERSEDED)
-        reply = _reply(message, CONNECT)
+        reply = reply_to(message, CONNECT)
         if self._is_crowded(session):
             session.crowded = True
             return self._connected(session, reply, advice=self._crowded_advice())
@@ -436,31 +366,3 @@ def _subscription_names(message: Message) -> list[str]:
     if any(isinstance(name, str) and not name.startswith("/") for name in names):
         raise _AbortedError(Exchange(status=500))
     return [name for name in names if isinstance(name, str)]
-
-
-def _covers(pattern: str, channel: str) -> bool:
-    """Return whether a wildcard takes in a channel: ``/*`` one segment, ``/**`` all below."""
-    if pattern.endswith("/**"):
-        return channel.startswith(pattern[:-2])
-    return pattern.endswith("/*") and channel.rpartition("/")[0] == pattern[:-2]
-
-
-def _reply(message: Message, channel: str) -> dict[str, object]:
-    reply: dict[str, object] = {"channel": channel}
-    if "id" in message:
-        reply["id"] = message["id"]
-    return reply
-
-
-def _failed(reply: Message, error: str) -> dict[str, object]:
-    return {**reply, "error": error, "successful": False}
-
-
-def _unknown_client(message: Message, channel: str) -> Message:
-    """Return a 402; only the one for a connect carries advice [J]."""
-    reply = _failed(_reply(message, channel), "402::Unknown client")
-    if channel in {SUBSCRIBE, UNSUBSCRIBE}:
-        reply["subscription"] = message.get("subscription")
-    if channel == CONNECT:
-        reply["advice"] = {"interval": 0, "reconnect": "handshake"}
-    return reply

@@ -1,6 +1,6 @@
 """The JSON that GWS would send: resources and notifications, as pure functions of the state.
 
-Sources: gws-contract.md 1.10, 2.4, 2.5, 3.5 and 3.6, with its confidence letters.
+Sources: the GWS contract, 1.10, 2.4, 2.5, 3.5 and 3.6, with its confidence letters.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,6 @@ JsonObject = dict[str, object]
 IM_FEATURE = "api-voice-instant-messaging"
 IM_CHANNEL = "/v2/me/im-sessions"
 DEVICES_CHANNEL = "/v2/me/devices"
-CHANNELS_CHANNEL = "/v2/me/channels"
 
 #: Capabilities documented for a session in Talking; also listed in Completed [D IM-Complete].
 _ALL = ("Complete", "AttachUserData", "DeleteUserData", "UpdateUserData", "SendMessage")
