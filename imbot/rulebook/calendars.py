@@ -316,9 +316,9 @@ class _Reader:
 
         supported = holidays.list_supported_countries(include_aliases=True)
         if country not in supported:
-            cure = did_you_mean(country, supported) if len(country) == 2 else ""  # noqa: PLR2004
             what = f"no holidays are known of country '{country}'"
-            self._add(("holidays", "country"), "unknown-country", what, cure or "write such as DE")
+            cure = "write its two letters, such as DE"
+            self._add(("holidays", "country"), "unknown-country", what, cure)
             return frozenset()
         if region is not None and region not in supported[country]:
             what = f"no holidays are known of region '{region}' in {country}"
@@ -326,11 +326,12 @@ class _Reader:
             self._add(("holidays", "region"), "unknown-region", what, cure)
             return frozenset()
         next_year = self.today.year + 1
-        days: Days = holidays.country_holidays(country, subdiv=region, years=next_year)
-        if not days:
+        days = holidays.country_holidays(country, subdiv=region, years=next_year)
+        if not len(days):
             what = f"holidays of {country} are not known for {next_year}"
             self._add(("holidays",), "holidays-end", what, severity=Severity.WARNING)
-        return days
+        found: Days = days
+        return found
 
     def _exceptions(
         self, spec: Mapping[str, object], calendar: Calendar

@@ -200,8 +200,8 @@ def join(value: object, separator: object) -> str:
 
 def first(value: object) -> object:
     """Return the first item, or character; missing if there is none."""
-    found: object = (value if isinstance(value, str) else _items(value))[:1] or (MISSING,)
-    return found if isinstance(found, str) else found[0]
+    items: Any = value if isinstance(value, str) else _items(value)
+    return items[0] if items else MISSING
 
 
 def last(value: object) -> object:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.lexer import TokenStream
@@ -43,8 +43,10 @@ from imbot.rulebook.typecheck import Checker, Language
 LONGEST_RESULT_BYTES = 8192
 LONGEST_SOURCE = 16_384
 
-_UNCLOSED = "unclosed {{"
+_UNCLOSED = "unclosed "
+_CLOSING = {"{{": "}}", "{#": "#}"}
 _STATEMENT = "templates have no statements"
+_LINE_END = re.compile(r"\r\n?")
 _MARK = re.compile(r"\{\{|\{%|\{#")
 
 
@@ -160,7 +162,8 @@ def parse_template(
         allow_secrets: Whether ``secret()`` may stand in it.
         longest_bytes: How much text it may make.
     """
-    text = Source(source, place)
+    # Jinja knows one kind of line end, and the offsets are of what it read.
+    text = Source(_LINE_END.sub("\n", source), place)
     if _MARK.search(source) is None:
         return Template(text, (source,), longest_bytes), ()
     try:
@@ -214,10 +217,8 @@ def _slip(message: str) -> tuple[str, str]:
     message = message.replace("end of print statement", "}}").rstrip(".")
     if "got '='" in message:
         return message, "use == to compare"
-    if message.startswith("Missing end of comment"):
-        return "a comment that does not end", "close it with #}"
-    if message == _UNCLOSED:
-        return message, "close it with }}"
+    if message.startswith(_UNCLOSED):
+        return message, f"close it with {_CLOSING[message[-2:]]}"
     if message == _STATEMENT:
         return message, "write {{ … }} only; steps have if"
     return message, ""
@@ -249,22 +250,22 @@ def _with_offsets(
         TemplateSyntaxError: It is no template; its ``lineno`` is an offset too.
     """
     offset = 0
-    begin: int | None = None
+    opened: int | None = None
     try:
         for _, kind, value in tokens:
             # What "{{-" strips is no token, so the offset cannot be counted, only found.
             offset = source.index(value, offset)
-            if kind == "variable_begin":
-                begin = offset
-            elif kind == "variable_end":
-                begin = None
+            if kind in {"variable_begin", "comment_begin"}:
+                opened = offset
+            elif kind in {"variable_end", "comment_end"}:
+                opened = None
             yield offset, _allowed(kind, offset), value
             offset += len(value)
     except TemplateSyntaxError as error:
-        if begin is None or "}}" in source[begin:]:
+        if opened is None or _CLOSING[source[opened : opened + 2]] in source[opened:]:
             raise TemplateSyntaxError(error.message or "", offset) from error
-    if begin is not None:
-        raise TemplateSyntaxError(_UNCLOSED, begin)
+    if opened is not None:
+        raise TemplateSyntaxError(f"{_UNCLOSED}{source[opened : opened + 2]}", opened)
 
 
 def _allowed(kind: str, offset: int) -> str:
@@ -350,15 +351,16 @@ class _Reader:
         return Compare(self.tree(first, depth), rest, at=at)
 
     def _call(self, node: nodes.Filter | nodes.Test | nodes.Call, depth: int) -> Tree:
-        at = node.lineno
+        at = node.node.lineno if isinstance(node, nodes.Call) else node.lineno
         if node.dyn_args is not None or node.dyn_kwargs is not None:
             raise self._no(at, "starred arguments", "write the arguments one by one")
         args = tuple(self.tree(arg, depth) for arg in node.args)
-        keywords = tuple((pair.key, self.tree(pair.value, depth)) for pair in node.kwargs)
+        keywords = tuple((str(pair.key), self.tree(pair.value, depth)) for pair in node.kwargs)
         if isinstance(node, nodes.Call):
-            return Call(self._function(node), args, keywords, at=node.node.lineno)
+            return Call(self._function(node), args, keywords, at=at)
         form = Form.FILTER if isinstance(node, nodes.Filter) else Form.TEST
-        value = self.tree(node.node, depth)
+        # Only a filter block, which is a statement, has no value before it.
+        value = self.tree(cast("nodes.Expr", node.node), depth)
         match value:
             case Call(name="localtime", form=Form.FILTER, args=(moment, *zone)) if (
                 node.name == "isoformat" and form is Form.FILTER and not args
