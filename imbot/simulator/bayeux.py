@@ -1,8 +1,8 @@
 """The server half of Bayeux over long-polling, as stock CometD 3.1.12 speaks it.
 
 Messages in, messages out; HTTP stays outside (an answer names its HTTP status). A held poll costs
-one future and one timer, an idle session nothing. Sources: the GWS contract, 2.6 to 2.9, measured on
-the Java server [J].
+one future and one timer, an idle session nothing. Sources: the GWS contract, 2.6 to 2.9, measured
+on the Java server [J].
 """
 
 import asyncio
