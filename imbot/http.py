@@ -107,6 +107,8 @@ class AiohttpNetwork:
             ConfigError: ``ca_file`` cannot be read, or an entry of ``allow`` is no origin.
         """
         context = _tls_context(ca_file)
+        self._trace = aiohttp.TraceConfig()
+        self._trace.on_request_headers_sent.append(_mark_sent)
         self._connect_s = connect_s
         self._allowed = _allowed(allow)
         self._sessions: set[aiohttp.ClientSession] = set()
@@ -124,7 +126,7 @@ class AiohttpNetwork:
             headers={"User-Agent": f"imbot/{__version__}"},
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_s),
             middlewares=(_send_once,),
-            trace_configs=[_trace()],
+            trace_configs=[self._trace],
         )
         self._sessions.add(session)
         return _Door(session, self._allowed if guarded else None, forget=self._sessions.discard)
@@ -230,12 +232,6 @@ async def _send_once(
         return await handler(request)
     except aiohttp.ClientConnectionError as error:
         raise aiohttp.ClientError(str(error) or type(error).__name__) from error
-
-
-def _trace() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(_mark_sent)
-    return trace
 
 
 async def _mark_sent(

@@ -329,6 +329,9 @@ class _Transport(TransportBase):
         )
         # Its own loop would set this; subscribing is refused in any other state.
         self._state = TransportState.CONNECTED
+        # Nobody here waits for a state or a queue, and they are 8 KB for every agent.
+        self._state_events.clear()
+        del self.incoming_queue
         self._http = http
         self._headers = headers
         self._clock = clock
