@@ -195,12 +195,6 @@ class Feed:
         self.refusal = None
         self._may_pass.clear()
 
-    def begin(self) -> None:
-        """Note that the agent is in service; a snapshot is due."""
-        self._is_in_service = True
-        self.want_snapshot()
-        self._restore()
-
     async def cut(self, cause: str, since: datetime) -> None:
         """Note that the login is given up; messages after ``since`` may be lost."""
         self._is_in_service = False
@@ -215,35 +209,52 @@ class Feed:
         self._may_pass.clear()
         self.wake.set()
 
-    async def resync(self, client: GwsClient) -> None:
+    async def resync(self, client: GwsClient, *, enters: bool = False) -> None:
         """Read all sessions and hand them over, after the news that made it necessary.
 
+        Args:
+            client: GWS.
+            enters: Whether the agent is in service from now on, if this succeeds.
+
         Raises:
-            ActionError: GWS did not answer; the news is handed over all the same.
+            ActionError: GWS did not answer; in service, the news is handed over all the same.
             StoreError: The intake takes nothing.
         """
-        owed, self._owed, self.is_due = self._owed, [], False
-        since, self._since = self._since, None
+        self.is_due = False
         asked_at, before = self._clock.now(), tuple(self.known.live)
         try:
             sessions = await client.sessions()
         except ActionError:
-            self.is_due, self._since = True, since or asked_at
-            if owed:
-                await self._hand(Batch(self._user, tuple(owed)))
+            self.is_due = True
             self._may_pass.set()
+            if self._is_in_service and (owed := self._take_owed()):
+                await self._hand(Batch(self._user, owed))
             raise
-        snapshot = SnapshotNotice(sessions, self._clock.now(), asked_at, since or asked_at)
-        await self._hand(Batch(self._user, (*owed, snapshot)))
+        if enters:
+            self._is_in_service, is_due = True, self.is_due
+            self._restore()
+            self.is_due = is_due  # what is restored needs no snapshot but this one
+        since = self._since or asked_at
+        snapshot = SnapshotNotice(sessions, self._clock.now(), asked_at, since)
+        await self._hand(Batch(self._user, (*self._take_owed(), snapshot)))
         self.known.note_snapshot(sessions, before)
         for session in sessions:
             self._seen(session)
         if not self.is_due:
+            self._since = None
             self._may_pass.set()
 
     async def show(self, session: ImSession) -> None:
         """Hand over a session that was found by asking."""
         await self._hand(Batch(self._user, (SessionNotice(session, self._clock.now()),)))
+
+    async def wait(self, limit_s: float) -> None:
+        """Return when there is something to look at, or after so many seconds."""
+        try:
+            async with asyncio.timeout(max(0.0, limit_s)):
+                await self.wake.wait()
+        except TimeoutError:
+            return
 
     def note_devices(self, devices: Iterable[Device]) -> None:
         """Take in devices as shown; others stay."""
@@ -320,6 +331,10 @@ class Feed:
             elif isinstance(notice, FaultNotice):
                 facts = {"agent": self._user, "cause": notice.text, "device": notice.device_path}
                 logger.warning("gws.error_notification", extra=facts)
+
+    def _take_owed(self) -> tuple[ConnectionNotice, ...]:
+        owed, self._owed = tuple(self._owed), []
+        return owed
 
     def _restore(self) -> None:
         if self.is_whole:

@@ -1,22 +1,42 @@
-"""The steps of a login that ask GWS and decide: account, contact center session, device, leftovers.
+"""One login of one agent: from a fresh cookie jar to being in service, and out again.
 
-Each is a function of the client and of what the feed has heard; the agent calls them in order.
-Source: contract 3.5 to 3.7, 9.1.
+Cookie jar, CSRF token, Bayeux session and device live and die with it. When to log in, and what to
+do while logged in, is decided elsewhere. Source: contract 3.5 to 3.7, 9.1, 9.2.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
 
+from imbot.bayeux.client import Listener
+from imbot.bayeux.session import Channel
+from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.gws.client import GwsClient
-from imbot.gws.feed import Feed
+from imbot.gws.feed import SERVICES_CHANNEL, Feed
 from imbot.gws.notifications import Device, Me
-from imbot.gws.settings import AgentSettings
+from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
+from imbot.ports import AgentFacts, Http, Network, Random
+
+#: What is listened to; without the first two the bot is deaf. Source: contract 9.1.
+CHANNELS = (
+    Channel("/v2/me/im-sessions", required=True),
+    Channel("/v2/me/devices", required=True),
+    Channel("/v2/me/calls", required=False),
+    Channel("/v2/me/channels", required=False),
+    Channel(SERVICES_CHANNEL, required=False),
+)
 
 #: Without it there is no IM. Source: contract 1.1 [D, O].
 IM_FEATURE = "api-voice-instant-messaging"
 
+#: A login that is not through by then will not be.
+LOGIN_S = 60.0
+#: Leaving takes no longer than three such steps and the door: 10 s.
+_STEP_S = 3.0
+_DOOR_S = 1.0
 #: How often the device's state is asked for while no notification tells it.
 _ASK_AGAIN_S = 1.0
 
@@ -26,6 +46,242 @@ _SIGNALLING = ("sip-signalling-chat", "sip-signaling-chat")
 logger = logging.getLogger(__name__)
 
 
+class Bayeux(Protocol):
+    """What a login needs of a Bayeux client; see :class:`imbot.bayeux.client.BayeuxClient`."""
+
+    @property
+    def last_good_at(self) -> datetime | None:
+        """When a poll was last answered well."""
+        ...
+
+    async def open(self) -> None:
+        """Return when subscribed and polling."""
+        ...
+
+    async def close(self, *, goodbye: bool = True) -> None:
+        """Stop polling; say goodbye to the server unless somebody goes on with the session."""
+        ...
+
+
+class BayeuxFactory(Protocol):
+    """Makes a Bayeux client for one login; the class itself is one."""
+
+    def __call__(
+        self,
+        http: Http,
+        url: str,
+        *,
+        channels: Sequence[Channel],
+        listener: Listener,
+        clock: Clock,
+        random: Random,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> Bayeux:
+        """Return a client that is not open yet."""
+        ...
+
+
+class Login:
+    """One login; to be entered once.
+
+    Attributes:
+        client: GWS for this login.
+        facts: Who the agent is, once it is in.
+        device: The device to name in operations; None leaves the choice to GWS.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        gws: GwsSettings,
+        *,
+        network: Network,
+        feed: Feed,
+        clock: Clock,
+        random: Random,
+        bayeux: BayeuxFactory,
+    ) -> None:
+        self._settings = settings
+        self._gws = gws
+        self._feed = feed
+        self._door = network.door(polls=True)
+        self.client = GwsClient(
+            self._door,
+            gws.url,
+            settings.auth,
+            clock=clock,
+            timeout_s=gws.request_timeout_s,
+            contact_center_id=gws.contact_center_id,
+        )
+        self._bayeux = bayeux(
+            self._door,
+            gws.url.rstrip("/") + gws.cometd_path,
+            channels=CHANNELS,
+            listener=feed,
+            clock=clock,
+            random=random,
+            headers=self.client.headers,
+        )
+        self._is_authenticated = False
+        self.facts = AgentFacts(settings.user, place=settings.place)
+        self.device: Device | None = None
+
+    @property
+    def last_good_at(self) -> datetime | None:
+        """When a poll was last answered well; None before the first."""
+        return self._bayeux.last_good_at
+
+    async def enter(self, *, is_first: bool) -> None:
+        """Return when logged in, subscribed and resynced.
+
+        Args:
+            is_first: Whether imbot has just started: only then are there leftovers.
+
+        Raises:
+            TemporaryError: It did not work out, and may next time.
+            PermanentError: An administrator has to do something first.
+            AmbiguousError: The contact center session was perhaps started, perhaps not.
+            StoreError: The intake takes nothing.
+        """
+        try:
+            async with asyncio.timeout(LOGIN_S):
+                await self._enter(is_first=is_first)
+        except TimeoutError as error:
+            raise TemporaryError(f"the login took more than {LOGIN_S:g} s") from error
+
+    async def hang_up(self) -> None:
+        """Stop polling and forget the cookies, without a word to GWS."""
+        await self._try("hang_up", self._bayeux.close(goodbye=False))
+        await self._try("close", self._door.close(), limit_s=_DOOR_S)
+
+    async def leave(self) -> None:
+        """Say goodbye, each step bounded and best effort."""
+        on_stop = self._gws.on_stop
+        if on_stop is OnStop.COMPLETE:
+            await self._try("complete", self._complete_all())
+        await self._try("disconnect", self._bayeux.close(goodbye=on_stop is not OnStop.KEEP))
+        if self._is_authenticated and on_stop is not OnStop.KEEP:
+            # Last of all: it ends the HTTP session.
+            await self._try("logout", self.client.end_contact_center_session())
+        await self._try("close", self._door.close(), limit_s=_DOOR_S)
+
+    # Steps of entering ------------------------------------------------------------------------
+
+    async def _enter(self, *, is_first: bool) -> None:
+        settings, feed = self._settings, self._feed
+        if is_first:
+            await self._log_version()
+        me = await self.client.me()
+        self._is_authenticated = True
+        check_account(me, settings.user)
+        feed.attach(self.client, me.devices)
+        await self._bayeux.open()
+        await self._start_session()
+        self.device = await self._choose_device()
+        number = self.device.number if self.device else ""
+        self.facts = AgentFacts(settings.user, me.name, number, settings.place)
+        if settings.agent_state:
+            await self._try("agent_state", self.client.set_agent_state(settings.agent_state))
+        if is_first and self._gws.leftovers is Leftovers.COMPLETE:
+            await self._complete_leftovers()
+        await feed.resync(self.client, enters=True)
+
+    async def _log_version(self) -> None:
+        """Log which GWS this is; nothing depends on it (row 30)."""
+        try:
+            version = await self.client.version()
+        except ActionError as error:
+            logger.debug("gws.version_unknown", extra=self._named(cause=str(error)))
+        else:
+            logger.info("gws.version", extra=self._named(version=version))
+
+    async def _start_session(self) -> None:
+        """Return when the device is logged in, or GWS does not say that it is not."""
+        self._feed.note_devices(await self.client.devices())
+        if self._is_logged_in():
+            return
+        await self.client.start_contact_center_session(self._settings)
+        limit_s = self._gws.device_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._wait_for_device()
+        except TimeoutError:
+            if any(device.is_logged_out for device in self._wanted()):
+                raise TemporaryError(
+                    f"agent {self._settings.user}: the device is still logged out {limit_s:g} s "
+                    "after StartContactCenterSession; check place, login code and queue"
+                ) from None
+            logger.warning("agent.device_unknown", extra=self._named())
+
+    async def _wait_for_device(self) -> None:
+        while True:
+            self._feed.note_devices(await self.client.devices())
+            if self._is_logged_in():
+                return
+            self._feed.wake.clear()
+            await self._feed.wait(_ASK_AGAIN_S)
+
+    async def _choose_device(self) -> Device | None:
+        """The only one; of several the one configured, else the only one whose annex allows IM."""
+        wanted = self._wanted()
+        if len(wanted) == 1:
+            return wanted[0]
+        capable = [device for device in wanted if await self._allows_im(device)]
+        if len(capable) == 1:
+            return capable[0]
+        numbers = ", ".join(device.number for device in wanted)
+        logger.warning("agent.device_open", extra=self._named(numbers=numbers))
+        return None
+
+    async def _allows_im(self, device: Device) -> bool:
+        """Whether the device's annex has what IM needs; a hint only, access may be forbidden."""
+        try:
+            annex = await self.client.annex(device.id)
+        except ActionError as error:
+            logger.debug("gws.annex_unknown", extra=self._named(cause=str(error)))
+            return False
+        signalling = next((annex[name] for name in _SIGNALLING if name in annex), "none")
+        return annex.get("multimedia") == "true" and signalling == "none"
+
+    async def _complete_leftovers(self) -> None:
+        """Complete every session that began before we listened."""
+        for session in await self.client.sessions():
+            if not (session.is_completed or self._feed.known.knows(session.id)):
+                await self._try("leftover", self.client.complete(session.id))
+
+    # Parts ------------------------------------------------------------------------------------
+
+    def _is_logged_in(self) -> bool:
+        return any(device.is_logged_in for device in self._wanted())
+
+    def _wanted(self) -> list[Device]:
+        """Return the devices the settings name; all of them when they name none of these."""
+        devices, name = list(self._feed.devices), self._settings.device
+        return [
+            one for one in devices if name and name in (one.id, one.path, one.number)
+        ] or devices
+
+    async def _complete_all(self) -> None:
+        """Complete what lives and wait until GWS says so; the caller bounds it."""
+        live = self._feed.known.live
+        for session_id in tuple(live):
+            await self._try("complete", self.client.complete(session_id))
+        while live:
+            self._feed.wake.clear()
+            await self._feed.wake.wait()
+
+    async def _try(self, step: str, work: Awaitable[None], *, limit_s: float = _STEP_S) -> None:
+        """Await a step that may fail without harm."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await work
+        except (TimeoutError, ActionError) as error:
+            logger.warning("agent.step_failed", extra=self._named(step=step, cause=str(error)))
+
+    def _named(self, **facts: str) -> dict[str, str]:
+        return {"agent": self._settings.user, **facts}
+
+
 def check_account(me: Me, user: str) -> None:
     """Return if the account can do IM, as far as GWS tells.
 
@@ -33,95 +289,12 @@ def check_account(me: Me, user: str) -> None:
         PermanentError: It cannot; the message says what an administrator must do.
     """
     if me.must_change_password:
-        fault = Fault(FaultClass.PERMISSION, text="changePasswordOnFirstLogin")
         raise PermanentError(
-            f"agent {user}: GWS demands a new password; log in once by hand and set it", fault=fault
+            f"agent {user}: GWS demands a new password; log in once by hand and set it",
+            fault=Fault(FaultClass.PERMISSION, text="changePasswordOnFirstLogin"),
         )
     if me.features is not None and IM_FEATURE not in me.features:
-        fault = Fault(FaultClass.PERMISSION, text=f"feature {IM_FEATURE} is missing")
         raise PermanentError(
             f"agent {user}: the account lacks the feature {IM_FEATURE}; grant it in GWS",
-            fault=fault,
+            fault=Fault(FaultClass.PERMISSION, text=f"feature {IM_FEATURE} is missing"),
         )
-
-
-async def start_session(
-    client: GwsClient, feed: Feed, settings: AgentSettings, *, timeout_s: float
-) -> None:
-    """Return when the agent's device is logged in, or GWS does not say that it is not.
-
-    Raises:
-        TemporaryError: The device stayed logged out.
-    """
-    feed.note_devices(await client.devices())
-    if any(device.is_logged_in for device in _wanted(feed.devices, settings)):
-        return
-    await client.start_contact_center_session(settings)
-    try:
-        async with asyncio.timeout(timeout_s):
-            await _wait_for_device(client, feed, settings)
-    except TimeoutError:
-        devices = _wanted(feed.devices, settings)
-        if any(device.is_logged_out for device in devices):
-            raise TemporaryError(
-                f"agent {settings.user}: the device is still logged out {timeout_s:g} s after "
-                "StartContactCenterSession; check place, login code and queue"
-            ) from None
-        logger.warning("agent.device_unknown", extra={"agent": settings.user})
-
-
-async def choose_device(
-    client: GwsClient, devices: Sequence[Device], settings: AgentSettings
-) -> Device | None:
-    """Return the device to name in operations; None leaves the choice to GWS.
-
-    The only one; of several the configured one, else the only one whose annex allows IM.
-    """
-    if len(devices) == 1:
-        return devices[0]
-    if settings.device and len(wanted := _wanted(devices, settings)) == 1:
-        return wanted[0]
-    capable = [device for device in devices if await _allows_im(client, device)]
-    if len(capable) == 1:
-        return capable[0]
-    logger.warning(
-        "agent.device_open", extra={"agent": settings.user, "numbers": [d.number for d in devices]}
-    )
-    return None
-
-
-async def complete_leftovers(client: GwsClient, feed: Feed) -> None:
-    """Complete every session that began before we listened."""
-    for session in await client.sessions():
-        if not (session.is_completed or feed.known.knows(session.id)):
-            await client.complete(session.id)
-
-
-async def _wait_for_device(client: GwsClient, feed: Feed, settings: AgentSettings) -> None:
-    while True:
-        feed.note_devices(await client.devices())
-        if any(device.is_logged_in for device in _wanted(feed.devices, settings)):
-            return
-        feed.wake.clear()
-        try:
-            async with asyncio.timeout(_ASK_AGAIN_S):
-                await feed.wake.wait()
-        except TimeoutError:
-            continue
-
-
-async def _allows_im(client: GwsClient, device: Device) -> bool:
-    """Whether the device's annex has what IM needs; a hint only, access may be forbidden."""
-    try:
-        annex = await client.annex(device.id)
-    except ActionError as error:
-        logger.debug("agent.annex_unknown", extra={"cause": str(error), "device": device.path})
-        return False
-    signalling = next((annex[name] for name in _SIGNALLING if name in annex), "none")
-    return annex.get("multimedia") == "true" and signalling == "none"
-
-
-def _wanted(devices: Sequence[Device], settings: AgentSettings) -> list[Device]:
-    """Return the devices the settings name; all of them when they name none of these."""
-    named = [d for d in devices if settings.device in (d.id, d.path, d.number)]
-    return named if settings.device and named else list(devices)

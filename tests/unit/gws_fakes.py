@@ -1,11 +1,15 @@
 """An in-memory GWS for one agent: its REST half behind an Http, its notifications by hand."""
 
 import asyncio
+import contextlib
 import json
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+from imbot.gws.agent import Agent
+from imbot.gws.auth import Basic
+from imbot.gws.settings import AgentSettings, GwsSettings
 from imbot.model import Batch
 from imbot.ports import Reply
 
@@ -288,3 +292,62 @@ class Taken:
     def of(self, kind):
         """Return the notices of one kind."""
         return [notice for notice in self.notices if isinstance(notice, kind)]
+
+
+class Rig:
+    """One agent with its GWS, run by a test."""
+
+    def __init__(self, *, agent=None, **gws_settings):
+        self.gws = FakeGws()
+        self.bayeuxes = Bayeuxes()
+        self.taken = Taken()
+        self.agent = Agent(
+            AgentSettings("bot1", Basic("bot1", "pw"), **(agent or {})),
+            GwsSettings(URL, **gws_settings),
+            network=self.gws,
+            intake=self.taken,
+            clock=LoopClock(),
+            random=Steady(),
+            bayeux=self.bayeuxes,
+        )
+        self.life = None
+
+    @property
+    def bayeux(self):
+        """Return the Bayeux client of the newest login."""
+        return self.bayeuxes[-1]
+
+    def begin(self):
+        """Start the agent's life."""
+        self.life = asyncio.create_task(self.agent.run())
+
+    async def until(self, holds, limit_s=1000.0):
+        """Return when something holds; virtual time passes, first in small steps."""
+        step_s = 0.005
+        async with asyncio.timeout(limit_s):
+            while not holds():
+                await asyncio.sleep(step_s)
+                step_s = min(step_s * 1.1, 0.25)
+
+    async def up(self):
+        """Start, and return when the agent is up and the start is forgotten."""
+        self.begin()
+        await self.until(lambda: self.agent.is_up)
+        self.gws.calls.clear()
+        self.taken.batches.clear()
+
+    async def stop(self):
+        """Stop the agent, and end its life."""
+        await self.agent.stop()
+        if self.life is not None:
+            await asyncio.gather(self.life, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def rig(**settings):
+    """Give a rig that is stopped in any case."""
+    made = Rig(**settings)
+    try:
+        yield made
+    finally:
+        await made.stop()

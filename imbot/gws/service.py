@@ -1,0 +1,176 @@
+"""What an agent does while it is logged in: resync, prove that it hears, accept invitations.
+
+One coroutine does one thing after the other, woken by the feed or by time, until the login must be
+renewed. Source: contract 1.9, 2.10, 3.9; reliability I8.
+"""
+
+import logging
+
+from imbot.clock import Clock
+from imbot.errors import ActionError, FaultClass
+from imbot.gws.feed import Feed
+from imbot.gws.invitations import Invitations
+from imbot.gws.login import Login
+from imbot.ports import Random
+
+#: A difference between the sessions GWS lists and those it told of may be a notification on its
+#: way; only one that is still there after this is a proof that the subscription is dead.
+SECOND_LOOK_S = 2.0
+#: So long without an answered poll and nobody noticed: whatever polled is dead.
+SILENCE_S = 300.0
+_MAX_RETRY_S = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """The time of one login.
+
+    Args:
+        user: The agent.
+        login: Its login.
+        feed: What it hears.
+        invitations: What rings.
+        clock: Time.
+        random: Spreads proofs and retries.
+        resync_s: Time between two proofs.
+    """
+
+    def __init__(
+        self,
+        user: str,
+        login: Login,
+        *,
+        feed: Feed,
+        invitations: Invitations,
+        clock: Clock,
+        random: Random,
+        resync_s: float,
+    ) -> None:
+        self._user = user
+        self._login = login
+        self._feed = feed
+        self._invitations = invitations
+        self._clock = clock
+        self._random = random
+        self._resync_s = resync_s
+        self._again = ""
+        self._retries = 0
+        self._resync_at = 0.0
+        self._proof_at = 0.0
+        self._suspicions: frozenset[str] = frozenset()
+
+    def end(self, cause: str) -> None:
+        """Have the login renewed."""
+        self._again = self._again or cause
+        self._feed.wake.set()
+
+    async def serve(self) -> str:
+        """Return why the login must be renewed, when it must.
+
+        Raises:
+            ActionError: GWS refuses for good: the feature is off.
+            StoreError: The intake takes nothing more.
+        """
+        self._plan_proof(frozenset())
+        while True:
+            self._feed.wake.clear()
+            if self._feed.broken is not None:
+                raise self._feed.broken
+            if cause := self._why_end():
+                return cause
+            if not await self._did_something():
+                await self._feed.wait(self._next_at() - self._clock.monotonic())
+
+    def _why_end(self) -> str:
+        if (fault := self._feed.refusal) is not None:
+            return f"the subscription was refused: {fault}"
+        devices = self._feed.devices
+        if devices and all(device.is_logged_out for device in devices):
+            return "the agent was logged out elsewhere"
+        return self._again
+
+    async def _did_something(self) -> bool:
+        now = self._clock.monotonic()
+        if self._feed.services_changed:
+            self._feed.services_changed = False
+            self._proof_at = now
+        if (invitation := self._invitations.take(now)) is not None:
+            await self._accept(*invitation)
+        elif self._feed.is_due and now >= self._resync_at:
+            await self._resync()
+        elif now >= self._proof_at:
+            await self._prove_alive()
+        else:
+            return False
+        return True
+
+    def _next_at(self) -> float:
+        resync_at = self._resync_at if self._feed.is_due else None
+        moments = (self._proof_at, resync_at, self._invitations.next_at())
+        return min(moment for moment in moments if moment is not None)
+
+    async def _accept(self, session_id: str, operation: str) -> None:
+        facts = {"agent": self._user, "session": session_id, "operation": operation}
+        try:
+            await self._login.client.operate(session_id, operation)
+        except ActionError as error:
+            logger.warning("agent.accept_failed", extra={**facts, "cause": str(error)})
+            if is_login_lost(error):
+                self._invitations.give_back(session_id)
+                self.end(str(error))
+        else:
+            logger.info("agent.accepted", extra=facts)
+
+    async def _resync(self) -> None:
+        try:
+            await self._feed.resync(self._login.client)
+        except ActionError as error:
+            self._note_trouble(error)
+            pause_s = self._random.uniform(0.0, min(_MAX_RETRY_S, 2.0**self._retries))
+            self._retries = min(self._retries + 1, 5)
+            self._resync_at = self._clock.monotonic() + pause_s
+        else:
+            self._retries = 0
+
+    async def _prove_alive(self) -> None:
+        """Compare what GWS lists with what it told; keeps the HTTP session alive, too."""
+        differences: frozenset[str] = frozenset()
+        try:
+            sessions = await self._login.client.sessions()
+        except ActionError as error:
+            self._note_trouble(error)
+        else:
+            if self._feed.is_whole:
+                differences = self._feed.known.differences(sessions)
+        if missed := differences & self._suspicions:
+            self.end(f"the subscription is silent: {', '.join(sorted(missed)[:3])}")
+        elif self._is_silent():
+            self.end(f"no poll was answered for {SILENCE_S:g} s")
+        self._plan_proof(differences)
+
+    def _plan_proof(self, differences: frozenset[str]) -> None:
+        self._suspicions = differences
+        jittered_s = self._resync_s * self._random.uniform(0.9, 1.1)
+        pause_s = SECOND_LOOK_S if differences else jittered_s
+        self._proof_at = self._clock.monotonic() + pause_s
+
+    def _is_silent(self) -> bool:
+        good_at = self._login.last_good_at
+        if good_at is None or not self._feed.is_whole:
+            return False
+        return (self._clock.now() - good_at).total_seconds() > SILENCE_S
+
+    def _note_trouble(self, error: ActionError) -> None:
+        """Log in again where that is the cure; give up where nothing is."""
+        if error.fault is not None and error.fault.fault_class is FaultClass.PERMISSION:
+            raise error
+        logger.warning("agent.resync_failed", extra={"agent": self._user, "cause": str(error)})
+        if is_login_lost(error):
+            self.end(str(error))
+
+
+def is_login_lost(error: ActionError) -> bool:
+    """Return whether only another login helps; a second CSRF refusal is such a case, too."""
+    lost = {FaultClass.AUTH, FaultClass.CSRF}
+    return error.fault is not None and error.fault.fault_class in lost
