@@ -238,6 +238,20 @@ async def test_operations_that_lose_the_login_together_log_in_once():
         assert len(bot.gws.doors) == 2
 
 
+async def test_a_refusal_of_a_login_that_is_history_costs_no_other_login():
+    """Its answer came late; the new login may be all right."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next("Complete", lambda _: asyncio.sleep(8, DENIED))
+        task = asyncio.create_task(bot.agent.complete("S1"))
+        await bot.until(lambda: bot.gws.count("Complete"))
+        await bot.bayeux.listener.refused(Fault(FaultClass.AUTH))
+        await task
+
+        assert len(bot.gws.doors) == 2
+        assert bot.gws.count("Complete") == 2
+
+
 async def test_a_redirect_of_an_operation_renews_the_login_and_stays_in_doubt():
     """It may have been done; the engine decides."""
     async with rig() as bot:
@@ -560,10 +574,14 @@ async def test_a_store_that_breaks_at_the_login_ends_the_life():
 
 
 async def test_a_time_out_that_is_not_ours_is_not_taken_for_a_stop():
+    """A mistake must not look like an orderly end."""
     async with rig() as bot:
-        bot.bayeuxes.failures.append(TimeoutError("a bug"))
+        bot.taken.error = TimeoutError("a mistake")
         bot.begin()
-        await bot.until(lambda: bot.agent.status.state is AgentState.WAITING)
+        with pytest.raises(TimeoutError, match="a mistake"):
+            await bot.life
+
+        assert bot.gws.names() == ["StartContactCenterSession"]
 
 
 async def test_a_lost_subscription_shows_in_the_status():

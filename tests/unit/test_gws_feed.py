@@ -1,0 +1,257 @@
+"""Order and completeness of what one wire hands over."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imbot.errors import Fault, FaultClass, TemporaryError
+from imbot.gws.feed import REMEMBERED, KnownSessions
+from imbot.model import (
+    ConnectionNotice,
+    FaultNotice,
+    ImSession,
+    MessageNotice,
+    SessionNotice,
+    SnapshotNotice,
+)
+from tests.unit.gws_fakes import changed, device, devices_changed, ok, reply, rig, said, session
+
+pytestmark = pytest.mark.looptime
+LIST = "GET /api/v2/me/im-sessions"
+
+
+def kinds(taken):
+    """Return the kinds of notices taken in, in order."""
+    return [type(notice) for notice in taken.notices]
+
+
+async def test_one_reply_is_one_batch_with_its_ack():
+    """Events, echoes and ack number are one transaction."""
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(changed(session()), said("hi"), ack=7)
+
+        (batch,) = bot.taken.batches
+        assert (batch.agent, batch.client_id, batch.ack) == ("bot1", "client-1", 7)
+        assert kinds(bot.taken) == [SessionNotice, MessageNotice]
+
+
+async def test_a_reply_about_nothing_is_handed_over_only_for_its_ack():
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(devices_changed(device("Ready")), 5, "x", None)
+        assert bot.taken.batches == []
+        await bot.bayeux.say(devices_changed(device("Ready")), ack=3)
+        assert [batch.ack for batch in bot.taken.batches] == [3]
+
+
+async def test_a_gap_is_told_with_a_snapshot_before_what_comes_later():
+    """2.10: subscribe, GET, apply the snapshot, and only then what was queued."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.sessions = [session("S2")]
+        since = bot.agent._clock.now()
+        await asyncio.sleep(3)
+        await bot.bayeux.listener.gap("poll lost", since, 3.0)
+        await bot.bayeux.say(said("later", "S2"))
+
+        assert kinds(bot.taken) == [ConnectionNotice, SnapshotNotice, MessageNotice]
+        gap, snapshot, _ = bot.taken.notices
+        assert (gap.change, gap.reason, gap.gap_s) == ("gap", "poll lost", 3.0)
+        assert snapshot.since == since
+        assert bot.agent.status.gaps == 1
+        assert [len(batch.notices) for batch in bot.taken.batches] == [2, 1]
+
+
+async def test_notifications_do_not_wait_for_ever_for_a_snapshot():
+    """A poll that is not answered within maxInterval ends the Bayeux session."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, lambda _: asyncio.sleep(9, ok()))
+        begun = asyncio.get_running_loop().time()
+        await bot.bayeux.listener.gap("poll lost", bot.agent._clock.now(), 1.0)
+        await bot.bayeux.say(changed(session()))
+
+        assert asyncio.get_running_loop().time() - begun == pytest.approx(4, abs=0.1)
+        assert kinds(bot.taken) == [SessionNotice]
+
+
+async def test_a_gap_during_a_snapshot_brings_another_one():
+    """The first may have been read before the messages were lost."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, lambda _: asyncio.sleep(2, ok()))
+        first = bot.agent._clock.now()
+        await bot.bayeux.listener.gap("one", first, 1.0)
+        await asyncio.sleep(1)
+        await bot.bayeux.listener.gap("two", bot.agent._clock.now(), 1.0)
+        await bot.until(lambda: len(bot.taken.of(SnapshotNotice)) == 2)
+
+        assert [notice.since for notice in bot.taken.of(SnapshotNotice)] == [first, first]
+        assert kinds(bot.taken) == [
+            ConnectionNotice,
+            ConnectionNotice,
+            SnapshotNotice,
+            SnapshotNotice,
+        ]
+
+
+async def test_down_and_up_are_told_once_each_with_a_snapshot():
+    async with rig() as bot:
+        await bot.up()
+        listener = bot.bayeux.listener
+        await listener.up()
+        await listener.down("HTTP 503")
+        await listener.down("HTTP 502")
+        await asyncio.sleep(7)
+        await listener.up()
+        await listener.gap("HTTP 503", bot.agent._clock.now(), 8.0)
+        await bot.until(lambda: bot.taken.of(SnapshotNotice))
+
+        lost, restored, gap = bot.taken.of(ConnectionNotice)
+        assert (lost.change, lost.reason, lost.gap_s) == ("lost", "HTTP 503", 0.0)
+        assert (restored.change, restored.gap_s) == ("restored", pytest.approx(7))
+        assert (gap.change, gap.gap_s) == ("gap", 8.0)
+        assert len(bot.taken.of(SnapshotNotice)) == 1
+        assert bot.agent.is_up
+
+
+async def test_the_agent_is_not_back_before_its_login_is_through():
+    """Subscribed is not yet logged in to the place."""
+    async with rig() as bot:
+        bot.gws.answer_next("StartContactCenterSession", lambda _: asyncio.sleep(5, ok()))
+        bot.begin()
+        await bot.until(lambda: bot.gws.count("StartContactCenterSession"))
+        await bot.bayeux.listener.up()
+
+        assert not bot.agent.is_up
+        assert bot.taken.batches == []
+
+
+async def test_a_warning_is_only_logged(caplog):
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.listener.warning(Fault(FaultClass.PERMISSION, text="denied"))
+
+        assert caplog.records[-1].getMessage() == "bayeux.warning"
+        assert bot.taken.batches == []
+
+
+async def test_an_error_notification_is_handed_over_and_logged(caplog):
+    async with rig() as bot:
+        await bot.up()
+        error = {"messageType": "ErrorMessage", "devicePath": "/devices/D1"}
+        await bot.bayeux.say({"channel": "/v2/me/devices", "data": error})
+
+        assert kinds(bot.taken) == [FaultNotice]
+        assert caplog.records[-1].getMessage() == "gws.error_notification"
+
+
+# Unknown sessions -----------------------------------------------------------------------------
+
+
+async def test_a_message_of_an_unknown_session_comes_after_the_session():
+    """9.4: GET the sessions, then dispatch; the message may precede the StatusChange."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.sessions = [session("S8"), session("S9", path="/im-sessions/alias")]
+        await bot.bayeux.say(said("a", "S9"), said("b", "alias"), said("c", "S9"))
+        await bot.bayeux.say(said("d", "alias"))
+
+        assert kinds(bot.taken) == [
+            SessionNotice,
+            MessageNotice,
+            SessionNotice,
+            MessageNotice,
+            MessageNotice,
+            MessageNotice,
+        ]
+        assert bot.taken.notices[0].session.id == "S9"
+        assert bot.gws.count(LIST) == 2
+
+
+async def test_a_message_of_a_session_shown_just_before_needs_no_question():
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(changed(session("S9")), said("a", "S9"))
+
+        assert bot.gws.count(LIST) == 0
+
+
+async def test_a_session_that_gws_does_not_list_is_asked_for_once():
+    """A stray id must not cost a GET for each message."""
+    async with rig() as bot:
+        await bot.up()
+        for text in "abc":
+            await bot.bayeux.say(said(text, "NOBODY"))
+
+        assert bot.gws.count(LIST) == 1
+        assert kinds(bot.taken) == [MessageNotice] * 3
+
+
+@pytest.mark.parametrize(
+    "answer", [TemporaryError("refused"), reply(503, "busy"), lambda _: asyncio.sleep(60, ok())]
+)
+async def test_a_message_is_not_lost_because_gws_does_not_answer(answer):
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, answer)
+        await bot.bayeux.say(said("a", "S9"))
+
+        assert kinds(bot.taken) == [MessageNotice]
+
+
+# Known sessions -------------------------------------------------------------------------------
+
+
+def test_a_completed_session_never_comes_back():
+    known = KnownSessions()
+    known.note(ImSession("A", "Completed", aliases=("B",)))
+    known.note(ImSession("A", "Talking"))
+
+    assert known.live == {}
+    assert known.knows("A")
+    assert known.knows("B")
+
+
+def test_what_is_past_is_forgotten_some_day():
+    known = KnownSessions()
+    for number in range(REMEMBERED + 1):
+        known.note(ImSession(f"S{number}", "Completed"))
+
+    assert not known.knows("S0")
+    assert known.knows("S1")
+
+
+def test_a_snapshot_ends_what_it_lacks_but_not_what_came_after_it_was_asked_for():
+    known = KnownSessions()
+    known.note(ImSession("OLD", "Talking"))
+    before = tuple(known.live)
+    known.note(ImSession("NEW", "Talking"))
+    known.note_snapshot((), before)
+
+    assert list(known.live) == ["NEW"]
+
+
+SESSIONS = st.lists(
+    st.builds(
+        ImSession,
+        st.sampled_from("ABCD"),
+        st.sampled_from(["Initiating", "Alerting", "Talking", "Completed", "Held"]),
+    ),
+    max_size=6,
+)
+
+
+@given(SESSIONS, SESSIONS)
+def test_what_a_snapshot_showed_is_no_difference_any_more(told, listed):
+    """Otherwise every proof would renew the login for ever."""
+    known = KnownSessions()
+    for one in told:
+        known.note(one)
+    listed = tuple({one.id: one for one in listed}.values())
+    known.note_snapshot(listed, tuple(known.live))
+
+    assert known.differences(listed) == frozenset()

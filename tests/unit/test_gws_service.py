@@ -1,0 +1,183 @@
+"""While logged in: gaps are answered by a snapshot, silence is noticed, invitations accepted."""
+
+import asyncio
+
+import pytest
+
+from imbot.errors import TemporaryError
+from imbot.gws.status import AgentState
+from imbot.model import ConnectionNotice, SnapshotNotice
+from tests.unit.gws_fakes import changed, ok, refused, reply, rig, session
+
+pytestmark = pytest.mark.looptime
+LIST = "GET /api/v2/me/im-sessions"
+RINGING = session(state="Alerting", capabilities=["Answer", "Complete"])
+
+
+async def test_a_snapshot_that_fails_is_tried_again_with_the_news_told_at_once():
+    """Rules learn of the gap although GWS does not answer."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, *(reply(503, "busy") for _ in range(3)))
+        since = bot.agent._clock.now()
+        await bot.bayeux.listener.gap("poll lost", since, 2.0)
+        await bot.until(lambda: bot.taken.notices)
+        assert [notice.change for notice in bot.taken.notices] == ["gap"]
+        await bot.until(lambda: len(bot.taken.notices) == 2)
+
+        assert bot.taken.notices[1].since == since
+        assert bot.gws.count(LIST) == 4
+
+
+async def test_a_feature_switched_off_in_service_ends_the_login():
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, reply(404, "<html>"))
+        await bot.until(lambda: bot.agent.status.state is AgentState.FAILED)
+
+
+async def test_a_login_lost_is_noticed_by_the_keep_alive():
+    """CometD goes on without JSESSIONID while every operation would fail."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, refused(20, "Access denied", 403))
+        await bot.until(lambda: len(bot.gws.doors) == 2, 70)
+
+
+async def test_the_keep_alive_is_cheap_and_silent_while_all_is_well():
+    """One GET a minute, and nothing for the engine to do."""
+    async with rig(resync_s=60.0) as bot:
+        bot.gws.sessions = [session()]
+        await bot.up()
+        for _ in range(20):
+            await asyncio.sleep(30)
+            await bot.bayeux.say(changed(session()))
+        assert 9 <= bot.gws.count(LIST) <= 11
+        assert bot.taken.of(SnapshotNotice) == bot.taken.of(ConnectionNotice) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "listed", "word"),
+    [
+        ([], [session("NEW")], "NEW is new"),
+        ([session("S1")], [], "S1 is over"),
+        ([session("S1", "Alerting")], [session("S1")], "S1 is Talking"),
+    ],
+)
+async def test_a_subscription_that_went_silent_is_found_and_renewed_within_90_s(told, listed, word):
+    """Subscribed, polling, no events: nothing else would ever tell."""
+    async with rig() as bot:
+        await bot.up()
+        for one in told:
+            await bot.bayeux.say(changed(one))
+        bot.gws.sessions = listed
+        await bot.until(lambda: len(bot.bayeuxes) == 2, 90)
+        await bot.until(lambda: bot.agent.is_up)
+
+        lost, gap, restored = bot.taken.of(ConnectionNotice)
+        assert [lost.change, gap.change, restored.change] == ["lost", "gap", "restored"]
+        assert word in lost.reason
+        assert [one.id for one in bot.taken.of(SnapshotNotice)[-1].sessions] == [
+            one["id"] for one in listed
+        ]
+
+
+async def test_a_notification_on_its_way_is_no_silence():
+    """GWS lists a session a moment before it tells of it."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.sessions = [session("NEW")]
+        await bot.until(lambda: bot.gws.count(LIST) == 1)
+        await asyncio.sleep(1)
+        await bot.bayeux.say(changed(session("NEW")))
+        await asyncio.sleep(200)
+
+        assert len(bot.bayeuxes) == 1
+
+
+async def test_while_the_subscription_is_down_differences_are_no_surprise():
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.listener.down("HTTP 503")
+        bot.gws.sessions = [session("NEW")]
+        await asyncio.sleep(200)
+
+        assert len(bot.bayeuxes) == 1
+
+
+async def test_a_poller_that_died_unnoticed_is_replaced():
+    async with rig() as bot:
+        await bot.up()
+        await bot.until(lambda: len(bot.bayeuxes) == 2, 400)
+
+        assert bot.taken.of(ConnectionNotice)[0].reason == "no poll was answered for 300 s"
+
+
+async def test_a_keep_alive_that_fails_for_now_is_just_tried_again():
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(LIST, TemporaryError("refused"))
+        await asyncio.sleep(130)
+
+        assert bot.gws.count(LIST) == 2
+        assert bot.agent.is_up
+
+
+async def test_news_of_the_services_bring_the_proof_forward():
+    """The shape of that notification is not documented; that there is one says enough."""
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say({"channel": "/notifications/services", "data": {"odd": 1}})
+        await bot.until(lambda: bot.gws.count(LIST) == 1, 1)
+
+
+# Invitations ----------------------------------------------------------------------------------
+
+
+async def test_an_invitation_is_accepted_by_the_name_gws_gives():
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(changed(RINGING))
+        await bot.bayeux.say(changed(RINGING))
+        await bot.until(bot.gws.names)
+        await asyncio.sleep(5)
+
+        assert [call.path for call in bot.gws.calls if call.operation == "Answer"] == [
+            "/api/v2/me/im-sessions/S1"
+        ]
+
+
+async def test_an_invitation_without_such_a_name_is_left_alone():
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(changed(session(state="Alerting")))
+        await asyncio.sleep(20)
+
+        assert bot.gws.names() == []
+
+
+@pytest.mark.parametrize("answer", [ok(), refused(10, "invalid operation"), refused(2)])
+async def test_a_configured_operation_is_tried_once_whatever_comes_of_it(answer):
+    async with rig(on_alerting="AcceptIM", alerting_s=2.0) as bot:
+        await bot.up()
+        bot.gws.answer_next("AcceptIM", answer)
+        await bot.bayeux.say(changed(session(state="Alerting")))
+        await asyncio.sleep(1)
+        assert bot.gws.names() == []
+        await asyncio.sleep(10)
+        await bot.bayeux.say(changed(session(state="Alerting")))
+        await asyncio.sleep(10)
+
+        assert bot.gws.names() == ["AcceptIM"]
+
+
+async def test_an_invitation_outlasts_a_lost_login():
+    """403 proves that nothing was done; the snapshot after the login shows that it still rings."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.sessions = [RINGING]
+        bot.gws.answer_next("Answer", refused(20, "Access denied", 403))
+        await bot.bayeux.say(changed(RINGING))
+        await bot.until(lambda: bot.gws.count("Answer") == 2, 30)
+
+        assert len(bot.gws.doors) == 2
