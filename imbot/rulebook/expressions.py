@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from imbot.problems import Problem
-from imbot.rulebook.compiler import Run, compile_test, compile_value, evaluate, named
+from imbot.rulebook.compiler import Run, compile_test, compile_value, evaluate
 from imbot.rulebook.facts import Fact, facts_of
 from imbot.rulebook.functions import SECRET
-from imbot.rulebook.scope import MISSING, Known, Names, Scope, Senses, Type
+from imbot.rulebook.scope import Known, Names, Scope, Senses, Type
 from imbot.rulebook.syntax import NotInLanguageError, PlaceOf, Source, read_condition
 from imbot.rulebook.tree import Apply, Const, Item, Path, Tree, leaves, walk
 from imbot.rulebook.typecheck import Checker
@@ -94,7 +94,7 @@ class Expression:
         )
 
     def _text(self, node: Tree) -> str:
-        return " ".join(self.source[node.at : node.end].split()) or named(node)
+        return " ".join(self.source[node.at : node.end].split())
 
 
 def parse(
@@ -137,6 +137,3 @@ def secrets_used(tree: Tree) -> frozenset[str]:
         for arg in node.args
         if isinstance(arg, Const)
     )
-
-
-__all__ = ["MISSING", "Expression", "Leaf", "names_used", "parse", "secrets_used"]

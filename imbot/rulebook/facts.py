@@ -150,8 +150,6 @@ def _fails(node: Tree) -> Iterator[Fact]:
 def _refuted(facts: tuple[Fact, ...], node: Tree) -> Iterator[Fact]:
     """Yield what holds if ``facts``, which are the same as ``node``, do not hold together."""
     match facts:
-        case (Refuted(fact=fact),):
-            yield fact
         case (Equals() | NotEquals() | Range() | TextTest() | Truthy() | Other() as fact,):
             yield Refuted(fact)
         case _:

@@ -207,9 +207,9 @@ def _parsed(source: Source) -> Iterator[nodes.Expr]:
         raise _refused(source, error.lineno, *_slip(error.message or "")) from error
     except (ValueError, RecursionError) as error:
         raise _refused(source, 0, f"no template that can be read ({error})") from error
+    # Statements were refused with their first token; what is left is output.
     for output in body:
-        if isinstance(output, nodes.Output):
-            yield from output.nodes
+        yield from cast("nodes.Output", output).nodes
 
 
 def _slip(message: str) -> tuple[str, str]:

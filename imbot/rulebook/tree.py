@@ -148,14 +148,12 @@ Tree: TypeAlias = (
 
 
 def parts_of(node: Tree) -> tuple[Tree, ...]:  # noqa: PLR0911  one case per node
-    """Return the nodes right below ``node``, in written order."""
+    """Return the nodes right below a checked ``node``, in written order."""
     match node:
-        case Field(of=of) | Not(of=of):
+        case Not(of=of):
             return (of,)
         case Item(of=of, index=index):
             return (of, index)
-        case Call(args=args, keywords=keywords):
-            return (*args, *(value for _, value in keywords))
         case Apply(args=args):
             return args
         case Compare(first=first, rest=rest):
@@ -171,7 +169,7 @@ def parts_of(node: Tree) -> tuple[Tree, ...]:  # noqa: PLR0911  one case per nod
 
 
 def walk(node: Tree) -> Iterator[Tree]:
-    """Yield ``node`` and all below it, in written order."""
+    """Yield a checked ``node`` and all below it, in written order."""
     yield node
     for part in parts_of(node):
         yield from walk(part)

@@ -181,7 +181,7 @@ class Checker:
         if type_ is None:
             at = node.end - len(node.name) if isinstance(node, Field) and node.end else index.at
             return self._add(at, "unknown-field", *self._no_step(container, above, step.value))
-        if not isinstance(container, Path) or not _is_step(step.value):
+        if not isinstance(container, Path):
             return Item(container, step, at=node.at, end=node.end), type_
         surely = above.kind is Kind.MAP and container.maps == len(container.steps) - 1
         path = Path(
@@ -388,18 +388,16 @@ class Checker:
 def _type_below(above: Type, step: object) -> Type | None:
     """Return the type of what ``step`` leads to, or None if it leads nowhere."""
     match above.kind, step:
+        case _, bool():
+            return None
         case Kind.ANY, (str() | int()):
             return ANY
         case Kind.MAP, str():
             return above.of_field(step)
-        case Kind.LIST, int() if not isinstance(step, bool):
+        case Kind.LIST, int():
             return above.of_item
         case _:
             return None
-
-
-def _is_step(step: object) -> bool:
-    return isinstance(step, str | int) and not isinstance(step, bool)
 
 
 def _common(types: Iterable[Type]) -> Type:

@@ -13,7 +13,7 @@ from imbot.problems import Place, Severity
 from imbot.rulebook.calendars import parse_calendar
 from imbot.rulebook.scope import Known, Names
 from imbot.rulebook.templates import parse_template
-from tests.unit.plain_senses import PlainSenses
+from tests.unit.rule_language import PlainSenses
 
 NAMES = (
     Names.for_trigger(frozenset({"state", "message"}))
@@ -157,6 +157,7 @@ def test_a_template_gives(source, value):
         ("{{ session.userData.topic }}", 20, "session.userData.topic is missing; use default('…')"),
         ("ab {{ crm.absent | upper }}", 10, "crm.absent is missing"),
         ("{{ crm.list[7] }}", 11, "crm.list[7] is missing"),
+        ("{{ [1][7] }}", 6, "an item of a value is missing"),
         ("{{ crm[session.id] }}", 6, "an item of crm is missing"),
         ("{{ crm.absent | default(crm.gone) }}", 16, "crm.absent is missing"),
         ("{{ 'x' | e164 }}", 9, "what e164 gives is missing"),
