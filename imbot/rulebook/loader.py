@@ -14,7 +14,7 @@ from typing import Any
 
 from imbot.model import JSON, EventKind
 from imbot.plugin import Action, Operation
-from imbot.problems import Place, Problem, Severity
+from imbot.problems import Place, Problem, Severity, nearest
 from imbot.rulebook import checks
 from imbot.rulebook.calendars import Calendar, PlaceAt, parse_calendar
 from imbot.rulebook.clearsecrets import is_secret_name, refuse_clear_secrets
@@ -247,7 +247,7 @@ class _Reader:
         entries = desk.entries(node, "rule", "begin with '- id: …'")
         if not entries:
             if node.kind is Kind.MAP:
-                desk.error(node.place, "missing-key", "a rule without an id", "add 'id: …'")
+                desk.error(node.place, "missing-key", "a rule that is empty", "add 'id: …'")
             return
         desk.keys(entries, _RULE_KEYS, of="a rule", later=_LATER_RULE_KEYS)
         rule_id = self._id(node)
@@ -272,7 +272,7 @@ class _Reader:
         """Return a rule's id; empty, and a problem, when it has none that can be used."""
         entry = node.entries.get("id")
         if entry is None:
-            self._desk.error(node.place, "missing-key", "a rule without an id", "add 'id: …'")
+            self._lacks(node, "id", "add 'id: …'")
             return ""
         text = self._desk.text(entry.value, "id")
         if text is None:
@@ -286,17 +286,22 @@ class _Reader:
     def _triggers(self, node: Node) -> tuple[Trigger, ...]:
         entry = node.entries.get("trigger")
         if entry is None:
-            cure = "add 'trigger: {state: Talking}' or another"
-            self._desk.error(_owner_place(node), "missing-key", "a rule without a trigger", cure)
+            self._lacks(node, "trigger", "add 'trigger: {state: Talking}' or another")
             return ()
         return read_triggers(entry, self._desk)
+
+    def _lacks(self, rule: Node, key: str, cure: str) -> None:
+        """Report a key that a rule must have, unless it has it misspelt, which is told already."""
+        unknown = rule.entries.keys() - _RULE_KEYS
+        if nearest(key, unknown) is None:
+            place = next(iter(rule.entries.values())).key.place
+            self._desk.error(place, "missing-key", f"a rule without '{key}'", cure)
 
     def _program(self, node: Node, names: Names, constants: Mapping[str, JSON]) -> Program:
         """Return the steps of a rule."""
         do = node.entries.get("do")
         if do is None:
-            cure = "add 'do:' and a list of steps"
-            self._desk.error(_owner_place(node), "missing-key", "a rule without 'do'", cure)
+            self._lacks(node, "do", "add 'do:' and a list of steps")
         elif do.value.kind is Kind.LIST and not do.value.items and "final" not in node.entries:
             self._desk.error(do.key.place, "empty", "'do' without a step", "add a step")
         workshop = Workshop(
@@ -375,11 +380,6 @@ def _names(triggers: Sequence[Trigger], constants: Mapping[str, JSON]) -> Names:
     """Return what a rule's expressions see; with a wrong trigger, what any trigger supplies."""
     kinds = frozenset(trigger.kind.value for trigger in triggers) or frozenset(EventKind)
     return Names.for_trigger(frozenset(map(str, kinds))).with_vars(constants)
-
-
-def _owner_place(rule: Node) -> Place:
-    """Return the place of a rule: its first key."""
-    return next(iter(rule.entries.values())).key.place
 
 
 def _in_order(rules: Sequence[Rule]) -> tuple[Rule, ...]:

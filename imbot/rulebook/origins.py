@@ -5,10 +5,15 @@ The door that sends checks the real address again; this tells the author beforeh
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from imbot.errors import PermanentError
+from imbot.rulebook.filters import text_of
 from imbot.rulebook.reading import Desk
+from imbot.rulebook.scope import Senses
+from imbot.rulebook.templates import Template
 from imbot.yamlfile import Entry, Kind, Node
 
 #: The action whose arguments are an HTTP request.
@@ -16,7 +21,7 @@ ACTION = "http"
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 _SECRET_KEYS = frozenset({*_METHODS, "headers", "json", "form"})
-_ORIGIN = re.compile(r"(https?://[^/?#\s{}@]+)(?=[/?#]|$)", re.IGNORECASE)
+_ORIGIN = re.compile(r"(https?://)(?:[^/?#\s{}@]*@)?([^/?#\s{}@]+)(?=[/?#]|$)", re.IGNORECASE)
 _LEADING = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _VAR = re.compile(r"""vars(?:\.(\w+)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
 _SECRET = re.compile(r"""secret\(\s*(?:'[^']*'|"[^"]*")\s*\)""")
@@ -26,6 +31,53 @@ _PORTS = {"http": 80, "https": 443}
 def allows_secrets(path: tuple[str, ...]) -> bool:
     """Whether ``secret()`` may stand at this path of an ``http`` step's arguments."""
     return bool(path) and path[0] in _SECRET_KEYS
+
+
+def is_address(path: tuple[str, ...]) -> bool:
+    """Whether the URL of an ``http`` step stands at this path of its arguments."""
+    return len(path) == 1 and path[0] in _METHODS
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL with values in it, each of them one segment that cannot become more.
+
+    Attributes:
+        parts: Templates in order, and whether what they give is percent-encoded.
+    """
+
+    parts: tuple[tuple[Template, bool], ...]
+
+    @classmethod
+    def of(cls, template: Template) -> "Address":
+        """Return the address that a template writes; a value that it begins with is its origin."""
+        parts = []
+        for number, part in enumerate(template.parts):
+            is_value = not isinstance(part, str)
+            parts.append((replace(template, parts=(part,)), is_value and number > 0))
+        return cls(tuple(parts))
+
+    def render(self, scope: Mapping[str, Any], senses: Senses) -> str:
+        """Return the URL.
+
+        Raises:
+            PermanentError: A value is missing, is no text, or would change the path.
+        """
+        return "".join(
+            _segment(part, scope, senses) if is_value else str(part.render(scope, senses))
+            for part, is_value in self.parts
+        )
+
+
+def _segment(part: Template, scope: Mapping[str, Any], senses: Senses) -> str:
+    """Return a value percent-encoded."""
+    try:
+        text = text_of(part.render(scope, senses))
+    except ValueError as error:
+        raise PermanentError(f"a value in the address: {error}") from error
+    if text in ("", ".", ".."):
+        raise PermanentError(f"a value in the address is {text!r}, which would change its path")
+    return quote(text.encode("utf-8", "replace"), safe="")
 
 
 def check_origin(
@@ -58,8 +110,8 @@ def _check(
     origin = _ORIGIN.match(text)
     if origin is None:
         _refuse(node, desk)
-    elif allowed is not None and not is_allowed(origin[1], allowed):
-        what = f"http may not reach {origin[1]}"
+    elif allowed is not None and not is_allowed(origin[1] + origin[2], allowed):
+        what = f"http may not reach {origin[1]}{origin[2]}"
         desk.error(node.place, "host-not-allowed", what, "add it to the settings' http.allow")
 
 

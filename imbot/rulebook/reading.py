@@ -6,9 +6,9 @@ Nothing here knows the keys of a rule; what cannot be used is reported once and 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from imbot.durations import parse_duration
 from imbot.problems import Place, Problem, Severity, did_you_mean
 from imbot.rulebook import expressions
-from imbot.durations import parse_duration
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.scope import Known, Names
 from imbot.yamlfile import Entry, Kind, Node
@@ -154,17 +154,17 @@ class Desk:
 
     def _wrong(self, node: Node, what: str, due: str, cure: str = "") -> None:
         """Report that a node is not of the kind that is due."""
-        found = f"'{what}' must be {due}, not {_a(node)}"
+        found = f"'{what}' must be {due}, not {shown(node)}"
         self.error(node.place, "wrong-type", found, cure)
 
 
-def _a(node: Node) -> str:
-    """Return what a node is, with its article."""
+def shown(node: Node) -> str:
+    """Return what a node is, in words for people."""
     match node.kind:
-        case Kind.BOOL:
+        case Kind.BOOL | Kind.NUMBER:
             return node.raw
         case Kind.NULL:
-            return "empty"
+            return "nothing"
         case Kind.TEXT:
             return f"'{node.raw}'" if len(node.raw) < 40 else "text"  # noqa: PLR2004  fits a line
         case kind:

@@ -27,7 +27,15 @@ from imbot.rulebook.schema import (
     Value,
 )
 from imbot.rulebook.scope import ANY, Names, Type, any_map_of, map_of, type_of
-from imbot.rulebook.values import Literal, fit, is_template, nodes_of, read_value
+from imbot.rulebook.values import (
+    PLAIN,
+    Literal,
+    Places,
+    fit,
+    is_template,
+    nodes_of,
+    read_value,
+)
 from imbot.yamlfile import Entry, Kind, Node
 
 _LANGUAGE = frozenset({"let", "if", "stop", "log"})
@@ -274,8 +282,8 @@ class _Assembler:
                 constants=self.workshop.constants,
                 allowed=self.workshop.allowed_hosts,
             )
-        allows = origins.allows_secrets if action.name == origins.ACTION else _no_secrets
-        return read_value(entry.value, names, self.desk, spelled=spelled, allows_secrets=allows)
+        places = _HTTP_PLACES if action.name == origins.ACTION else PLAIN
+        return read_value(entry.value, names, self.desk, spelled=spelled, places=places)
 
     def _user_data(self, data: Node, action: str) -> frozenset[int]:
         """Return the offsets of the scalars of user data; report what cannot be written."""
@@ -283,9 +291,8 @@ class _Assembler:
             if node.kind is Kind.NULL:
                 what, cure = f"'{action}' writes a key without a value", 'use unset, or write ""'
                 self.desk.error(node.place, "missing-value", what, cure)
-        return frozenset(
-            node.start for node in nodes_of(data) if node.kind in (Kind.NUMBER, Kind.BOOL)
-        )
+        scalars = (Kind.NUMBER, Kind.BOOL, Kind.NULL)
+        return frozenset(node.start for node in nodes_of(data) if node.kind in scalars)
 
     def _timeout(self, entry: Entry | None) -> float | None:
         """Return a step's time limit; None for the action's own."""
@@ -346,8 +353,7 @@ class _Assembler:
             self.desk.error(node.place, "bad-name", f"'{name}' cannot be a name", cure)
 
 
-def _no_secrets(_path: tuple[str, ...]) -> bool:
-    return False
+_HTTP_PLACES = Places(origins.allows_secrets, origins.is_address)
 
 
 def _both(names: Names, others: Names) -> Names:

@@ -6,14 +6,16 @@ until it is rendered.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from imbot.model import JSON
 from imbot.plugin import Action
-from imbot.problems import did_you_mean
-from imbot.rulebook.reading import Desk
+from imbot.problems import did_you_mean, nearest
+from imbot.rulebook.origins import Address
+from imbot.rulebook.reading import Desk, shown
 from imbot.rulebook.schema import Value
 from imbot.rulebook.scope import Names, Senses
 from imbot.rulebook.templates import parse_template
@@ -22,8 +24,21 @@ from imbot.yamlfile import Entry, Kind, Node
 #: What a template begins with; the other two are there to be refused by their reader.
 _MARKS: Final = ("{{", "{%", "{#")
 
-#: Whether a path of keys inside the arguments may hold ``secret()``.
-AllowsSecrets: TypeAlias = Callable[[tuple[str, ...]], bool]
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What is special about some places in an action's arguments, each named by its keys.
+
+    Attributes:
+        allows_secrets: Whether ``secret()`` may stand there.
+        is_address: Whether it is a URL, whose values are percent-encoded.
+    """
+
+    allows_secrets: Callable[[tuple[str, ...]], bool]
+    is_address: Callable[[tuple[str, ...]], bool]
+
+
+PLAIN: Final = Places(lambda _path: False, lambda _path: False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +96,13 @@ def nodes_of(node: Node) -> Iterator[Node]:
         yield from nodes_of(entry.value)
 
 
-def _no_secrets(_path: tuple[str, ...]) -> bool:
-    return False
-
-
 def read_value(
     node: Node,
     names: Names,
     desk: Desk,
     *,
     spelled: frozenset[int] = frozenset(),
-    allows_secrets: AllowsSecrets = _no_secrets,
+    places: Places = PLAIN,
 ) -> Value:
     """Return what a node renders to.
 
@@ -100,16 +111,18 @@ def read_value(
         names: What its templates may look at.
         desk: Where mistakes are kept.
         spelled: The offsets of the numbers and flags that are text, as spelled.
-        allows_secrets: Where inside ``secret()`` may stand.
+        places: What is special about places inside.
     """
 
     def value(at: Node, path: tuple[str, ...]) -> Value:
         if is_template(at):
             template, problems = parse_template(
-                at.raw, at.place_at, names, desk.known, allow_secrets=allows_secrets(path)
+                at.raw, at.place_at, names, desk.known, allow_secrets=places.allows_secrets(path)
             )
             desk.problems.extend(problems)
-            return Literal("") if template is None else template
+            if template is None:
+                return Literal("")
+            return Address.of(template) if places.is_address(path) else template
         if at.kind is Kind.LIST:
             return _folded_list(tuple(value(item, path) for item in at.items))
         if at.kind is Kind.MAP:
@@ -144,7 +157,7 @@ def _key(entry: Entry, desk: Desk) -> str:
 
 
 def _scalar(node: Node, spelled: frozenset[int]) -> JSON:
-    if node.start not in spelled or node.kind is Kind.NULL:
+    if node.start not in spelled:
         return node.value
     return str(node.value).lower() if node.kind is Kind.BOOL else node.raw
 
@@ -170,18 +183,30 @@ def fit(entry: Entry, action: Action[Any], desk: Desk, spelled: frozenset[int]) 
         desk: Where mistakes are kept.
         spelled: Offsets of scalars that are text in any case.
     """
-    faults = _faults(entry.value, action.args, spelled)
-    numbers = frozenset(
+    faults, made = _validated(entry.value, action.args, spelled)
+    refused = {
         fault.node.start
         for fault in faults
         if fault.type == "string_type" and fault.node.kind is Kind.NUMBER
-    )
-    if numbers:
-        spelled |= numbers
-        faults = _faults(entry.value, action.args, spelled)
+    }
+    spelled |= refused | set(_made_text(entry.value, made))
+    if refused:
+        faults, _ = _validated(entry.value, action.args, spelled)
     for fault in _telling(entry.value, faults):
         _report(fault, entry, action, desk)
     return spelled
+
+
+def _made_text(node: Node, made: JSON) -> Iterator[int]:
+    """Yield the offset of each number that a model took and made text: it is text as spelled."""
+    if node.kind is Kind.NUMBER:
+        yield from (node.start,) if isinstance(made, str) else ()
+    elif node.kind is Kind.LIST and isinstance(made, list):
+        for item, value in zip(node.items, made, strict=False):
+            yield from _made_text(item, value)
+    elif isinstance(made, dict):
+        for key, entry in node.entries.items():
+            yield from _made_text(entry.value, made.get(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +219,25 @@ class _Fault:
     key: str
 
 
-def _faults(node: Node, model: type[BaseModel], spelled: frozenset[int]) -> list[_Fault]:
-    """Return what the model says against the value, except of what a template will bring."""
+def _validated(
+    node: Node, model: type[BaseModel], spelled: frozenset[int]
+) -> tuple[list[_Fault], JSON]:
+    """Return what a model says against a value, else what it makes of it, as plain values.
+
+    What a template will bring is excused.
+    """
     try:
-        model.model_validate(_plain(node, spelled))
+        made = model.model_validate(_plain(node, spelled))
     except ValidationError as error:
         faults = []
         for detail in error.errors(include_url=False, include_input=False, include_context=False):
             at, key = _locate(node, detail["loc"])
-            if not is_template(at) or (detail["type"] == "missing" and at is node):
+            if not is_template(at):
                 faults.append(_Fault(detail["type"], detail["msg"], at, key))
-        return [] if is_template(node) else faults
-    return []
+        return faults, None
+    plain: JSON = made.model_dump(by_alias=True)  # a root model gives whatever it holds
+    short = isinstance(plain, dict) and node.is_scalar
+    return [], next(iter(plain.values()), None) if short else plain
 
 
 def _locate(node: Node, loc: tuple[int | str, ...]) -> tuple[Node, str]:
@@ -231,7 +263,29 @@ def _telling(root: Node, faults: list[_Fault]) -> list[_Fault]:
     if root.kind is not Kind.MAP:
         deep = [fault for fault in deep if fault.type != "missing"]
     chosen = deep or faults[:1]
+    misspelt = [fault.key for fault in chosen if fault.type == "extra_forbidden"]
+    chosen = [
+        fault for fault in chosen if fault.type != "missing" or nearest(fault.key, misspelt) is None
+    ]
     return list({(fault.node.start, fault.key): fault for fault in reversed(chosen)}.values())[::-1]
+
+
+#: What a model wants, by the type of its complaint.
+_DUE: Mapping[str, str] = MappingProxyType(
+    {
+        "string_type": "text",
+        "int_type": "a whole number",
+        "int_parsing": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "float_parsing": "a number",
+        "bool_type": "true or false",
+        "bool_parsing": "true or false",
+        "dict_type": "a mapping",
+        "model_type": "a mapping",
+        "list_type": "a list",
+    }
+)
 
 
 def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> None:
@@ -248,14 +302,15 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
         place = owner[fault.key].key.place if fault.key in owner else fault.node.place
         desk.error(place, "unknown-argument", f"'{name}' has no '{fault.key}'", cure)
     else:
-        said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")
         subject = f"'{name}'" if fault.node is entry.value else f"'{fault.key}' of '{name}'"
-        what, _, cure = said.partition("; ")
-        is_own = fault.type in ("value_error", "assertion_error")
-        empty = fault.node is entry.value and fault.node.kind is Kind.NULL
-        place = entry.key.place if empty else fault.node.place
-        shown = what if is_own else what[:1].lower() + what[1:]
-        desk.error(place, "bad-argument", f"{subject}: {shown}", cure)
+        is_empty = fault.node is entry.value and fault.node.kind is Kind.NULL
+        place = entry.key.place if is_empty else fault.node.place
+        if (due := _DUE.get(fault.type)) is not None:
+            desk.error(place, "bad-argument", f"{subject} must be {due}, not {shown(fault.node)}")
+        else:
+            said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            what, _, cure = said.partition("; ")
+            desk.error(place, "bad-argument", f"{subject}: {what}", cure)
 
 
 def _owner(root: Node, child: Node) -> Mapping[str, Entry]:
