@@ -1,0 +1,208 @@
+"""The engine without wires and disks: rules in, notices in, operations out.
+
+For tests of imbot, and for measuring what an event costs without HTTP.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from imbot.clock import Clock
+from imbot.engine.acting import Actor, Habits, Installed
+from imbot.engine.dispatch import Dispatch, Numbers, Tasks
+from imbot.engine.doors import World
+from imbot.engine.echoes import Echoes
+from imbot.engine.facts import Bot, Surroundings
+from imbot.engine.flow import Flow
+from imbot.engine.guard import LoopGuard
+from imbot.engine.once import OnceMarks
+from imbot.engine.running import Runs
+from imbot.engine.sessions import SessionTable
+from imbot.engine.viewing import View
+from imbot.engine.watching import Acted, Decided, Sight
+from imbot.errors import PermanentError, RulebookError
+from imbot.loading import installed
+from imbot.model import (
+    Batch,
+    ConnectionChange,
+    ConnectionNotice,
+    ImSession,
+    MessageNotice,
+    Notice,
+    Outcome,
+    Participant,
+    SessionNotice,
+    SnapshotNotice,
+    Suppressed,
+)
+from imbot.plugin import Action
+from imbot.pluginhost import PluginSettings, find_plugins
+from imbot.ports import Http, Reply, Request, Store
+from imbot.rulebook.index import Index
+from imbot.rulebook.loader import RuleFile, load_rulebook
+from imbot.rulebook.schema import Rulebook
+from imbot.testing.fake_gws import FakeGws
+from imbot.testing.memory_store import MemoryStore
+from imbot.testing.time import LoopClock, SteadyRandom
+
+#: The other party, unless a test says otherwise.
+CUSTOMER = Participant("3002", "3002", "3002", "3002")
+
+
+class NoHttp:
+    """A way out that leads nowhere."""
+
+    async def send(self, request: Request) -> Reply:
+        """Refuse."""
+        raise PermanentError(f"no HTTP here: {request.method} {request.url}")
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def rulebook_of(text: str, *, actions: Mapping[str, Action[Any]] | None = None) -> Rulebook:
+    """Return the rulebook of one file's text, with the shipped plugins.
+
+    Raises:
+        RulebookError: With every problem.
+    """
+    found = find_plugins(PluginSettings(), with_options=False)
+    book, problems = load_rulebook(
+        [RuleFile("rules.yaml", text)],
+        {**found.actions, **(actions or {})},
+        secrets=None,
+        allowed_hosts=None,
+        timezone="Europe/Berlin",
+        country="DE",
+        today=date(2026, 3, 1),
+    )
+    if book is None:
+        raise RulebookError(problems)
+    return book
+
+
+@dataclass(slots=True)
+class House:
+    """An engine with fakes behind its ports.
+
+    Made inside a running loop by :func:`build`.
+
+    Attributes:
+        gws: The agents, by user name.
+        sights: Everything that was watched, in order.
+    """
+
+    book: Rulebook
+    gws: dict[str, FakeGws]
+    store: Store
+    clock: Clock
+    table: SessionTable
+    tasks: Tasks
+    dispatch: Dispatch
+    sights: list[Sight] = field(default_factory=list)
+
+    async def hear(self, *notices: Notice, agent: str = "bot1") -> None:
+        """Take in notices as one batch."""
+        await self.dispatch.accept(Batch(agent, notices))
+
+    async def settle(self) -> None:
+        """Return when nothing is under way any more."""
+        await self.tasks.drain(24 * 3600.0)
+
+    async def state(
+        self,
+        state: str,
+        session_id: str = "s1",
+        *,
+        agent: str = "bot1",
+        settle: bool = True,
+        notification_type: str = "StatusChange",
+        **user_data: str,
+    ) -> None:
+        """Show a session in a state."""
+        session = ImSession(session_id, state, user_data, (CUSTOMER,))
+        notice = SessionNotice(session, self.clock.now(), notification_type)
+        await self.hear(notice, agent=agent)
+        if settle:
+            await self.settle()
+
+    async def say(self, text: str, session_id: str = "s1", *, agent: str = "bot1") -> None:
+        """Let the other party say something."""
+        await self.hear(MessageNotice(session_id, text, self.clock.now()), agent=agent)
+        await self.settle()
+
+    async def snapshot(self, *sessions: ImSession, since: datetime, agent: str = "bot1") -> None:
+        """Show all sessions, as a resync does."""
+        now = self.clock.now()
+        await self.hear(SnapshotNotice(sessions, now, now, since), agent=agent)
+        await self.settle()
+
+    async def connection(self, change: ConnectionChange, *, agent: str = "bot1") -> None:
+        """Let the subscription change."""
+        notice = ConnectionNotice(change, self.clock.now(), "the poll failed", 3.0)
+        await self.hear(notice, agent=agent)
+        await self.settle()
+
+    def said(self, agent: str = "bot1") -> list[str]:
+        """Return the texts that the agent said."""
+        return [done.given["text"] for done in self.gws[agent].named("SendMessage")]
+
+    def outcomes(self) -> list[Outcome]:
+        """Return how every step ended."""
+        return [sight.outcome for sight in self.sights if isinstance(sight, Acted)]
+
+    def suppressed(self) -> list[Suppressed]:
+        """Return why matching rules did not run."""
+        plans = [sight.plan for sight in self.sights if isinstance(sight, Decided)]
+        return [no for plan in plans for no in plan.suppressed]
+
+
+def build(  # noqa: PLR0913  a test replaces just what it is about
+    rules: str | Rulebook,
+    *,
+    agents: Sequence[str] = ("bot1",),
+    store: Store | None = None,
+    http: Http | None = None,
+    habits: Habits | None = None,
+    clock: Clock | None = None,
+    actions: Mapping[str, Action[Any]] | None = None,
+    marks: bool = False,
+    secrets: Mapping[str, str] | None = None,
+    watch: Callable[[Sight], None] | None = None,
+) -> House:
+    """Return an engine with these rules; to be called inside a running loop."""
+    book = rulebook_of(rules, actions=actions) if isinstance(rules, str) else rules
+    clock = clock or LoopClock()
+    store = store or MemoryStore()
+    gws = {user: FakeGws() for user in agents}
+    tasks, numbers = Tasks(), Numbers()
+    table = SessionTable(numbers.next_id)
+    sights: list[Sight] = []
+    watching = watch or sights.append
+    world = World(
+        agents=gws,
+        table=table,
+        echoes=Echoes(),
+        guard=LoopGuard("test", marks=marks),
+        http=http or NoHttp(),
+        clock=clock,
+        quiesce_s=90.0,
+        later=tasks.spawn,
+    )
+    once = OnceMarks(store)
+    around = Surroundings(
+        bot=Bot("Robin", "test"),
+        calendars=book.calendars,
+        secrets=secrets or {},
+        timezone="Europe/Berlin",
+    )
+    asked = frozenset(rule.id for rule in book.rules if rule.once is not None)
+    view = View(world, once, around, asked)
+    usable = installed(find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}})))
+    usable |= {name: Installed(action) for name, action in (actions or {}).items()}
+    actor = Actor(usable, world, habits=habits or Habits(), random=SteadyRandom())
+    runs = Runs(actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn)
+    flow = Flow(Index(book.rules), view, runs, world, store, watching)
+    dispatch = Dispatch(world, flow, actor, store, numbers=numbers, watch=watching, tasks=tasks)
+    return House(book, gws, store, clock, table, tasks, dispatch, sights)
