@@ -16,27 +16,19 @@ from typing import Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from imbot.problems import Place, Problem, Severity, did_you_mean
+from imbot.rulebook.ics import NO_TIME_OFF, TimeOff, read_ics
+from imbot.rulebook.zones import time_zone
 
 #: Maps a path of keys inside a calendar to the place of what stands there.
 PlaceAt: TypeAlias = Callable[[tuple[str | int, ...]], Place]
+#: Returns the text of a file by its name in the rule file.
+ReadFile: TypeAlias = Callable[[str], str]
 
 _DAY_MIN = 24 * 60
 _INSTANT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
 #: Holidays and weeks repeat within a year: what has no edge by then, has none without exceptions.
 _HORIZON_DAYS = 400
-
-
-def time_zone(name: str) -> ZoneInfo:
-    """Return the time zone of this name.
-
-    Raises:
-        ValueError: There is none.
-    """
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"unknown time zone '{name[:60]}'") from error
 
 
 class Days(Protocol):
@@ -67,7 +59,8 @@ class Calendar:
         timezone: Whose clocks count.
         week: The slots of Monday to Sunday.
         holidays: Days without slots.
-        exceptions: Days with slots of their own; they win over holidays.
+        exceptions: Days with slots of their own; they win over holidays and whole days off.
+        time_off: Days and hours off out of a file.
         emergency: Whether an operator closed it: it is not open, whatever the hours; what opens
             and closes next is told as if it were to end before.
     """
@@ -79,6 +72,7 @@ class Calendar:
     exceptions: Mapping[date, tuple[Slot, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    time_off: TimeOff = NO_TIME_OFF
     emergency: bool = False
 
     def closed_by_operator(self) -> "Calendar":
@@ -89,7 +83,8 @@ class Calendar:
         """Return the slots that begin on ``day``."""
         if (slots := self.exceptions.get(day)) is not None:
             return slots
-        return () if day in self.holidays else self.week[day.weekday()]
+        off = day in self.holidays or day in self.time_off.days
+        return () if off else self.week[day.weekday()]
 
     def is_open(self, at: datetime) -> bool:
         """Whether it is open at the aware moment ``at``."""
@@ -104,6 +99,8 @@ class Calendar:
         return self._next_edge(at, opens=False)
 
     def _is_scheduled(self, at: datetime) -> bool:
+        if any(start <= at < end for start, end in self.time_off.spans):
+            return False
         there = at.astimezone(self.timezone)
         day, minute = there.date(), there.hour * 60 + there.minute
         if any(slot.start_min <= minute < slot.end_min for slot in self.slots_of(day)):
@@ -140,6 +137,9 @@ class Calendar:
         change = self._change_of_clocks(midnight)
         if change is not None:
             yield change
+        for instant in itertools.chain.from_iterable(self.time_off.spans):
+            if instant.astimezone(self.timezone).date() == day:
+                yield instant
 
     def _change_of_clocks(self, midnight: datetime) -> datetime | None:
         """Return when the clocks change on the local day, or None."""
@@ -160,7 +160,7 @@ class Calendar:
         return at.astimezone(self.timezone).utcoffset()
 
 
-_KEYS = frozenset({"timezone", "open", "holidays", "exceptions"})
+_KEYS = frozenset({"timezone", "open", "holidays", "exceptions", "ics"})
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SLOT = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -168,7 +168,12 @@ _CLOSED = "closed"
 
 
 def parse_calendar(
-    name: str, spec: Mapping[str, object], place: PlaceAt, *, today: date
+    name: str,
+    spec: Mapping[str, object],
+    place: PlaceAt,
+    *,
+    today: date,
+    read_file: ReadFile | None = None,
 ) -> tuple[Calendar | None, tuple[Problem, ...]]:
     """Return the calendar, or None and every mistake in it; warnings come with a calendar.
 
@@ -177,8 +182,10 @@ def parse_calendar(
         spec: The plain values under its name.
         place: Maps a path of keys to its place in the file; ``()`` is the calendar itself.
         today: From when its holidays must be known.
+        read_file: Returns the text of the file that ``ics`` names, or raises OSError or ValueError;
+            None where no file can be read.
     """
-    reader = _Reader(place, today)
+    reader = _Reader(place, today, read_file)
     calendar = reader.calendar(name, spec)
     failed = any(problem.severity is Severity.ERROR for problem in reader.problems)
     return None if failed else calendar, tuple(reader.problems)
@@ -190,6 +197,7 @@ class _Reader:
 
     place: PlaceAt
     today: date
+    read_file: ReadFile | None = None
     problems: list[Problem] = field(default_factory=list)
 
     def calendar(self, name: str, spec: Mapping[str, object]) -> Calendar | None:
@@ -199,7 +207,8 @@ class _Reader:
         holidays = self._holidays(spec)
         if zone is None:
             return None
-        calendar = Calendar(name, zone, week, holidays)
+        time_off = self._time_off(spec.get("ics"), zone)
+        calendar = Calendar(name, zone, week, holidays, time_off=time_off)
         exceptions = MappingProxyType(dict(self._exceptions(spec, calendar)))
         return replace(calendar, exceptions=exceptions)
 
@@ -331,6 +340,27 @@ class _Reader:
             what = f"holidays of {country} are not known for {next_year}"
             self._add(("holidays",), "holidays-end", what, severity=Severity.WARNING)
         found: Days = days
+        return found
+
+    def _time_off(self, file: object, zone: ZoneInfo) -> TimeOff:
+        """Return what the file of ``ics`` holds."""
+        path = ("ics",)
+        if file is None:
+            return NO_TIME_OFF
+        if self.read_file is None or not isinstance(file, str):
+            self._add(path, "ics", "no file can be read here", "write its days as exceptions")
+            return NO_TIME_OFF
+        try:
+            found = read_ics(self.read_file(file), zone)
+        except (OSError, ValueError) as error:
+            self._add(path, "ics", f"'{file}' cannot be read: {error}")
+            return NO_TIME_OFF
+        if found.repeating:
+            what = f"{found.repeating} events of '{file}' repeat, and are read only once"
+            self._add(path, "ics-repeats", what, "write each day", Severity.WARNING)
+        if max(found.days, default=date.min).year <= self.today.year:
+            what = f"'{file}' ends before {self.today.year + 1}"
+            self._add(path, "holidays-end", what, severity=Severity.WARNING)
         return found
 
     def _exceptions(

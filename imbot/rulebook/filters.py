@@ -11,9 +11,9 @@ from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Any
 
-from imbot.rulebook.calendars import time_zone
 from imbot.rulebook.functions import Asks, Function, Parameter, Role
 from imbot.rulebook.scope import ANY, BOOL, MISSING, NUMBER, TEXT, Kind, Senses
+from imbot.rulebook.zones import time_zone
 
 #: Longer text is worked on by ``truncate``, ``default`` and ``length`` only.
 LONGEST = 65_536

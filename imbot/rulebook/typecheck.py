@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from imbot.problems import Problem, Severity, did_you_mean, nearest
-from imbot.rulebook.calendars import time_zone
 from imbot.rulebook.comparisons import impossible
 from imbot.rulebook.functions import (
     FUNCTIONS,
@@ -50,6 +49,7 @@ from imbot.rulebook.tree import (
     Path,
     Tree,
 )
+from imbot.rulebook.zones import time_zone
 
 #: Stands for what is wrong and was reported; a tree with it in is never run.
 _BROKEN = Path(("?",))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot.problems import Place, Severity
-from imbot.rulebook.calendars import parse_calendar, time_zone
+from imbot.rulebook.calendars import parse_calendar
 
 TODAY = date(2026, 3, 1)
 SUPPORT = {
@@ -238,10 +238,57 @@ def test_a_calendar_that_is_no_map_is_one_mistake_and_what_it_lacks():
     assert "is no map" in problems[0].what
 
 
-def test_an_unknown_time_zone_is_a_value_error():
-    """Every door converts what its third party raises."""
-    with pytest.raises(ValueError, match="unknown time zone 'x/y'"):
-        time_zone("x/y")
+FEED = """BEGIN:VCALENDAR
+BEGIN:VEVENT
+DTSTART;VALUE=DATE:20270104
+END:VEVENT
+BEGIN:VEVENT
+DTSTART;TZID=Europe/Berlin:20260302T100000
+DTEND;TZID=Europe/Berlin:20260302T110000
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+def with_ics(read_file, file="off.ics"):
+    spec = {**SUPPORT, "ics": file}
+    return parse_calendar("support", spec, place, today=TODAY, read_file=read_file)
+
+
+def test_days_and_hours_off_come_from_a_file():
+    """A team keeps its days off where it keeps its appointments."""
+    hours, problems = with_ics({"off.ics": FEED}.__getitem__)
+
+    assert problems == ()
+    assert not hours.is_open(at("2027-01-04T10:00"))
+    assert hours.next_close(at("2026-03-02T09:00")) == at("2026-03-02T10:00")
+    assert not hours.is_open(at("2026-03-02T10:30"))
+    assert hours.next_open(at("2026-03-02T10:30")) == at("2026-03-02T11:00")
+
+
+@pytest.mark.parametrize(
+    ("read_file", "file", "code", "text"),
+    [
+        (None, "off.ics", "ics", "write its days as exceptions"),
+        (lambda _: FEED, 5, "ics", "no file can be read"),
+        (lambda _: "hello", "off.ics", "ics", "no iCalendar file"),
+        (open, "/nowhere/off.ics", "ics", "No such file"),
+        (lambda _: FEED.replace("2027", "2026"), "off.ics", "holidays-end", "ends before 2027"),
+        (
+            lambda _: FEED.replace("END:VEVENT", "RRULE:FREQ=YEARLY\nEND:VEVENT", 1),
+            "off.ics",
+            "ics-repeats",
+            "1 events of 'off.ics' repeat",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_trusted_is_reported(read_file, file, code, text):
+    """A calendar that lost its days off would tell customers wrong hours."""
+    hours, (problem,) = with_ics(read_file, file)
+
+    assert (str(problem.place), problem.code) == ("ics", code)
+    assert text in f"{problem.what}; {problem.cure}"
+    assert (hours is None) == (problem.severity is Severity.ERROR)
 
 
 ZONES = (
