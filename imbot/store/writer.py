@@ -6,6 +6,7 @@ error ends everything: what was not yet written never is, and every waiter and l
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
@@ -90,7 +91,7 @@ def _carried_out(database: Database, rows: Sequence[Write], task: Task | None) -
 
 
 class ThreadWriter:
-    """Works on a thread of its own; the tasks of one event loop use it."""
+    """Works on a thread of its own; tasks of any event loop may use it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -174,8 +175,7 @@ class ThreadWriter:
             ask.error = error
         if error:
             asks += self._end(error)
-        if asks:
-            _resolve_all(asks)
+        _resolve_all(asks)
 
     def _end(self, error: str) -> list[_Ask]:
         """Take nothing more; return who waits in vain."""
@@ -188,13 +188,18 @@ class ThreadWriter:
 
 
 def _resolve_all(asks: list[_Ask]) -> None:
-    def resolve() -> None:
-        for ask in asks:
-            ask.resolve()
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Ask]] = defaultdict(list)
+    for ask in asks:
+        by_loop[ask.future.get_loop()].append(ask)
+    for loop, waiting in by_loop.items():
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, waiting)
 
-    # A loop that is closed has nobody left who waits.
-    with suppress(RuntimeError):
-        asks[0].future.get_loop().call_soon_threadsafe(resolve)
+
+def _resolve(asks: list[_Ask]) -> None:
+    for ask in asks:
+        ask.resolve()
 
 
 class InlineWriter:

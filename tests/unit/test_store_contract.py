@@ -298,7 +298,7 @@ async def test_a_note_is_durable_after_50_ms_and_not_before(tmp_path, make, wait
     assert bool(found.events) is is_kept
 
 
-@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=30, suppress_health_check=list(HealthCheck), deadline=None)
 @given(groups)
 async def test_any_changes_then_a_crash_leave_at_least_what_was_committed(calls):
     """Both stores must agree on every sequence, and neither may lose a commit or reorder."""
