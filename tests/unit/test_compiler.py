@@ -1,7 +1,7 @@
 """What a checked condition means, compiled and step by step."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imbot.rulebook.compiler import compile_value, evaluate
@@ -259,6 +259,7 @@ def in_range(fact, value):
     return above and below
 
 
+@settings(deadline=None)  # every example is compiled
 @given(_CONDITIONS, _SCOPES)
 @example("crm in crm", {"crm": [1]})
 @example("crm.a not in ['a']", {"crm": {"a": []}})
