@@ -9,14 +9,16 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeAlias
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from imbot import __version__
@@ -36,6 +38,9 @@ from imbot.problems import Place, Problem
 CONNECT_S = 10.0
 #: Connections that operations and plugins share; polls have as many as there are agents.
 OPERATIONS_LIMIT = 100
+
+#: Connects a protocol to whoever answers at a host and port, or raises OSError.
+Link: TypeAlias = Callable[[str, int, asyncio.Protocol], Awaitable[None]]
 
 #: A peer that vanished is noticed within 10 s instead of at the end of the poll (measured: 9.1 s).
 _KEEPALIVE = (
@@ -94,6 +99,7 @@ class AiohttpNetwork:
         allow: Sequence[str] = (),
         connect_s: float = CONNECT_S,
         operations_limit: int = OPERATIONS_LIMIT,
+        link: Link | None = None,
     ) -> None:
         """Prepare the pools; nothing is connected yet.
 
@@ -102,20 +108,17 @@ class AiohttpNetwork:
             allow: ``http.allow``: the origins that guarded doors may reach.
             connect_s: Seconds for getting a connection.
             operations_limit: Connections of the bounded pool.
+            link: What connects instead of sockets; it has no TLS.
 
         Raises:
             ConfigError: ``ca_file`` cannot be read, or an entry of ``allow`` is no origin.
         """
-        context = _tls_context(ca_file)
         self._trace = aiohttp.TraceConfig()
         self._trace.on_request_headers_sent.append(_mark_sent)
         self._connect_s = connect_s
         self._allowed = _allowed(allow)
         self._sessions: set[aiohttp.ClientSession] = set()
-        self._polls = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=_socket)
-        self._operations = aiohttp.TCPConnector(
-            limit=operations_limit, ssl=context, socket_factory=_socket
-        )
+        self._polls, self._operations = _connectors(ca_file, link, (0, operations_limit))
 
     def door(self, *, polls: bool = False, guarded: bool = False) -> Http:
         """Return a new door with a cookie jar of its own."""
@@ -136,6 +139,24 @@ class AiohttpNetwork:
         await self._polls.close()
         await self._operations.close()
         self._sessions.clear()
+
+
+class _LinkConnector(aiohttp.BaseConnector):
+    """Connects over a link that is given, as aiohttp's other connectors do over sockets."""
+
+    def __init__(self, link: Link, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._link = link
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[aiohttp.tracing.Trace],  # noqa: ARG002  aiohttp's signature
+        timeout: aiohttp.ClientTimeout,  # noqa: ARG002, ASYNC109  aiohttp's signature
+    ) -> ResponseHandler:
+        protocol = self._factory()
+        await self._link(req.url.host or "", req.url.port or 0, protocol)
+        return protocol
 
 
 @dataclass(slots=True)
@@ -268,6 +289,17 @@ def _allowed(allow: Sequence[str]) -> frozenset[str]:
     if problems:
         raise ConfigError(problems)
     return frozenset(origins)
+
+
+def _connectors(
+    ca_file: Path | None, link: Link | None, limits: Sequence[int]
+) -> list[aiohttp.BaseConnector]:
+    if link is not None:
+        return [_LinkConnector(link, limit=limit) for limit in limits]
+    context = _tls_context(ca_file)
+    return [
+        aiohttp.TCPConnector(limit=limit, ssl=context, socket_factory=_socket) for limit in limits
+    ]
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

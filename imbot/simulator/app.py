@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -18,14 +18,12 @@ from imbot.simulator.control import ControlApi
 from imbot.simulator.faults import Faults
 from imbot.simulator.gate import Gate
 from imbot.simulator.rest import RestApi
+from imbot.simulator.serving import SHUTDOWN_S, Server, served_in_memory
 from imbot.simulator.settings import SimulatorSettings
 from imbot.simulator.world import World
 
 #: Longest pause between two sweeps; shorter where sessions live shortly.
 _SWEEP_S = 1.0
-
-#: What handlers get to end after held polls and hangs were told to.
-_SHUTDOWN_S = 1.0
 
 
 class _Timers:
@@ -143,9 +141,17 @@ class Simulator:
         """Forget this agent's HTTP sessions; its Bayeux sessions go on."""
         self._logins.forget(user)
 
+    @asynccontextmanager
+    async def in_memory(self) -> AsyncIterator[Server]:
+        """Serve without a port, to clients in this process."""
+        async with served_in_memory(self._app()) as server:
+            try:
+                yield server
+            finally:
+                self._timers.cancel()
+
     async def __aenter__(self) -> Self:
-        app = create_app(self.world, self._bayeux, logins=self._logins, clock=self._clock)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, self.settings.host, self.settings.port).start()
@@ -168,6 +174,9 @@ class Simulator:
         runner, self._runner, self._url = self._runner, None, ""
         if runner is not None:
             await runner.cleanup()
+
+    def _app(self) -> web.Application:
+        return create_app(self.world, self._bayeux, logins=self._logins, clock=self._clock)
 
     def _standing(self, user: str) -> dict[str, object]:
         agent = self.world.agent(user)

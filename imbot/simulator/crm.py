@@ -3,11 +3,14 @@
 It speaks the contract of docs/reference/crm.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
+
+from imbot.simulator.serving import Server, served_in_memory
 
 CUSTOMERS: Mapping[str, Mapping[str, str]] = {
     "3001": {"id": "C-17", "firstName": "Ada", "lastName": "Okafor", "tier": "gold"},
@@ -41,11 +44,14 @@ class Crm:
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}"
 
+    @asynccontextmanager
+    async def in_memory(self) -> AsyncIterator[Server]:
+        """Serve without a port, to clients in this process."""
+        async with served_in_memory(self._app()) as server:
+            yield server
+
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_get("/contacts", self._contact)
-        app.router.add_put("/contacts/{id}/interactions/{session}", self._interaction)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
         return self
@@ -53,6 +59,12 @@ class Crm:
     async def __aexit__(self, *_error: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/contacts", self._contact)
+        app.router.add_put("/contacts/{id}/interactions/{session}", self._interaction)
+        return app
 
     async def _contact(self, request: web.Request) -> web.Response:
         customer = self.customers.get(request.query.get("number", ""))
