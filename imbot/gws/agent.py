@@ -157,35 +157,36 @@ class Agent:
 
     async def _operate(self, operation: Callable[[GwsClient], Awaitable[T]]) -> T:
         """Carry out an operation; after a lost login, which proves it was not done, once more."""
-        client = await self._ready()
+        login = await self._ready()
+        mends = login.mends
         try:
-            return await operation(client)
+            return await operation(login.client)
         except ActionError as error:
             if is_gone(error) or is_conflict(error):
                 self._feed.want_snapshot()
-            if not is_login_lost(error):
+            is_history = login is not self._login or login.mends != mends
+            if is_login_lost(error) and not is_history and self._service is not None:
+                self._service.lose(str(error))
+            if not isinstance(error, TemporaryError) or not (is_login_lost(error) or is_history):
                 raise
-            self._want_login(client, str(error))
-            if not isinstance(error, TemporaryError):
-                raise
-        return await operation(await self._ready())
+        try:
+            return await operation((await self._ready()).client)
+        except ActionError as error:
+            if is_login_lost(error) and self._service is not None:
+                self._service.give_up(str(error))
+            raise
 
-    async def _ready(self) -> GwsClient:
+    async def _ready(self) -> Login:
         try:
             async with asyncio.timeout(0 if self._is_stopping else self._gws.ready_timeout_s):
-                await self._in_service.wait()
+                while not self._in_service.is_set():
+                    await self._in_service.wait()
         except TimeoutError:
             pass
         if self._login is None or not self._in_service.is_set():
             why = self._cause or self._state.value
             raise TemporaryError(f"agent {self._settings.user} is not logged in: {why}")
-        return self._login.client
-
-    def _want_login(self, client: GwsClient, cause: str) -> None:
-        """Have the login renewed, unless that has happened since."""
-        if self._service and self._login and client is self._login.client:
-            self._in_service.clear()
-            self._service.end(cause)
+        return self._login
 
     async def _initiate(self, slot: Slot, destination: str, user_data: Mapping[str, JSON]) -> str:
         doubt: AmbiguousError | None = None
@@ -219,7 +220,7 @@ class Agent:
         else:
             return True
         try:
-            sessions = await (await self._ready()).sessions()
+            sessions = await (await self._ready()).client.sessions()
         except ActionError as error:
             facts = {"agent": self._settings.user, "cause": str(error)}
             logger.warning("agent.initiate_unseen", extra=facts)
@@ -232,7 +233,7 @@ class Agent:
 
     async def _adopt(self, destination: str, refusal: TemporaryError) -> str:
         """Return the session that makes us busy if the other party began it at the same moment."""
-        sessions = await (await self._ready()).sessions()
+        sessions = await (await self._ready()).client.sessions()
         for session in sessions:
             if not session.is_completed and reaches(session, destination):
                 await self._feed.show(session)
@@ -325,6 +326,7 @@ class Agent:
             self._settings.user,
             login,
             feed=self._feed,
+            ready=self._in_service,
             invitations=self._invitations,
             clock=self._clock,
             random=self._random,

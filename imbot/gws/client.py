@@ -99,6 +99,11 @@ class GwsClient:
         """Log in, and return who we are with features and devices. Source: contract 3.5 [O]."""
         return parse_me(await self._get(f"{_ME}?subresources=features,devices,channels"))
 
+    async def renew(self) -> Me:
+        """Do the same for a lost HTTP session; refused operations wait for its token."""
+        async with self._csrf_refresh:
+            return await self.me()
+
     async def devices(self) -> tuple[Device, ...]:
         """Return the agent's devices. Source: contract 3.6 [D]."""
         return parse_devices(await self._get(f"{_ME}/devices?fields=*"))

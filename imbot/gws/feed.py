@@ -189,11 +189,19 @@ class Feed:
     # What the agent calls ---------------------------------------------------------------------
 
     def attach(self, client: GwsClient, devices: tuple[Device, ...]) -> None:
-        """Begin with a new login: what is heard waits for its first snapshot."""
+        """Begin with a new login."""
         self._client = client
         self.devices = devices
-        self.refusal = None
+        self.let_pass()
+
+    def hold(self) -> None:
+        """Have notifications wait for the next snapshot."""
         self._may_pass.clear()
+
+    def let_pass(self) -> None:
+        """Have notifications pass: who reads the snapshot is waiting for them itself."""
+        self.refusal = None
+        self._may_pass.set()
 
     async def cut(self, cause: str, since: datetime) -> None:
         """Note that the login is given up; messages after ``since`` may be lost."""
@@ -206,7 +214,7 @@ class Feed:
     def want_snapshot(self) -> None:
         """Have the agent read a snapshot."""
         self.is_due = True
-        self._may_pass.clear()
+        self.hold()
         self.wake.set()
 
     async def resync(self, client: GwsClient, *, enters: bool = False) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from imbot.bayeux.client import Listener
-from imbot.bayeux.session import Channel
+from imbot.bayeux.session import BayeuxResume, Channel
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.gws.client import GwsClient
@@ -34,8 +34,8 @@ IM_FEATURE = "api-voice-instant-messaging"
 
 #: A login that is not through by then will not be.
 LOGIN_S = 60.0
-#: Leaving takes no longer than three such steps and the door: 10 s.
-_STEP_S = 3.0
+#: Leaving takes no longer than three such steps and the door, together less than 10 s.
+_STEP_S = 2.5
 _DOOR_S = 1.0
 #: How often the device's state is asked for while no notification tells it.
 _ASK_AGAIN_S = 1.0
@@ -54,7 +54,11 @@ class Bayeux(Protocol):
         """When a poll was last answered well."""
         ...
 
-    async def open(self) -> None:
+    def export(self) -> BayeuxResume | None:
+        """Return what it takes to go on with the Bayeux session; None before the first."""
+        ...
+
+    async def open(self, *, resume: BayeuxResume | None = None) -> None:
         """Return when subscribed and polling."""
         ...
 
@@ -88,6 +92,7 @@ class Login:
         client: GWS for this login.
         facts: Who the agent is, once it is in.
         device: The device to name in operations; None leaves the choice to GWS.
+        mends: How often the HTTP session was renewed.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class Login:
         self._is_authenticated = False
         self.facts = AgentFacts(settings.user, place=settings.place)
         self.device: Device | None = None
+        self.mends = 0
 
     @property
     def last_good_at(self) -> datetime | None:
@@ -148,6 +154,28 @@ class Login:
                 await self._enter(is_first=is_first)
         except TimeoutError as error:
             raise TemporaryError(f"the login took more than {LOGIN_S:g} s") from error
+
+    async def mend(self, *, reopens: bool) -> None:
+        """Renew the HTTP session and its CSRF token, and go on with the same Bayeux session.
+
+        So nothing is lost where GWS acknowledges; elsewhere the Bayeux client tells the gap.
+
+        Args:
+            reopens: Whether polling has stopped.
+
+        Raises:
+            ActionError: It takes another login.
+        """
+        try:
+            async with asyncio.timeout(LOGIN_S):
+                self._feed.note_devices((await self.client.renew()).devices)
+                if reopens:
+                    self._feed.let_pass()
+                    await self._bayeux.open(resume=self._bayeux.export())
+                    await self._feed.up()
+        except TimeoutError as error:
+            raise TemporaryError(f"renewing took more than {LOGIN_S:g} s") from error
+        self.mends += 1
 
     async def hang_up(self) -> None:
         """Stop polling and forget the cookies, without a word to GWS."""
@@ -176,12 +204,14 @@ class Login:
         check_account(me, settings.user)
         feed.attach(self.client, me.devices)
         await self._bayeux.open()
+        feed.hold()
         await self._start_session()
         self.device = await self._choose_device()
         number = self.device.number if self.device else ""
         self.facts = AgentFacts(settings.user, me.name, number, settings.place)
         if settings.agent_state:
-            await self._try("agent_state", self.client.set_agent_state(settings.agent_state))
+            work = self.client.set_agent_state(settings.agent_state)
+            await self._try("agent_state", work, limit_s=self._gws.request_timeout_s)
         if is_first and self._gws.leftovers is Leftovers.COMPLETE:
             await self._complete_leftovers()
         await feed.resync(self.client, enters=True)
@@ -247,7 +277,8 @@ class Login:
         """Complete every session that began before we listened."""
         for session in await self.client.sessions():
             if not (session.is_completed or self._feed.known.knows(session.id)):
-                await self._try("leftover", self.client.complete(session.id))
+                work = self.client.complete(session.id)
+                await self._try("leftover", work, limit_s=self._gws.request_timeout_s)
 
     # Parts ------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ One coroutine does one thing after the other, woken by the feed or by time, unti
 renewed. Source: contract 1.9, 2.10, 3.9; reliability I8.
 """
 
+import asyncio
 import logging
 
 from imbot.clock import Clock
@@ -19,6 +20,9 @@ SECOND_LOOK_S = 2.0
 #: So long without an answered poll and nobody noticed: whatever polled is dead.
 SILENCE_S = 300.0
 _MAX_RETRY_S = 30.0
+#: An HTTP session that has to be renewed more often within a minute is no good.
+MAX_MENDS = 30
+_MEND_WINDOW_S = 60.0
 #: Nothing here is finer; a timer that fires a rounding error early counts as due.
 _TICK_S = 0.001
 
@@ -32,6 +36,7 @@ class Service:
         user: The agent.
         login: Its login.
         feed: What it hears.
+        ready: Set while operations may go out.
         invitations: What rings.
         clock: Time.
         random: Spreads proofs and retries.
@@ -44,6 +49,7 @@ class Service:
         login: Login,
         *,
         feed: Feed,
+        ready: asyncio.Event,
         invitations: Invitations,
         clock: Clock,
         random: Random,
@@ -52,18 +58,28 @@ class Service:
         self._user = user
         self._login = login
         self._feed = feed
+        self._ready = ready
         self._invitations = invitations
         self._clock = clock
         self._random = random
         self._resync_s = resync_s
+        self._lost = ""
         self._again = ""
+        self._mended_at: list[float] = []
         self._retries = 0
         self._resync_at = 0.0
         self._proof_at = 0.0
         self._suspicions: frozenset[str] = frozenset()
 
-    def end(self, cause: str) -> None:
-        """Have the login renewed."""
+    def lose(self, cause: str) -> None:
+        """Note that GWS does not know the HTTP session any more; operations wait for another."""
+        self._ready.clear()
+        self._lost = self._lost or cause
+        self._feed.wake.set()
+
+    def give_up(self, cause: str) -> None:
+        """Note that another HTTP session did not help: it takes another login."""
+        self._ready.clear()
         self._again = self._again or cause
         self._feed.wake.set()
 
@@ -79,10 +95,20 @@ class Service:
             self._feed.wake.clear()
             if self._feed.broken is not None:
                 raise self._feed.broken
-            if cause := self._why_end():
+            if cause := self._why_mend():
+                if not await self._mended():
+                    return cause
+            elif cause := self._why_end():
                 return cause
-            if not await self._did_something():
+            elif not await self._did_something():
                 await self._feed.wait(self._next_at() - self._clock.monotonic())
+
+    def _why_mend(self) -> str:
+        fault = self._feed.refusal
+        # Without an HTTP status the server ended the Bayeux session: nothing to go on with.
+        if fault is None or fault.http_status is None:
+            return self._lost
+        return f"the subscription was refused: {fault}"
 
     def _why_end(self) -> str:
         if (fault := self._feed.refusal) is not None:
@@ -91,6 +117,24 @@ class Service:
         if devices and all(device.is_logged_out for device in devices):
             return "the agent was logged out elsewhere"
         return self._again
+
+    async def _mended(self) -> bool:
+        """Return whether a new HTTP session was enough."""
+        now = self._clock.monotonic()
+        self._mended_at = [at for at in self._mended_at if now - at < _MEND_WINDOW_S] + [now]
+        if len(self._mended_at) > MAX_MENDS:
+            return False
+        self._ready.clear()
+        try:
+            await self._login.mend(reopens=self._feed.refusal is not None)
+        except ActionError as error:
+            facts = {"agent": self._user, "cause": str(error)}
+            logger.info("agent.mend_failed", extra=facts)
+            return False
+        self._lost = ""
+        self._ready.set()
+        logger.info("agent.mended", extra={"agent": self._user})
+        return True
 
     async def _did_something(self) -> bool:
         now = self._clock.monotonic() + _TICK_S
@@ -120,7 +164,8 @@ class Service:
             logger.warning("agent.accept_failed", extra={**facts, "cause": str(error)})
             if is_login_lost(error):
                 self._invitations.give_back(session_id)
-                self.end(str(error))
+                self._feed.want_snapshot()
+                self.lose(str(error))
         else:
             logger.info("agent.accepted", extra=facts)
 
@@ -146,9 +191,9 @@ class Service:
             if self._feed.is_whole:
                 differences = self._feed.known.differences(sessions)
         if missed := differences & self._suspicions:
-            self.end(f"the subscription is silent: {', '.join(sorted(missed)[:3])}")
+            self.give_up(f"the subscription is silent: {', '.join(sorted(missed)[:3])}")
         elif self._is_silent():
-            self.end(f"no poll was answered for {SILENCE_S:g} s")
+            self.give_up(f"no poll was answered for {SILENCE_S:g} s")
         self._plan_proof(differences)
 
     def _plan_proof(self, differences: frozenset[str]) -> None:
@@ -169,7 +214,7 @@ class Service:
             raise error
         logger.warning("agent.resync_failed", extra={"agent": self._user, "cause": str(error)})
         if is_login_lost(error):
-            self.end(str(error))
+            self.lose(str(error))
 
 
 def is_login_lost(error: ActionError) -> bool:

@@ -7,6 +7,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+from imbot.bayeux.session import BayeuxResume
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Basic
 from imbot.gws.settings import AgentSettings, GwsSettings
@@ -232,12 +233,18 @@ class FakeBayeux:
         self.http, self.url, self.channels, self.listener = http, url, channels, listener
         self.clock, self.random, self.headers = clock, random, headers
         self.goodbye = None
+        self.resumes = []
         self.opened_with = None
         self.last_good_at = None
 
-    async def open(self):
+    def export(self):
+        """Return what another open resumes with."""
+        return BayeuxResume("client-1")
+
+    async def open(self, *, resume=None):
         """Open, with the headers of this moment."""
         await asyncio.sleep(0.01)
+        self.resumes.append(resume)
         self.opened_with = self.headers()
         self.last_good_at = self.clock.now()
 
@@ -263,7 +270,8 @@ class Bayeuxes(list):
         if self.failures:
             error = self.failures.popleft()
 
-            async def fail():
+            async def fail(*, resume=None):
+                assert resume is None
                 raise error
 
             client.open = fail

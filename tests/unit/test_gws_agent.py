@@ -220,12 +220,12 @@ async def test_a_lost_http_session_is_renewed_under_an_operation():
         await bot.agent.send_message("S1", "hi", destination="3002")
 
         assert bot.gws.count("SendMessage") == 2
-        assert len(bot.gws.doors) == 2
+        assert (bot.gws.count(ME), len(bot.gws.doors)) == (1, 1)
         sent = bot.gws.calls[-1]
         assert (sent.body["devicePath"], sent.headers["X-CSRF-TOKEN"]) == ("/devices/D1", "token-2")
 
 
-async def test_operations_that_lose_the_login_together_log_in_once():
+async def test_operations_that_lose_the_login_together_renew_it_once():
     async with rig() as bot:
         await bot.up()
         bot.gws.answer_next("UpdateUserData", *(DENIED for _ in range(5)))
@@ -235,7 +235,40 @@ async def test_operations_that_lose_the_login_together_log_in_once():
         )
 
         assert bot.gws.count("UpdateUserData") == 10
+        assert (bot.gws.count(ME), len(bot.gws.doors)) == (1, 1)
+
+
+async def test_a_login_that_can_not_be_renewed_is_made_anew():
+    """With new cookies: the old ones may be the trouble."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next("Complete", DENIED)
+        bot.gws.answer_next(ME, DENIED)
+
+        await bot.agent.complete("S1")
+
         assert len(bot.gws.doors) == 2
+        assert changes(bot.taken) == ["lost", "gap", "restored"]
+
+
+async def test_an_http_session_that_is_lost_again_at_once_is_no_good():
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next("Complete", DENIED, DENIED)
+
+        with pytest.raises(TemporaryError):
+            await bot.agent.complete("S1")
+        await bot.until(lambda: len(bot.gws.doors) == 2)
+
+
+async def test_another_error_at_the_second_try_is_just_that():
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next("UpdateUserData", DENIED, refused(10))
+
+        with pytest.raises(PermanentError):
+            await bot.agent.update_user_data("S1", {"a": "b"})
+        assert len(bot.gws.doors) == 1
 
 
 async def test_a_refusal_of_a_login_that_is_history_costs_no_other_login():
@@ -277,14 +310,15 @@ async def test_a_csrf_token_that_changes_costs_no_login():
         assert bot.bayeux.headers()["X-CSRF-TOKEN"] == "token-2"
 
 
-async def test_a_csrf_token_that_is_never_right_means_a_lost_cookie():
+async def test_a_csrf_token_refused_twice_means_that_the_cookie_is_gone():
     async with rig() as bot:
         await bot.up()
         bot.gws.answer_next("Complete", *(reply(403, "invalid csrf token") for _ in range(2)))
 
         await bot.agent.complete("S1")
 
-        assert len(bot.gws.doors) == 2
+        assert bot.gws.count("Complete") == 3
+        assert bot.gws.count(ME) == 2
 
 
 async def test_an_operation_does_not_wait_for_ever():

@@ -4,13 +4,16 @@ import asyncio
 
 import pytest
 
-from imbot.errors import TemporaryError
+from imbot.errors import Fault, FaultClass, TemporaryError
+from imbot.gws.service import MAX_MENDS
 from imbot.gws.status import AgentState
-from imbot.model import ConnectionNotice, SnapshotNotice
+from imbot.model import ConnectionNotice, SessionNotice, SnapshotNotice
 from tests.unit.gws_fakes import changed, ok, refused, reply, rig, session
 
 pytestmark = pytest.mark.looptime
 LIST = "GET /api/v2/me/im-sessions"
+ME = "GET /api/v2/me"
+DENIED = refused(20, "Access denied", 403)
 RINGING = session(state="Alerting", capabilities=["Answer", "Complete"])
 
 
@@ -40,8 +43,9 @@ async def test_a_login_lost_is_noticed_by_the_keep_alive():
     """CometD goes on without JSESSIONID while every operation would fail."""
     async with rig() as bot:
         await bot.up()
-        bot.gws.answer_next(LIST, refused(20, "Access denied", 403))
-        await bot.until(lambda: len(bot.gws.doors) == 2, 70)
+        bot.gws.answer_next(LIST, DENIED)
+        await bot.until(lambda: bot.gws.count(ME) == 1, 70)
+        await bot.until(lambda: bot.agent.is_up)
 
 
 async def test_the_keep_alive_is_cheap_and_silent_while_all_is_well():
@@ -131,6 +135,75 @@ async def test_news_of_the_services_bring_the_proof_forward():
         await bot.until(lambda: bot.gws.count(LIST) == 1, 1)
 
 
+# A lost HTTP session --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault_class", [FaultClass.AUTH, FaultClass.CSRF])
+async def test_a_refused_poll_renews_the_http_session_and_keeps_the_bayeux_session(fault_class):
+    """With acknowledgements nothing is lost then, so nothing is told."""
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.csrf = ("X-CSRF-TOKEN", "token-2")
+        await bot.bayeux.listener.refused(Fault(fault_class, http_status=403))
+        await bot.until(lambda: len(bot.bayeux.resumes) == 2, 1)
+        await bot.until(lambda: bot.agent.is_up, 1)
+
+        assert (len(bot.gws.doors), len(bot.bayeuxes)) == (1, 1)
+        assert bot.bayeux.resumes[1].client_id == "client-1"
+        assert bot.bayeux.opened_with["X-CSRF-TOKEN"] == "token-2"
+        assert bot.taken.notices == []
+
+
+async def test_a_subscription_that_was_down_is_restored_by_it():
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.listener.down("HTTP 503")
+        await bot.bayeux.listener.refused(Fault(FaultClass.AUTH, http_status=401))
+        await bot.until(lambda: bot.agent.is_up, 5)
+        await bot.until(lambda: bot.taken.of(SnapshotNotice), 5)
+
+        assert [notice.change for notice in bot.taken.of(ConnectionNotice)] == ["lost", "restored"]
+
+
+async def test_what_comes_with_the_first_poll_does_not_wait_for_who_is_polling():
+    """The one that would read the snapshot is the one that opens."""
+    async with rig() as bot:
+        await bot.up()
+        listener, opened = bot.bayeux.listener, bot.bayeux.open
+
+        async def open_with_news(*, resume=None):
+            await bot.bayeux.say(changed(session()))
+            await opened(resume=resume)
+
+        bot.bayeux.open = open_with_news
+        await listener.gap("poll lost", bot.agent._clock.now(), 1.0)
+        await listener.refused(Fault(FaultClass.CSRF, http_status=403))
+        await bot.until(lambda: len(bot.taken.notices) == 3, 2)
+
+        assert isinstance(bot.taken.notices[0], SessionNotice)
+
+
+async def test_a_renewal_that_hangs_or_fails_takes_another_login():
+    async with rig() as bot:
+        await bot.up()
+        bot.gws.answer_next(ME, lambda _: asyncio.sleep(1000, ok()))
+        await bot.bayeux.listener.refused(Fault(FaultClass.AUTH, http_status=403))
+        await bot.until(lambda: len(bot.gws.doors) == 2, 70)
+        await bot.until(lambda: bot.agent.is_up)
+
+
+async def test_an_http_session_that_never_lasts_takes_another_login():
+    """Renewing for ever, without a pause, would be an attack."""
+    async with rig() as bot:
+        await bot.up()
+        for _ in range(MAX_MENDS):
+            await bot.bayeux.listener.refused(Fault(FaultClass.AUTH, http_status=403))
+            await bot.until(lambda: bot.agent._feed.refusal is None and bot.agent.is_up)
+        assert len(bot.gws.doors) == 1
+        await bot.bayeux.listener.refused(Fault(FaultClass.AUTH, http_status=403))
+        await bot.until(lambda: len(bot.gws.doors) == 2)
+
+
 # Invitations ----------------------------------------------------------------------------------
 
 
@@ -176,8 +249,8 @@ async def test_an_invitation_outlasts_a_lost_login():
     async with rig() as bot:
         await bot.up()
         bot.gws.sessions = [RINGING]
-        bot.gws.answer_next("Answer", refused(20, "Access denied", 403))
+        bot.gws.answer_next("Answer", DENIED)
         await bot.bayeux.say(changed(RINGING))
         await bot.until(lambda: bot.gws.count("Answer") == 2, 30)
 
-        assert len(bot.gws.doors) == 2
+        assert bot.gws.count(ME) == 1
