@@ -27,6 +27,9 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _BASED = re.compile(r"0(x[0-9a-fA-F]+|o[0-7]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
+#: ``{{ x }}`` without quotes is, to YAML, a map with a map as its key.
+_UNQUOTED = re.compile(r"\{\{.*\}\}", re.DOTALL)
+
 #: No reader of numbers keeps an integer of more than 64 bits exact; longer ones stay text.
 _MAX_DIGITS, _MAX_BASED_DIGITS = 18, 16
 
@@ -294,13 +297,16 @@ class _Composer:
             value = self._node(next(events), events, depth + 1)
             if self._is_good_key(key, entries):
                 entries[key.raw] = Entry(key, value)
-        return self._made(Kind.MAP, MappingProxyType(entries), start, event)
+        made = self._made(Kind.MAP, MappingProxyType(entries), start, event)
+        if not entries and _UNQUOTED.fullmatch(made.written):
+            # Reported above; what was meant is text, and may have more that is wrong.
+            return self._made(Kind.TEXT, made.written, start, event, raw=made.written)
+        return made
 
     def _is_good_key(self, key: Node, entries: Mapping[str, Entry]) -> bool:
         """Return whether a key is text and new; reports it if not."""
         if not key.is_scalar:
-            # {{ x }} without quotes is, to YAML, a map with a map as its key.
-            is_template = key.kind is Kind.MAP and key.written.startswith("{")
+            is_template = self._source.text[key.start - 1 : key.start + 1] == "{{"
             cure = 'quote it: "{{ … }}"' if is_template else "use text as the key"
             self._report(key.start, "bad-key", f"a {key.kind} as a key", cure)
         elif key.raw == "<<" and not key.style:
@@ -391,3 +397,9 @@ def _number(text: str) -> int | float | None:
     if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
         return number
     return None
+
+
+def dump(value: JSON) -> str:
+    """Return plain values as YAML text, keys in their order."""
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return text

@@ -132,7 +132,7 @@ def _contradiction(facts: Iterable[Fact]) -> str | None:
         return "its 'when' wants the same to be so and not so"
     for path, about in by_path.items():
         if _clash(about):
-            return f"its 'when' wants of {'.'.join(map(str, path))} what cannot be at once"
+            return f"'{'.'.join(map(str, path))}' cannot be all that its 'when' wants"
     return None
 
 
@@ -282,9 +282,9 @@ class _Running:
             for trigger in own:
                 yield from self._writes_what_it_watches(act, trigger.keys)
             if self.needs(act) is Operation.INITIATE and self._starts_on_new_session():
-                what = "the new session starts this rule again"
+                what = "the session that it begins starts this rule again"
                 cure = "add 'when: not session.mine'"
-                yield _error(act.place, "self-trigger", what, cure)
+                yield _warning(act.place, "self-trigger", what, cure)
 
     def _writes_what_it_watches(
         self, act: Act, watched: frozenset[str] | None

@@ -140,6 +140,8 @@ class Desk:
         """Return one expression, or the one that means that each of a list holds."""
         if node.kind is not Kind.LIST:
             return self.expression(node, names, what)
+        if not node.items:
+            self.error(node.place, "empty", f"'{what}' lists nothing", "leave it out")
         parts = [self.expression(item, names, what) for item in node.items]
         whole = [part for part in parts if part is not None]
         if len(whole) < len(parts) or not whole:

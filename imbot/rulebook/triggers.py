@@ -185,9 +185,11 @@ def _userdata(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
 
 def _connection(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
     node = entries["connection"].value
-    nodes = node.items if node.kind is Kind.LIST else (node,)
+    if desk.texts(node, "connection") is None:
+        return None
+    nodes = node.items or (node,)
     words = [desk.word(each, ConnectionChange, "connection change") for each in nodes]
-    if not words or None in words:
+    if None in words:
         return None
     return ConnectionTrigger(frozenset(ConnectionChange(word) for word in words if word))
 

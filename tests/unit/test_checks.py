@@ -1,0 +1,248 @@
+"""Rules of imbot/rulebook/checks.py and clearsecrets.py: what is wrong between right parts."""
+
+import pytest
+
+from imbot.rulebook.clearsecrets import is_secret_name
+from tests.unit.rulebooks import load
+
+
+def told(*rules):
+    """Return severity, code and rule or line of each problem of rules written in short."""
+    text = "version: 1\nrules:\n" + "".join(
+        f"  - id: {'abcdef'[n]}\n{''.join(f'    {line}{chr(10)}' for line in each.splitlines())}"
+        for n, each in enumerate(rules)
+    )
+    _, problems = load(text)
+    return [line.split(": ", 1)[1].partition(":")[0] for line in problems]
+
+
+def a_rule(trigger="{state: Talking}", when=None, do="[{log: x}]", more=""):
+    lines = [f"trigger: {trigger}", f"do: {do}", more]
+    if when is not None:
+        lines.append(f"when: {when}")
+    return "\n".join(line for line in lines if line)
+
+
+REPLY = "[{reply: hi}]"
+NEVER = ["error[never-runs]"]
+DOUBLE = ["error[double-reply]"]
+MAYBE = ["warning[double-reply]"]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "false",
+        "session.userData.a == 'x' and session.userData.a == 'y'",
+        "session.userData.a == 'x' and session.userData.a != 'x'",
+        "session.userData.a == 'x' and not session.userData.a",
+        "session.userData.a and not session.userData.a",
+        "session.userData.a == '' and session.userData.a",
+        "session.userData.a in ['x', 'y'] and not session.userData.a in ['x', 'y', 'z']",
+        "session.userData.a == 'x' and not session.userData.a != 'y'",
+        "number(session.userData.a) > 5 and number(session.userData.a) < 3",
+        "number(session.userData.a) > 5 and number(session.userData.a) <= 5",
+        "session.userData.a > 'b' and session.userData.a == 'a'",
+        "session.userData.a < 'b' and session.userData.a >= 'b'",
+        "session.state == 'Alerting'",
+        "event.kind == 'message'",
+    ],
+)
+def test_a_condition_that_never_holds_is_an_error(when):
+    assert told(a_rule(when=f'"{when}"')) == NEVER
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "session.userData.a == 'x' and session.userData.b == 'y'",
+        "session.userData.a != 'x' and session.userData.a != 'y'",
+        "number(session.userData.a) > 5 and session.userData.a == '7'",
+        "number(session.userData.a) >= 5 and number(session.userData.a) <= 5",
+        "session.userData.a > 'a' and number(session.userData.a) < 3",
+        "session.userData.a >= 'b' and session.userData.a == 'b'",
+        "not session.userData.a > 'b' and session.userData.a == 'a'",
+        "session.state != 'Alerting'",
+    ],
+)
+def test_a_condition_that_may_hold_is_none(when):
+    assert told(a_rule(when=f'"{when}"')) == []
+
+
+def test_an_edge_that_the_condition_rules_out_is_an_error():
+    edge = "{state: {from: Alerting, to: Talking}}"
+
+    assert told(a_rule(edge, "event.previous == 'Initiating'")) == NEVER
+    assert told(a_rule("{connection: lost}", "event.change == 'gap'")) == NEVER
+    assert told(a_rule("[{state: Talking}, {message: any}]", "session.state == 'Alerting'")) == []
+
+
+@pytest.mark.parametrize(
+    ("final", "trigger", "problems"),
+    [
+        ("{state: Talking}", "{state: Talking}", NEVER),
+        ("{state: [Talking, Alerting]}", "{state: Talking}", NEVER),
+        ("{state: Talking}", "{state: [Talking, Alerting]}", []),
+        ("{state: Talking}", "{state: {from: Alerting, to: Talking}}", NEVER),
+        ("{state: {from: Alerting, to: Talking}}", "{state: Talking}", []),
+        ("{state: any}", "{state: {from: Alerting}}", NEVER),
+        ("{message: any}", "{message: {contains: a}}", NEVER),
+        ("{message: {contains: A}}", "{message: {contains: 'a '}}", NEVER),
+        ("{message: {contains: a}}", "{message: {equals: a}}", []),
+        ("{message: {contains: a}}", "{message: any}", []),
+        ("{userdata: any}", "{userdata: [a, b]}", NEVER),
+        ("{userdata: any}", "{userdata: a, own: true}", []),
+        ("{userdata: a, own: true}", "{userdata: a}", NEVER),
+        ("{connection: [lost, gap]}", "{connection: gap}", NEVER),
+    ],
+)
+def test_a_final_rule_hides_those_that_it_always_precedes(final, trigger, problems):
+    assert told(a_rule(final, do="[]", more="final: true"), a_rule(trigger)) == problems
+
+
+def test_a_final_rule_hides_only_what_demands_as_much():
+    final = a_rule(when="session.userData.a", do="[]", more="final: true")
+
+    assert told(final, a_rule(when="session.userData.a and session.userData.b")) == NEVER
+    assert told(final, a_rule(when="session.userData.b")) == []
+    assert told(final, a_rule()) == []
+    assert told(final + "\nenabled: false", a_rule(when="session.userData.a")) == []
+    assert told(final + "\nshadow: true", a_rule(when="session.userData.a")) == []
+    assert told(a_rule(when="session.userData.a"), final + "\npriority: 5") == NEVER
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "problems"),
+    [
+        (a_rule(do=REPLY), a_rule(do=REPLY), DOUBLE),
+        (a_rule(do=REPLY), a_rule(when="session.userData.a", do=REPLY), DOUBLE),
+        (a_rule(when="session.userData.a", do=REPLY), a_rule(do=REPLY), MAYBE),
+        (
+            a_rule(when="session.userData.a == 'x'", do=REPLY),
+            a_rule(when="session.userData.a == 'y'", do=REPLY),
+            [],
+        ),
+        (
+            a_rule(when="session.userData.a == 'x'", do=REPLY),
+            a_rule(when="session.userData.b == 'y'", do=REPLY),
+            MAYBE,
+        ),
+        (
+            a_rule(when="number(session.userData.a) < 3", do=REPLY),
+            a_rule(when="number(session.userData.a) >= 3", do=REPLY),
+            [],
+        ),
+        (a_rule(do=REPLY), a_rule(do="[{if: session.mine, then: [{reply: x}]}]"), MAYBE),
+        (a_rule(do=REPLY), a_rule(do="[{stop: x}, {reply: y}]"), [*MAYBE, "warning[after-end]"]),
+        (a_rule(do=REPLY), a_rule(do=REPLY, more="shadow: true"), []),
+        (a_rule(do=REPLY, more="shadow: true"), a_rule(do=REPLY), []),
+        (a_rule(do=REPLY), a_rule(do=REPLY, more="enabled: false"), []),
+        (a_rule(when="session.mine", do=REPLY, more="final: true"), a_rule(do=REPLY), []),
+        (a_rule(do=REPLY), a_rule(), []),
+        (a_rule("{message: any}", do=REPLY), a_rule("{message: {contains: a}}", do=REPLY), []),
+        (
+            a_rule("{message: {contains: [a, b]}}", do=REPLY),
+            a_rule("{message: {contains: B}}", do=REPLY),
+            DOUBLE,
+        ),
+    ],
+)
+def test_two_rules_that_answer_one_event_are_an_error_only_if_certain(first, second, problems):
+    assert told(first, second) == problems
+
+
+def test_constants_of_different_files_make_different_conditions():
+    text = (
+        "version: 1\nvars: {tier: gold}\nrules:\n  - id: a\n    trigger: {state: Talking}\n"
+        "    when: session.userData.tier == vars.tier\n    do: [{reply: x}]\n"
+    )
+    other = text.replace("gold", "silver").replace("id: a", "id: b")
+
+    _, problems = load(text, other)
+    assert ["warning[double-reply]" in line for line in problems] == [True]
+
+    _, problems = load(text, other.replace("silver", "gold"))
+    assert ["error[double-reply]" in line for line in problems] == [True]
+
+
+def test_many_rules_on_one_edge_are_checked_in_little_time():
+    """A rulebook of a thousand rules is checked while its author waits."""
+    rules = "".join(
+        f"  - {{id: r{n}, trigger: {{state: Talking}}, do: [{{reply: x}}],"
+        f" when: session.state == 'Talking' and session.userData.a == 'v{n}'}}\n"
+        for n in range(300)
+    )
+
+    _, problems = load("version: 1\nrules:\n" + rules)
+
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "do", "problems"),
+    [
+        ("{state: Completed}", "[{complete: x}]", ["error[dead-step]"]),
+        ("{state: Completed}", "[{unset: [a]}]", ["error[dead-step]"]),
+        ("{state: Completed}", "[{if: session.id, then: [{reply: x}]}]", ["error[dead-step]"]),
+        ("{state: Completed}", "[{initiate: {to: 1}}, {reply: x}]", []),
+        ("{state: Completed}", "[{crm.upsert: {}}, {log: x}]", []),
+        ("[{state: Completed}, {message: any}]", "[{reply: x}]", []),
+        ("{state: [Talking, Completed]}", "[{reply: x}]", []),
+        ("{state: any}", "[{reply: x}]", []),
+        ("{state: [Alerting, Completed]}", "[{reply: x}]", ["warning[dead-step]"]),
+    ],
+)
+def test_a_step_that_the_state_forbids_is_told(trigger, do, problems):
+    assert told(a_rule(trigger, do=do)) == problems
+
+
+def test_a_state_in_the_condition_counts_too():
+    completed = "session.state == 'Completed'"
+
+    assert told(a_rule("{state: [Talking, Completed]}", completed, REPLY)) == ["error[dead-step]"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "do", "more", "problems"),
+    [
+        ("{userdata: any, own: true}", "[{set: {a: b}}]", "", 1),
+        ("{userdata: [a], own: true}", "[{set: {a: '{{ session.id }}'}}]", "", 1),
+        ("{userdata: [a], own: true}", "[{unset: [a]}]", "", 1),
+        ("{userdata: [a], own: true}", "[{set: {b: c}}, {reply: x}]", "", 0),
+        ("{userdata: [a]}", "[{set: {a: b}}]", "", 0),
+        ("{userdata: [a], own: true}", "[{set: {a: b}}]", "once: session", 0),
+        ("{userdata: [a], own: true}", "[{set: {a: b}}]", "when: session.userData.a != 'b'", 0),
+        ("{userdata: [a], own: true}", "[{set: {a: b}}]", "when: not session.userData.a", 0),
+        ("{userdata: [a], own: true}", "[{set: {a: b}}]", "when: session.userData.c", 1),
+    ],
+)
+def test_a_rule_that_starts_itself_is_an_error(trigger, do, more, problems):
+    assert told(a_rule(trigger, do=do, more=more)) == ["error[self-trigger]"] * problems
+
+
+def test_a_rule_that_begins_sessions_must_not_start_on_them():
+    initiate = "[{initiate: {to: 3003}}]"
+
+    assert told(a_rule(do=initiate)) == ["warning[self-trigger]"]
+    assert told(a_rule(when="not session.mine", do=initiate)) == []
+    assert told(a_rule("{state: Completed}", do=initiate)) == []
+
+
+def test_a_message_too_long_to_send_is_an_error():
+    assert told(a_rule(do=f"[{{reply: {'x' * 8193}}}]")) == ["error[long-message]"]
+    assert told(a_rule(do=f"[{{reply: {'x' * 8192}}}]")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_secret"),
+    [
+        ("Authorization", True),
+        ("X-Api-Key", True),
+        ("crmToken", True),
+        ("client_secret", True),
+        ("Content-Type", False),
+        ("tokens_left", False),
+    ],
+)
+def test_names_of_secrets_are_known_by_their_last_word(name, is_secret):
+    assert is_secret_name(name) is is_secret
