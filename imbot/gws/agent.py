@@ -362,6 +362,4 @@ class Agent:
         return (self._clock.now() - self._since).total_seconds()
 
     def _mark(self, state: AgentState, cause: str = "") -> None:
-        if state is not self._state:
-            self._since = self._clock.now()
-        self._state, self._cause = state, cause
+        self._state, self._since, self._cause = state, self._clock.now(), cause
