@@ -5,12 +5,16 @@ A plugin is a module with actions and one ``plugin``::
     from pydantic import BaseModel
     from imbot.plugin import Context, Plugin, action
 
+    class Options(BaseModel, extra="forbid"):
+        url: str
+
     class Notify(BaseModel, extra="forbid"):
         text: str
 
     @action("notify.send", args=Notify, repeatable=True)
     async def send(ctx: Context, args: Notify) -> None:
-        await ctx.http.request("POST", ctx.options.url, json={"text": args.text})
+        answer = await ctx.http.request("POST", ctx.options.url, json={"text": args.text})
+        answer.require()
 
     plugin = Plugin("notify", actions=(send,), options=Options)
 
@@ -20,9 +24,12 @@ what it says and sends goes through the doors of its :class:`Context`, which wri
 first.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from inspect import iscoroutinefunction
 from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -52,10 +59,22 @@ __all__ = [
     "PluginError",
     "TemporaryError",
     "action",
+    "as_user_data",
 ]
 
 #: The contract's version; a plugin that was written for a newer one is refused.
 API_VERSION = 1
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)?")
+_PLUGIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+#: What a step of the rule language says itself; no action can be called so.
+_LANGUAGE = frozenset(
+    {
+        *("let", "if", "then", "else", "parallel", "wait", "wait_for", "stop", "call", "log"),
+        *("as", "timeout", "retry", "on_error", "name", "enabled", "even_if_completed"),
+    }
+)
 
 #: HTTP statuses below 500 that ask to come again: Request Timeout, Too Many Requests.
 _TRY_LATER = frozenset({408, 429})
@@ -104,15 +123,16 @@ class HttpAnswer:
             AmbiguousError: The same, to a request that must not be sent again blindly.
             PermanentError: Any other unexpected status.
         """
-        if self.status in expect or f"{self.status // 100}xx" in expect:
+        fitting = {str(self.status), f"{self.status // 100}xx"}
+        if fitting.intersection(str(one).lower() for one in expect):
             return
         told = f"HTTP {self.status}, expected {', '.join(str(one) for one in expect)}"
         if self.status not in _TRY_LATER and self.status < _SERVER_ERROR:
             raise PermanentError(told)
         if not repeatable and self.status >= _SERVER_ERROR:
             raise AmbiguousError(told)
-        asked = self.headers.get("retry-after", "")
-        raise TemporaryError(told, retry_after_s=float(asked) if asked.isdigit() else None)
+        asked = re.fullmatch("[0-9]{1,6}", self.headers.get("retry-after", "").strip())
+        raise TemporaryError(told, retry_after_s=float(asked[0]) if asked else None)
 
 
 class HttpDoor(Protocol):
@@ -209,6 +229,10 @@ class Context:
 A = TypeVar("A", bound=BaseModel)
 
 
+def _is_model(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, BaseModel)
+
+
 @dataclass(frozen=True, slots=True)
 class Action(Generic[A]):
     """One action that rules can name; made by :func:`action`.
@@ -248,14 +272,27 @@ def action(
 ) -> Callable[[Callable[[Context, A], Awaitable[Any]]], Action[A]]:
     """Declare an async function of a context and its arguments as an action.
 
+    Args:
+        name: As written in rules: ``word`` or ``plugin.word``.
+        args: Model of its arguments; a root model for a short form.
+        result: Model of what it returns; None when it returns nothing.
+        repeatable: Whether doing it twice equals doing it once, possibly by its arguments. Only
+            then is it tried again when nobody knows whether it was done.
+        deadline_s: Seconds it may take, unless the step says otherwise.
+        needs: The GWS operation without which it cannot succeed.
+
     Raises:
-        PluginError: The name is no word or dotted pair of words, or the deadline is not positive.
+        PluginError: One of these is wrong, or the function is not async.
     """
-    words = name.split(".")
-    if len(words) > 2 or not all(word.replace("_", "").isalnum() for word in words):  # noqa: PLR2004
-        raise PluginError(f"action name {name!r}: use 'word' or 'plugin.word'")
+    if not _NAME.fullmatch(name):
+        raise PluginError(f"action name {name!r}: write 'word' or 'plugin.word'")
+    if name in _LANGUAGE:
+        raise PluginError(f"action name {name!r}: it has a meaning of its own in rules")
     if deadline_s <= 0:
         raise PluginError(f"action {name!r}: deadline_s must be more than 0, not {deadline_s}")
+    for model in (args, result or args):
+        if not _is_model(model):
+            raise PluginError(f"action {name!r}: {model!r} is no pydantic model")
 
     def always(_args: A) -> bool:
         return bool(repeatable)
@@ -263,6 +300,8 @@ def action(
     is_repeatable = repeatable if callable(repeatable) else always
 
     def declare(run: Callable[[Context, A], Awaitable[Any]]) -> Action[A]:
+        if not iscoroutinefunction(run):
+            raise PluginError(f"action {name!r}: declare it on an 'async def'")
         return Action(name, args, result, is_repeatable, deadline_s, needs, run)
 
     return declare
@@ -273,12 +312,15 @@ class Plugin:
     """A named set of actions with options of its own.
 
     Attributes:
-        name: Unique among the plugins; the prefix of its dotted action names.
+        name: Unique among the plugins; by custom the first word of its actions' dotted names.
         actions: What rules can do through it.
         options: Model of ``plugins.options.<name>`` in the settings; None when it has no options.
         self_check: Awaited once before the daemon starts with the options; raises PluginError with
             the reason when the plugin cannot work here. None when there is nothing to check.
         api_version: The version of this contract that it was written for.
+
+    Raises:
+        PluginError: One of these is wrong, or an action stands there twice.
     """
 
     name: str
@@ -286,3 +328,43 @@ class Plugin:
     options: type[BaseModel] | None = None
     self_check: Callable[[Any], Awaitable[None]] | None = None
     api_version: int = API_VERSION
+
+    def __post_init__(self) -> None:
+        if not _PLUGIN_NAME.fullmatch(self.name):
+            raise PluginError(f"plugin name {self.name!r}: write letters, digits, '_' and '-'")
+        for one in self.actions:
+            if not isinstance(one, Action):
+                raise PluginError(f"{one!r} is no action; declare it with @action")
+        names = [one.name for one in self.actions]
+        if len(set(names)) < len(names):
+            raise PluginError(f"an action stands twice among {', '.join(names)}")
+        if self.self_check is not None and not iscoroutinefunction(self.self_check):
+            raise PluginError("declare self_check as an 'async def'")
+
+
+def as_user_data(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as user data holds them: each a text, or a mapping of such.
+
+    Numbers become text as Python writes them, flags ``true`` and ``false``, moments ISO 8601.
+
+    Raises:
+        PermanentError: A value is missing, null or a list.
+    """
+    return {key: _as_user_data(key, value) for key, value in values.items()}
+
+
+def _as_user_data(name: str, value: JSON) -> str | dict[str, Any]:
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case Mapping():
+            return {key: _as_user_data(f"{name}.{key}", item) for key, item in value.items()}
+        case _:
+            told = "must be text, a number, true, false or a mapping"
+            raise PermanentError(f"user data '{name}' {told}")

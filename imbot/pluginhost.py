@@ -1,25 +1,31 @@
 """Finds, loads and checks plugins; a broken one names itself and never stops the rest.
 
 Plugins come from the folder that ships with imbot, from entry points of the group ``imbot.plugins``
-and from the settings' ``plugins.paths``, in that order.
+and from the settings' ``plugins.paths``, in that order: each module runs once, when it is found.
 """
 
 import asyncio
-import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from imbot.errors import PluginError
+from imbot.model import JSON
 from imbot.plugin import API_VERSION, Action, Plugin
+from imbot.problems import Place, Problem, Severity, did_you_mean
+from imbot.settings import Spelled
 from imbot.shipped import shipped
 
 #: Entry points of this group name a ``plugin`` object.
@@ -75,7 +81,7 @@ class PluginSettings:
     Attributes:
         disabled: Names of plugins that are not to be used.
         paths: Folders with plugins of one's own.
-        options: Options by plugin name.
+        options: Options by plugin name; secrets wrapped, numbers perhaps :class:`Spelled`.
     """
 
     disabled: frozenset[str] = frozenset()
@@ -85,9 +91,15 @@ class PluginSettings:
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """All plugins that were found, in order."""
+    """All plugins that were found, in order.
+
+    Attributes:
+        found: The plugins.
+        warnings: What the settings say about plugins that are not there.
+    """
 
     found: tuple[Found, ...]
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def enabled(self) -> Iterator[Found]:
@@ -106,13 +118,17 @@ class Plugins:
 
     @property
     def unavailable(self) -> dict[str, str]:
-        """Why an action that is known may not be used, by action name."""
+        """Why an action that is known may not be used, by action name.
+
+        What a plugin that did not load offers nobody knows; its own name stands for that.
+        """
         usable = self.actions
         return {
-            action.name: f"plugin {found.name} is {found.status}: {found.reason}"
-            for found in self.found
-            for action in found.actions
-            if action.name not in usable
+            name: f"plugin {found.name}: {found.status}: {found.reason}"
+            for found in reversed(self.found)
+            if found.status is not PluginStatus.ENABLED
+            for name in ([action.name for action in found.actions] or [found.name])
+            if name not in usable
         }
 
 
@@ -125,33 +141,39 @@ def find_plugins(settings: PluginSettings, *, with_options: bool = True) -> Plug
             there are no settings.
     """
     found: list[Found] = []
-    for loaded in _all(settings.paths):
-        found.append(_admitted(_in_conflict(loaded, found), settings, with_options=with_options))
-    return Plugins(tuple(found))
+    for one in _all(settings.paths):
+        found.append(_admitted(one, found, settings, with_options=with_options))
+    return Plugins(tuple(found), tuple(_unknown(settings, [one.name for one in found])))
 
 
 async def check_plugins(plugins: Plugins) -> Plugins:
     """Return the plugins after their self-checks, all at the same time, each with a limit."""
-    return Plugins(tuple(await asyncio.gather(*(_self_check(found) for found in plugins.found))))
+    checked = await asyncio.gather(*(_self_checked(found) for found in plugins.found))
+    return replace(plugins, found=tuple(checked))
 
 
 # Finding --------------------------------------------------------------------------------------
 
 
 def _all(paths: Sequence[Path]) -> Iterator[Found]:
-    yield from _in_folder(shipped("plugins"))
+    ours = shipped("plugins")
+    yield from _in_folder(ours)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         yield _from_entry_point(point)
-    for path in paths:
+    # In a checkout `plugins/` is the folder that ships.
+    for path in dict.fromkeys(path for path in paths if path.resolve() != ours.resolve()):
         yield from _in_folder(path)
 
 
 def _in_folder(folder: Path) -> Iterator[Found]:
-    if not folder.is_dir():
-        told = "there is no such folder"
+    """Yield the plugins of a folder: modules and packages whose names begin with no _ or dot."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        told = f"this folder of plugins cannot be read: {error.strerror}"
         yield Found(folder.name, str(folder), PluginStatus.FAILED_TO_LOAD, told)
         return
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         if path.name.startswith(("_", ".")):
             continue
         if path.suffix == ".py":
@@ -163,15 +185,14 @@ def _in_folder(folder: Path) -> Iterator[Found]:
 def _from_file(path: Path, code: Path) -> Found:
     def load() -> object:
         name = f"{_NAMESPACE}_{crc32(str(path.resolve()).encode()):08x}_{path.stem}"
-        spec = importlib.util.spec_from_file_location(name, code)
-        if spec is None or spec.loader is None:
-            raise PluginError("it is no Python module")
-        module = importlib.util.module_from_spec(spec)
+        loader = SourceFileLoader(name, str(code))
+        spec = spec_from_file_location(name, code, loader=loader)
+        module = module_from_spec(cast("ModuleSpec", spec))  # with a loader given there is one
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except BaseException:
-            del sys.modules[name]
+            sys.modules.pop(name, None)  # as Python's own import does
             raise
         return _plugin_of(module)
 
@@ -190,19 +211,20 @@ def _from_entry_point(point: EntryPoint) -> Found:
 
 def _plugin_of(module: ModuleType) -> object:
     if not hasattr(module, "plugin"):
-        raise PluginError("it has no 'plugin'; write plugin = Plugin('name', actions=(...,))")
+        told = "it has no 'plugin'; write plugin = Plugin('name', actions=(...,)), or begin the"
+        raise PluginError(f"{told} name of a file that is none with _")
     return module.plugin
 
 
 def _loaded(name: str, origin: str, load: Callable[[], object]) -> Found:
-    """Return the plugin, or why it did not load; a plugin's module may raise anything."""
+    """Return the plugin, or why it did not load."""
     failed = Found(name, origin, PluginStatus.FAILED_TO_LOAD)
     try:
         plugin = load()
     except PluginError as error:
         return replace(failed, reason=str(error))
-    except Exception as error:  # noqa: BLE001  somebody else's module may raise anything
-        return replace(failed, reason=f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's module
+        return replace(failed, reason=_why(error))
     if not isinstance(plugin, Plugin):
         told = f"'plugin' is a {type(plugin).__name__}, not an imbot.plugin.Plugin"
         return replace(failed, reason=told)
@@ -212,70 +234,140 @@ def _loaded(name: str, origin: str, load: Callable[[], object]) -> Found:
     return Found(plugin.name, origin, PluginStatus.ENABLED, plugin=plugin)
 
 
-# Checking -------------------------------------------------------------------------------------
+def _why(error: BaseException) -> str:
+    """Return what somebody else's code raised, and where."""
+    told = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, SyntaxError):
+        return told
+    frames = traceback.extract_tb(error.__traceback__)
+    last = [frame for frame in frames if not frame.filename.startswith("<frozen")][-1]
+    return f"{told} ({last.filename}:{last.lineno})"
 
 
-def _in_conflict(one: Found, others: Iterable[Found]) -> Found:
-    """Return the plugin, failed if an earlier one has its name or one of its actions."""
-    for other in others:
-        if other.plugin is None or one.plugin is None:
-            continue
-        if other.name == one.name:
-            told = f"a plugin of this name comes from {other.origin}"
-            return replace(one, status=PluginStatus.FAILED_TO_LOAD, reason=told, plugin=None)
-        taken = {a.name for a in other.actions} & {a.name for a in one.actions}
-        if taken:
-            told = f"{other.name} offers {', '.join(sorted(taken))} already"
-            return replace(one, status=PluginStatus.FAILED_TO_LOAD, reason=told, plugin=None)
-    return one
+# Admitting ------------------------------------------------------------------------------------
 
 
-def _admitted(one: Found, settings: PluginSettings, *, with_options: bool) -> Found:
-    """Return the plugin as the settings want it."""
-    if one.status is not PluginStatus.ENABLED:
+def _admitted(
+    one: Found, earlier: Iterable[Found], settings: PluginSettings, *, with_options: bool
+) -> Found:
+    """Return a plugin that has loaded as the settings, and those before it, want it."""
+    if one.plugin is None or one.status is not PluginStatus.ENABLED:
         return one
     if one.name in settings.disabled:
         return replace(one, status=PluginStatus.DISABLED, reason="listed in plugins.disabled")
-    return _with_options(one, (settings.options or {}).get(one.name)) if with_options else one
+    if conflict := _conflict(one, earlier):
+        return replace(one, status=PluginStatus.FAILED_TO_LOAD, reason=conflict)
+    if not with_options:
+        return one
+    return _with_options(one, one.plugin.options, (settings.options or {}).get(one.name))
 
 
-def _with_options(one: Found, given: Mapping[str, Any] | None) -> Found:
-    """Return the plugin with its options, or without when they are wrong."""
-    model = one.plugin.options if one.plugin is not None else None
+def _conflict(one: Found, earlier: Iterable[Found]) -> str:
+    """Return why the plugin cannot stand beside those in use before it; empty when it can."""
+    offered = {action.name for action in one.actions}
+    for other in earlier:
+        if other.status in (PluginStatus.DISABLED, PluginStatus.FAILED_TO_LOAD):
+            continue
+        if other.name == one.name:
+            return f"a plugin of this name comes from {other.origin}"
+        if taken := offered.intersection(action.name for action in other.actions):
+            return f"the plugin {other.name} offers {', '.join(sorted(taken))} already"
+    return ""
+
+
+def _unknown(settings: PluginSettings, known: Sequence[str]) -> Iterator[Problem]:
+    """Yield a warning for each plugin that the settings name and that is not there."""
+    named = [(f"plugins.options.{name}", name) for name in settings.options or {}]
+    named += [("plugins.disabled", name) for name in sorted(settings.disabled)]
+    for where, name in named:
+        if name not in known:
+            what, cure = f"there is no plugin '{name}'", did_you_mean(name, known)
+            yield Problem(Place(where), "unknown-plugin", what, cure, Severity.WARNING)
+
+
+# Options --------------------------------------------------------------------------------------
+
+
+def _with_options(
+    one: Found, model: type[BaseModel] | None, given: Mapping[str, Any] | None
+) -> Found:
+    """Return the plugin with its options, or without when they are wrong or missing."""
     if model is None:
         if not given:
             return one
         return replace(one, status=PluginStatus.BAD_OPTIONS, reason="it takes no options")
     try:
-        return replace(one, options=model.model_validate(given or {}))
+        return replace(one, options=model.model_validate(_written(given or {}, model)))
     except ValidationError as error:
-        wrong = [_told(one.name, detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+    prefix = f"plugins.options.{one.name}"
     if given is None:
-        missing = f"set {', '.join(where for where, _ in wrong)} to use it"
-        return replace(one, status=PluginStatus.DISABLED, reason=missing)
-    reason = "; ".join(f"{where}: {what}" for where, what in wrong)
+        missing = ", ".join(_dotted(prefix, detail) for detail in details)
+        return replace(one, status=PluginStatus.DISABLED, reason=f"set {missing} to use it")
+    reason = "; ".join(_told(prefix, detail, model) for detail in details)
     return replace(one, status=PluginStatus.BAD_OPTIONS, reason=reason)
 
 
-def _told(name: str, detail: Mapping[str, Any]) -> tuple[str, str]:
-    where = ".".join(["plugins", "options", name, *map(str, detail["loc"])])
-    return where, str(detail["msg"])
-
-
-async def _self_check(one: Found) -> Found:
-    if one.status is not PluginStatus.ENABLED or one.plugin is None:
-        return one
-    if one.plugin.self_check is None:
-        return one
+def _written(given: Mapping[str, Any], model: type[BaseModel]) -> JSON:
+    """Return options as the model is to see them: secrets laid open, numbers as they are due."""
     try:
-        async with asyncio.timeout(SELF_CHECK_S):
-            await one.plugin.self_check(one.options)
-    except TimeoutError:
-        reason = f"its self-check took longer than {SELF_CHECK_S:g} s"
+        model.model_validate(_laid_open(given, (), ()), strict=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        texts = [detail["loc"] for detail in details if detail["type"] == "string_type"]
+        return _laid_open(given, (), texts)
+    return _laid_open(given, (), ())
+
+
+def _laid_open(
+    value: object, path: tuple[int | str, ...], texts: Sequence[tuple[int | str, ...]]
+) -> JSON:
+    """Return a value with its secrets in clear and its numbers plain, as spelled at ``texts``."""
+    if isinstance(value, Mapping):
+        return {key: _laid_open(item, (*path, key), texts) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_laid_open(item, (*path, i), texts) for i, item in enumerate(value)]
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Spelled):
+        # A location goes on with the names of a union's branches.
+        is_text = any(text[: len(path)] == path for text in texts)
+        return value.text if is_text else value.number
+    return value
+
+
+def _dotted(prefix: str, detail: ErrorDetails) -> str:
+    return ".".join([prefix, *map(str, detail["loc"])])
+
+
+def _told(prefix: str, detail: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what is wrong with one option, and the cure."""
+    where = _dotted(prefix, detail)
+    if detail["type"] == "missing":
+        return f"{where} is missing"
+    if detail["type"] == "extra_forbidden":
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return f"{where} is no option; {did_you_mean(str(detail['loc'][-1]), known)}"
+    return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+# Self-checks ----------------------------------------------------------------------------------
+
+
+async def _self_checked(one: Found) -> Found:
+    """Return the plugin, failed if its self-check says so, raises anything or takes too long."""
+    check = one.plugin.self_check if one.plugin is not None else None
+    if check is None or one.status is not PluginStatus.ENABLED:
+        return one
+    limit = asyncio.timeout(SELF_CHECK_S)
+    try:
+        async with limit:
+            await check(one.options)
     except PluginError as error:
         reason = str(error)
-    except Exception as error:  # noqa: BLE001  somebody else's code may raise anything
-        reason = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's code
+        slow = f"its self-check took longer than {SELF_CHECK_S:g} s"
+        reason = slow if limit.expired() else _why(error)
     else:
         return one
     return replace(one, status=PluginStatus.FAILED_SELF_CHECK, reason=reason)

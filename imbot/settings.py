@@ -1,8 +1,12 @@
 """The settings as values: what each means, its default, and nothing of where it came from."""
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -10,11 +14,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     model_validator,
 )
 
-from imbot.durations import parse_duration
+from imbot.durations import format_duration, parse_duration
+from imbot.problems import nearest
 
 
 def _seconds(given: object) -> object:
@@ -25,26 +31,91 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"'{name}' is no time zone; write one such as Europe/Berlin") from error
+        right = nearest(name, available_timezones()) or "Europe/Berlin"
+        raise ValueError(f"'{name}' is no time zone; did you mean '{right}'?") from error
     return name
 
 
 def _origin(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    if scheme not in ("http", "https") or not rest.strip("/") or "/" in rest.strip("/"):
-        raise ValueError("write scheme://host or scheme://host:port, without a path")
+    if not _is_origin(url):
+        raise ValueError("this is no origin; write scheme://host or scheme://host:port, no path")
     return url.rstrip("/")
 
 
+def _is_origin(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    beyond = "@" in parts.netloc or parts.path.strip("/") or "?" in url or "#" in url
+    return bool(is_address) and not beyond and not re.search(r"[\s\\]", url)
+
+
+def _listen(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    is_host = re.fullmatch(r"[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]", host)
+    if not is_host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _LAST_PORT:
+        raise ValueError("this is no address with a port; write one such as 127.0.0.1:8081")
+    return address
+
+
+def _country(code: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", code):
+        raise ValueError("this is no country; write two capitals such as DE")
+    return code
+
+
+def _not_empty(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value():
+        raise ValueError("this secret is empty")
+    return secret
+
+
+_LAST_PORT = 65535
+
 #: A duration such as ``90s``; seconds once read.
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Seconds = Annotated[
+    float, BeforeValidator(_seconds), Field(ge=0), PlainSerializer(format_duration, str)
+]
+#: A time zone such as ``Europe/Berlin``.
 Zone = Annotated[str, AfterValidator(_zone)]
 #: ``scheme://host[:port]``.
 Origin = Annotated[str, AfterValidator(_origin)]
+#: Text that is never shown; not empty.
+Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
+
+_SECRET_NAME = re.compile(
+    "(authorization|password|passwd|secret|token|apikey|accesskey|cookie)$", re.IGNORECASE
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under such a key is usually a secret."""
+    return _SECRET_NAME.search(re.sub(r"[-_. ]", "", name)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A number under a key that only a plugin knows: text there, or a number."""
+
+    number: Any  # int or float
+    text: str
+
+
+def _guarded(value: object, name: str = "") -> object:
+    """Return an option's value, every text under a name that sounds secret wrapped."""
+    if isinstance(value, Mapping):
+        return {key: _guarded(item, str(key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_guarded(item, name) for item in value]
+    return SecretStr(value) if isinstance(value, str) and is_secret_name(name) else value
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
 
 class GwsPart(_Part):
@@ -54,18 +125,18 @@ class GwsPart(_Part):
     """Where GWS answers, for example ``https://gws.example:8090``."""
     ca_file: Path | None = None
     """PEM file with the certificate authority of GWS; the system's own when absent."""
-    cometd_path: str = "/api/v2/notifications"
-    """Path of the CometD endpoint."""
+    cometd_path: str = Field(default="/api/v2/notifications", pattern="^/")
+    """Path of the CometD endpoint; begins with a slash."""
     strict_capabilities: bool = False
     """Whether a step is withheld when GWS does not list its operation as a capability."""
-    on_alerting: str = "wait"
+    on_alerting: str = Field(default="wait", min_length=1)
     """``wait``, or the name of the operation that accepts an invitation."""
     on_stop: Literal["logout", "keep", "complete"] = "logout"
     """What a stop does with the logins; ``complete`` ends live sessions first."""
     leftovers: Literal["adopt", "complete"] = "adopt"
     """What a start does with sessions that it finds."""
-    resync: Seconds = 60.0
-    """Time between two comparisons of the session table with GWS."""
+    resync: Seconds = Field(default=60.0, gt=0, le=600)
+    """Time between two comparisons of the session table with GWS; at most 10 minutes."""
     contact_center_id: str = ""
     """Sent as the header ``ContactCenterId``; empty for none."""
 
@@ -76,17 +147,18 @@ class BotPart(_Part):
     nickname: str = "Bot"
     """How it presents itself; rules see it as ``bot.nickname``."""
     instance: str = Field(default="imbot", pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    """Names this imbot among others in the mark that bots leave for each other."""
+    """Names this imbot among others in the mark that bots leave for each other: letters, digits,
+    ``_`` and ``-``."""
 
 
 class AuthPart(_Part):
     """``auth`` of an agent: how it logs in without a password; exactly one of these."""
 
-    bearer: SecretStr | None = None
+    bearer: Secret | None = None
     """Token sent as ``Authorization: Bearer``."""
-    cookies: dict[str, SecretStr] | None = None
+    cookies: dict[str, Secret] | None = Field(default=None, min_length=1)
     """Cookies of a login made elsewhere."""
-    headers: dict[str, SecretStr] | None = None
+    headers: dict[str, Secret] | None = Field(default=None, min_length=1)
     """Headers that a proxy in front of GWS trusts."""
 
     @model_validator(mode="after")
@@ -101,7 +173,7 @@ class AgentPart(_Part):
 
     user: str = Field(min_length=1)
     """GWS user name; unique among the agents."""
-    password: SecretStr | None = None
+    password: Secret | None = None
     """Its password."""
     auth: AuthPart | None = None
     """Another way to log in."""
@@ -115,7 +187,7 @@ class AgentPart(_Part):
     """Queue; empty for none."""
     device: str = ""
     """Id or number of the device to use where several can; empty lets imbot choose."""
-    channels: tuple[str, ...] = ("voice",)
+    channels: tuple[str, ...] = Field(default=("voice",), min_length=1)
     """Channels to log in on; instant messages ride on voice."""
     agent_state: str = ""
     """State to set after the login, ``Ready`` or ``NotReady``; empty leaves it."""
@@ -124,7 +196,18 @@ class AgentPart(_Part):
     def _can_log_in(self) -> "AgentPart":
         if (self.password is None) == (self.auth is None):
             raise ValueError("name exactly one of password, auth")
+        if self.password is not None:
+            self._fits_basic(self.password.get_secret_value())
         return self
+
+    def _fits_basic(self, password: str) -> None:
+        if ":" in self.user:
+            raise ValueError("a user with ':' cannot log in with a password; use auth")
+        try:
+            f"{self.user}{password}".encode(self.encoding)
+        except UnicodeEncodeError:
+            told = f"user or password cannot be written in {self.encoding}"
+            raise ValueError(f"{told}; write encoding: utf-8") from None  # it shows the password
 
 
 class PluginsPart(_Part):
@@ -134,7 +217,9 @@ class PluginsPart(_Part):
     """Names of plugins that are not to be used."""
     paths: tuple[Path, ...] = ()
     """Folders with plugins of one's own."""
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    options: Annotated[dict[str, dict[str, Any]], AfterValidator(_guarded)] = Field(
+        default_factory=dict
+    )
     """Options by plugin name."""
 
 
@@ -152,7 +237,7 @@ class DeliveryPart(_Part):
     """A request that has not taken effect by then never does; unknown replies wait so long."""
     message_bytes: int = Field(default=1000, ge=100, le=65536)
     """Longer replies are split; SIP carries about 1,300 bytes."""
-    reason_key: str = "imbot.reason"
+    reason_key: str = Field(default="imbot.reason", min_length=1)
     """The user-data key under which ``complete`` leaves its reason."""
     mark: bool = True
     """Whether to leave a mark in user data by which bots know each other."""
@@ -163,9 +248,9 @@ class DeliveryPart(_Part):
 class AdminPart(_Part):
     """``admin``: the HTTP endpoint for operators; serves ``/health``."""
 
-    listen: str = Field(default="127.0.0.1:8081", pattern=r"^[^\s:]+:[0-9]{1,5}$|^\[.+\]:[0-9]+$")
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8081"
     """Address and port."""
-    token: SecretStr | None = None
+    token: Secret | None = None
     """Bearer token that callers must show; not asked for on ``/health``."""
 
 
@@ -179,7 +264,7 @@ class LogPart(_Part):
 
 
 class Settings(_Part):
-    """Everything in force."""
+    """Everything in force; users of agents are unique, which whoever makes it sees to."""
 
     gws: GwsPart
     """The deployment."""
@@ -191,9 +276,9 @@ class Settings(_Part):
     """Rule files, and folders of rule files."""
     plugins: PluginsPart = PluginsPart()
     """Plugins."""
-    store: str = "sqlite:///imbot.db"
+    store: str = Field(default="sqlite:///imbot.db", repr=False)
     """Where imbot keeps what it did, as a database URL."""
-    secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    secrets: dict[str, Secret] = Field(default_factory=dict)
     """Secrets that rules may use, by name."""
     http: HttpPart = HttpPart()
     """Where requests may go."""
@@ -201,17 +286,9 @@ class Settings(_Part):
     """Waiting and sending."""
     timezone: Zone = "UTC"
     """Time zone of rules that name none."""
-    country: str = Field(default="DE", pattern=r"^[A-Z]{2}$")
+    country: Annotated[str, AfterValidator(_country)] = "DE"
     """Country of phone numbers without a country code."""
     admin: AdminPart = AdminPart()
     """The HTTP endpoint for operators."""
     log: LogPart = LogPart()
     """Logging."""
-
-    @model_validator(mode="after")
-    def _users_differ(self) -> "Settings":
-        users = [agent.user for agent in self.agents]
-        if len(set(users)) < len(users):
-            twice = sorted({user for user in users if users.count(user) > 1})
-            raise ValueError(f"agents: {', '.join(twice)} stand there twice")
-        return self

@@ -6,7 +6,12 @@ from typing import Literal
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def shipped(what: Literal["plugins", "rules"]) -> Path:
-    """Return the folder of what ships, from a checkout, an editable install or a wheel."""
-    inside = _PACKAGE / "_shipped" / what
-    return inside if inside.is_dir() else _PACKAGE.parent / what
+def shipped(what: Literal["plugins", "rules"], package: Path = _PACKAGE) -> Path:
+    """Return the folder of what ships, from a checkout, an editable install or a wheel.
+
+    Args:
+        what: Which.
+        package: The folder of the package ``imbot``.
+    """
+    inside = package / "_shipped" / what
+    return inside if inside.is_dir() else package.parent / what

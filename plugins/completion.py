@@ -5,7 +5,7 @@ from pydantic import RootModel
 from imbot.plugin import Context, Operation, Plugin, action
 
 
-class Complete(RootModel[str], frozen=True):
+class Complete(RootModel[str], frozen=True, coerce_numbers_to_str=True):
     """Argument of ``complete``: why the session ends; may be empty."""
 
 

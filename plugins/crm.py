@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import BaseModel, Field, SecretStr
 
-from imbot.plugin import Context, PermanentError, Plugin, action
+from imbot.plugin import Context, HttpAnswer, PermanentError, Plugin, action, as_user_data
 
 _NOT_FOUND = 404
 
@@ -21,7 +21,7 @@ _NOT_FOUND = 404
 class Options(BaseModel, extra="forbid", frozen=True):
     """Settings under ``plugins.options.crm``."""
 
-    url: str
+    url: str = Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     """Base URL of the CRM; its host must be listed in ``http.allow``."""
 
     token: SecretStr | None = None
@@ -60,7 +60,10 @@ class Upsert(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 @action("crm.lookup", args=Lookup, result=Found, repeatable=True)
 async def lookup(ctx: Context, args: Lookup) -> Found:
-    """Read the customer by number; write the id and the asked fields to user data where found."""
+    """Read the customer by number; write the id and the asked fields to user data where found.
+
+    A session that is Completed takes no user data any more; the result tells all the same.
+    """
     number = args.number or (ctx.participant or {}).get("digits")
     if not number:
         raise PermanentError("crm.lookup: the other party has no number; say it with 'number'")
@@ -70,13 +73,25 @@ async def lookup(ctx: Context, args: Lookup) -> Found:
     answer.require(("2xx", _NOT_FOUND))
     if answer.status == _NOT_FOUND:
         return Found(found=False)
+    contact = _contact(answer)
+    customer = str(contact["id"])
+    asked = {name: contact[name] for name in args.fields if contact.get(name) is not None}
+    fields = as_user_data(asked)
+    if ctx.session is not None and ctx.session["state"] != "Completed":
+        await ctx.im.update_user_data({"customerId": customer, **fields})
+    return Found(**{**fields, "found": True, "id": customer})
+
+
+def _contact(answer: HttpAnswer) -> dict[str, Any]:
+    """Return the contact of an answer.
+
+    Raises:
+        PermanentError: It is none.
+    """
     contact = answer.json
-    if not isinstance(contact, dict) or "id" not in contact:
-        raise PermanentError("crm.lookup: the CRM's answer is no contact with an 'id'")
-    wanted = {name: str(contact[name]) for name in args.fields if contact.get(name) is not None}
-    if ctx.session is not None:
-        await ctx.im.update_user_data({"customerId": str(contact["id"]), **wanted})
-    return Found(found=True, id=str(contact["id"]), **wanted)
+    if isinstance(contact, dict) and isinstance(contact.get("id"), str | int) and contact["id"]:
+        return contact
+    raise PermanentError("crm.lookup: the CRM's answer is no contact with an 'id'")
 
 
 @action("crm.upsert", args=Upsert, repeatable=True)
@@ -90,12 +105,8 @@ async def upsert(ctx: Context, args: Upsert) -> None:
         raise PermanentError("crm.upsert: no customerId; look the customer up first")
     options = _options(ctx)
     path = f"contacts/{quote(str(customer), safe='')}/interactions/{quote(session['id'], safe='')}"
-    answer = await ctx.http.request(
-        "PUT",
-        f"{options.url.rstrip('/')}/{path}",
-        headers=_headers(options),
-        json=args.json_,
-    )
+    url = f"{options.url.rstrip('/')}/{path}"
+    answer = await ctx.http.request("PUT", url, headers=_headers(options), json=args.json_)
     answer.require()
 
 

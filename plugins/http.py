@@ -1,12 +1,15 @@
 """``http``: send a request to a host that the settings allow."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
 from imbot.plugin import Context, Plugin, action
 
 _METHODS = ("get", "post", "put", "patch", "delete")
+
+Status = Annotated[int, Field(ge=100, le=599)]
+StatusClass = Annotated[str, Field(pattern=r"^[1-5]([0-9][0-9]|[xX][xX])$")]
 
 #: Methods that may be sent twice only with an idempotency key.
 _NOT_REPEATABLE = frozenset({"post", "patch"})
@@ -42,7 +45,7 @@ class Request(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True
     idempotency_key: str | None = None
     """Sent as ``Idempotency-Key``; makes POST and PATCH repeatable."""
 
-    expect: list[int | str] = ["2xx"]
+    expect: list[Status | StatusClass] = Field(default=["2xx"], min_length=1)
     """Statuses, or classes such as ``2xx``, that count as success."""
 
     @model_validator(mode="after")
@@ -76,7 +79,7 @@ class Response(BaseModel, frozen=True):
     text: str
     """Body as text."""
 
-    json_: Any = Field(default=None, alias="json", serialization_alias="json")
+    json_: Any = Field(default=None, alias="json")
     """Body as decoded JSON; nothing when it is none."""
 
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from imbot.plugin import Context, Operation, Plugin, action
+from imbot.plugin import Context, Operation, Plugin, action, as_user_data
 
 
 class Initiate(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
     """Arguments of ``initiate``."""
 
-    to: str
+    to: str = Field(min_length=1)
     """The number to reach."""
 
     userData: dict[str, Any] = Field(default_factory=dict)  # noqa: N815  as rule authors write it
@@ -33,7 +33,8 @@ class Begun(BaseModel, frozen=True):
 @action("initiate", args=Initiate, result=Begun, needs=Operation.INITIATE, deadline_s=30.0)
 async def initiate(ctx: Context, args: Initiate) -> Begun:
     """Begin a session; later steps of the run act on it once it is Talking."""
-    begun = await ctx.im.initiate(args.to, user_data=args.userData, agent=args.agent)
+    user_data = as_user_data(args.userData)
+    begun = await ctx.im.initiate(args.to, user_data=user_data, agent=args.agent)
     return Begun(id=begun["id"], agent=begun["agent"])
 
 

@@ -29,11 +29,16 @@ def pieces(text: str, limit_bytes: int) -> list[str]:
     found = []
     while len(rest.encode()) > limit_bytes:
         head = rest.encode()[:limit_bytes].decode(errors="ignore")
-        cut = max(head.rfind("\n"), head.rfind(" ")) + 1
+        cut = len(head) if rest[len(head)].isspace() else _last_space(head)
         head = head[:cut] if cut > len(head) // 2 else head
         found.append(head.rstrip())
         rest = rest[len(head) :].lstrip()
     return [*found, rest]
+
+
+def _last_space(text: str) -> int:
+    """Return where the white space begins before which the last word of a text ends; -1 if none."""
+    return max(text.rfind("\n"), text.rfind(" "))
 
 
 @action("reply", args=Reply, needs=Operation.SEND_MESSAGE)

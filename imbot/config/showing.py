@@ -1,0 +1,40 @@
+"""The settings in force as plain values to show, every secret masked."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from imbot.model import JSON
+from imbot.settings import Settings, Spelled
+
+_MASK = "********"
+
+#: A password in a database URL.
+URL_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^@]+(?=@)")
+
+
+def masked(settings: Settings) -> JSON:
+    """Return the settings as plain values to show.
+
+    Masked are also options of plugins whose names sound secret, or that were filled in from a
+    secret place: what a plugin means by an option nobody here can know.
+    """
+    return _masked(settings.model_dump())
+
+
+def _masked(value: object) -> JSON:
+    if isinstance(value, Mapping):
+        return {str(key): _masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    match value:
+        case SecretStr():
+            return _MASK
+        case Spelled():
+            return value.number
+        case str() | Path():
+            return URL_PASSWORD.sub(rf"\1:{_MASK}", str(value))
+        case _:
+            return value
