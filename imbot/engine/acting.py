@@ -26,6 +26,9 @@ GWS_RETRY = Retry(times=5, first_s=0.25, last_s=4.0)
 #: How any other action is tried when its step says nothing.
 NO_RETRY = Retry(times=1, first_s=0.0, last_s=0.0)
 
+#: Clocks and timers are compared no finer than this.
+_TICK_S = 0.001
+
 #: Seconds that steps wait for a session that we have begun to be answered.
 ANSWER_S = 60.0
 
@@ -312,7 +315,9 @@ def _plain(result: BaseModel | JSON) -> JSON:
 
 
 def _left_s(until: datetime, world: World) -> float:
-    return (until - world.clock.now()).total_seconds()
+    """Return the seconds until then; a last tick that rounding leaves over counts as none."""
+    left_s = (until - world.clock.now()).total_seconds()
+    return left_s if left_s > _TICK_S else 0.0
 
 
 async def _first_of(*waits: Awaitable[object], timeout_s: float) -> None:

@@ -3,11 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from imbot.engine.sessions import SessionEntry
+from imbot.errors import PermanentError
 from imbot.model import JSON, Event, EventKind, ImSession, Scope
 from imbot.ports import AgentFacts
+from imbot.problems import did_you_mean
 from imbot.rulebook.calendars import Calendar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,8 @@ class Moment:
         return self.at
 
     def calendar(self, name: str) -> Calendar:
-        """Return the calendar of this name; the checker has made sure that there is one."""
-        return self.around.calendars[name]
+        """Return the calendar of this name."""
+        return _named(name, self.around.calendars, "calendar")
 
     def said(self, text: str) -> bool:
         """Return whether the other party said this text, as part of a message, in any case."""
@@ -90,8 +95,19 @@ class Moment:
         return rule_id in self.done
 
     def secret(self, name: str) -> str:
-        """Return the secret of this name; the checker has made sure that there is one."""
-        return self.around.secrets[name]
+        """Return the secret of this name."""
+        return _named(name, self.around.secrets, "secret")
+
+
+def _named(name: str, known: Mapping[str, T], what: str) -> T:
+    """Return what has this name.
+
+    Raises:
+        PermanentError: Nothing has; without settings the checker lets unknown secrets pass.
+    """
+    if name not in known:
+        raise PermanentError(f"there is no {what} '{name}'; {did_you_mean(name, known)}")
+    return known[name]
 
 
 def session_facts(session: ImSession, entry: SessionEntry | None) -> dict[str, JSON]:

@@ -1,7 +1,7 @@
 """Event and rulebook → matches. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from imbot.model import Event, Scope
 from imbot.rulebook.index import Index
@@ -9,9 +9,8 @@ from imbot.rulebook.schema import Rule
 from imbot.rulebook.scope import Senses
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """One rule whose trigger and condition hold for one event."""
+class Match(NamedTuple):
+    """One rule whose trigger and condition hold for one event; made for every match."""
 
     rule: Rule
     event: Event

@@ -10,13 +10,25 @@ from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from imbot.durations import format_duration
 from imbot.engine.matching import Match, rule_scope
 from imbot.errors import PermanentError
 from imbot.model import JSON, Event, Outcome, OutcomeKind, Reason, Scope, Step, Suppressed
 from imbot.records import RunState
-from imbot.durations import format_duration
 from imbot.rulebook.expressions import Expression
-from imbot.rulebook.schema import Act, Branch, Jump, Let, Log, Mode, OnceScope, Rule, Stop
+from imbot.rulebook.schema import (
+    Act,
+    Branch,
+    End,
+    Instruction,
+    Jump,
+    Let,
+    Log,
+    Mode,
+    OnceScope,
+    Rule,
+    Stop,
+)
 from imbot.rulebook.scope import MISSING, Senses
 
 # The plan of an event -------------------------------------------------------------------------
@@ -168,11 +180,13 @@ class Standing:
         pc: Index of the next instruction.
         bound: Names bound so far, with the error of the last failed step as ``error``.
         failing: The error that sent the run into the rule's ``on_error``; empty before.
+        cancelled: Why only steps marked ``even_if_completed`` are still due; empty before.
     """
 
     pc: int = 0
     bound: Mapping[str, JSON] = field(default_factory=dict)
     failing: str = ""
+    cancelled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,32 +218,26 @@ def next_step(start: Start, standing: Standing, scope: Scope, senses: Senses) ->
         scope: What rules see now, without vars and bound names.
         senses: The senses of this moment.
     """
-    program = start.rule.program
     base = rule_scope(scope, start.rule)
     logs: list[str] = []
     while True:
-        instruction = program.instructions[standing.pc]
+        instruction = start.rule.program.instructions[standing.pc]
+        seen = {**base, **standing.bound}
         try:
             match instruction:
-                case Act():
-                    args = instruction.args.render({**base, **standing.bound}, senses)
-                    step = _step(start, standing.pc, instruction, args)
+                case Act() if not standing.cancelled or instruction.even_if_completed:
+                    step = _step(start, standing.pc, instruction, seen, senses)
                     return Next(step, instruction, standing, tuple(logs))
-                case Let():
-                    standing = _bind(instruction, standing, base, senses)
-                case Branch(test=test, otherwise=otherwise):
-                    holds = test.holds({**base, **standing.bound}, senses)
-                    standing = replace(standing, pc=standing.pc + 1 if holds else otherwise)
-                case Jump(to=to):
-                    standing = replace(standing, pc=to)
-                case Log(text=text):
-                    logs.append(str(text.render({**base, **standing.bound}, senses)))
-                    standing = replace(standing, pc=standing.pc + 1)
                 case Stop(reason=reason):
-                    detail = str(reason.render({**base, **standing.bound}, senses))
+                    detail = str(reason.render(seen, senses))
                     return Over(RunState.STOPPED, detail, standing, tuple(logs))
-                case _:
+                case End():
                     return _end(standing, logs)
+                case Log(text=text) if not standing.cancelled:
+                    logs.append(str(text.render(seen, senses)))
+                    standing = replace(standing, pc=standing.pc + 1)
+                case _:
+                    standing = _follow(instruction, standing, base, senses)
         except PermanentError as error:
             after = _after_failure(start.rule, standing, instruction, "permanent", str(error))
             if isinstance(after, Over):
@@ -240,7 +248,7 @@ def next_step(start: Start, standing: Standing, scope: Scope, senses: Senses) ->
 def after(start: Start, standing: Standing, act: Act, outcome: Outcome) -> Standing | Over:
     """Return where the run stands after a step, or its end."""
     if outcome.kind is OutcomeKind.CANCELLED:
-        return Over(RunState.CANCELLED, outcome.detail, standing)
+        return replace(standing, pc=standing.pc + 1, cancelled=outcome.detail)
     if outcome.kind in (OutcomeKind.DONE, OutcomeKind.WITHHELD):
         bound = dict(standing.bound)
         if act.bind is not None and outcome.kind is OutcomeKind.DONE:
@@ -249,14 +257,28 @@ def after(start: Start, standing: Standing, act: Act, outcome: Outcome) -> Stand
     return _after_failure(start.rule, standing, act, outcome.error_kind, outcome.detail)
 
 
-def _step(start: Start, pc: int, act: Act, args: JSON) -> Step:
+def _step(start: Start, pc: int, act: Act, scope: Scope, senses: Senses) -> Step:
     return Step(
         key=f"{start.run_id}/{pc}",
         action=act.action,
-        args=args,
+        args=act.args.render(scope, senses),
         timeout_s=act.timeout_s,
         place=str(act.place),
     )
+
+
+def _follow(instruction: Instruction, standing: Standing, base: Scope, senses: Senses) -> Standing:
+    """Return where the run stands after an instruction that does nothing outside of it."""
+    match instruction:
+        case Let():
+            return _bind(instruction, standing, base, senses)
+        case Branch(test=test, otherwise=otherwise):
+            holds = test.holds({**base, **standing.bound}, senses)
+            return replace(standing, pc=standing.pc + 1 if holds else otherwise)
+        case Jump(to=to):
+            return replace(standing, pc=to)
+        case _:
+            return replace(standing, pc=standing.pc + 1)
 
 
 def _bind(let: Let, standing: Standing, base: Scope, senses: Senses) -> Standing:
@@ -275,6 +297,8 @@ def _bind(let: Let, standing: Standing, base: Scope, senses: Senses) -> Standing
 
 
 def _end(standing: Standing, logs: list[str]) -> Over:
+    if standing.cancelled:
+        return Over(RunState.CANCELLED, standing.cancelled, standing, tuple(logs))
     state = RunState.FAILED if standing.failing else RunState.DONE
     return Over(state, standing.failing, standing, tuple(logs))
 
@@ -292,5 +316,6 @@ def _after_failure(
     if isinstance(instruction, Act) and instruction.on_error is not None:
         return replace(standing, pc=instruction.on_error, bound=bound)
     if rule.program.on_error is not None and not standing.failing:
-        return Standing(pc=rule.program.on_error, bound=bound, failing=f"{path}: {message}")
+        failing = f"{path}: {message}"
+        return replace(standing, pc=rule.program.on_error, bound=bound, failing=failing)
     return Over(RunState.FAILED, standing.failing or f"{path}: {message}", standing)

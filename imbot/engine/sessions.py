@@ -63,7 +63,7 @@ class SessionEntry:
         key: Agent and session id.
         session: As it stands, own accepted writes included.
         first_seen_at: When it was first seen.
-        seen_at: When it was last seen.
+        seen_at: When imbot last saw it, by its own clock.
         mine: Whether our ``initiate`` began it.
         talking_at: When it was first seen Talking.
         completed_at: When it was over.
@@ -166,7 +166,7 @@ class SessionTable:
                 entry.session.capabilities if shown.capabilities is None else shown.capabilities
             ),
         )
-        entry.seen_at = max(entry.seen_at, received_at, notice.at)
+        entry.seen_at = max(entry.seen_at, received_at)
         self._note_aliases(entry.key, shown)
 
         def event(kind: EventKind, fields: Mapping[str, JSON], *, own: bool = False) -> Event:
@@ -322,7 +322,7 @@ class SessionTable:
             key=key,
             session=notice.session,
             first_seen_at=received_at,
-            seen_at=max(received_at, notice.at),
+            seen_at=received_at,
         )
         self._entries[key] = entry
         self._note_aliases(key, notice.session)

@@ -1,5 +1,6 @@
 """One agent's GWS without a wire: takes operations, and answers or fails as scripted."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class FakeGws:
         done: Every operation asked for, in order, also those that failed.
         failures: Errors that the next operations fail with, one each; None lets one through.
         on_done: Called with each operation that is let through.
+        hangs: Whether operations are taken and never answered.
     """
 
     facts: AgentFacts = field(default_factory=lambda: AgentFacts("bot1", number="1001"))
@@ -41,6 +43,7 @@ class FakeGws:
     done: list[Done] = field(default_factory=list)
     failures: deque[ActionError | None] = field(default_factory=deque)
     on_done: Callable[[Done], None] | None = None
+    hangs: bool = False
     _begun: int = 0
 
     def named(self, name: str) -> list[Done]:
@@ -49,32 +52,34 @@ class FakeGws:
 
     async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:
         """Begin a session: n1, n2, …."""
-        self._take(Done("InitiateIMSession", "", {"to": destination, **user_data}))
+        await self._take(Done("InitiateIMSession", "", {"to": destination, **user_data}))
         self._begun += 1
         return f"n{self._begun}"
 
     async def send_message(self, session_id: str, text: str, *, destination: str) -> None:
         """Take a message."""
-        self._take(Done("SendMessage", session_id, {"text": text, "to": destination}))
+        await self._take(Done("SendMessage", session_id, {"text": text, "to": destination}))
 
     async def attach_user_data(self, session_id: str, user_data: Mapping[str, JSON]) -> None:
         """Take user data."""
-        self._take(Done("AttachUserData", session_id, dict(user_data)))
+        await self._take(Done("AttachUserData", session_id, dict(user_data)))
 
     async def update_user_data(self, session_id: str, user_data: Mapping[str, JSON]) -> None:
         """Take user data."""
-        self._take(Done("UpdateUserData", session_id, dict(user_data)))
+        await self._take(Done("UpdateUserData", session_id, dict(user_data)))
 
     async def delete_user_data(self, session_id: str, key: str) -> None:
         """Take a key."""
-        self._take(Done("DeleteUserData", session_id, key))
+        await self._take(Done("DeleteUserData", session_id, key))
 
     async def complete(self, session_id: str) -> None:
         """Take the end of a session."""
-        self._take(Done("Complete", session_id, None))
+        await self._take(Done("Complete", session_id, None))
 
-    def _take(self, done: Done) -> None:
+    async def _take(self, done: Done) -> None:
         self.done.append(done)
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
         if self.failures and (error := self.failures.popleft()) is not None:
             raise error
         if self.on_done is not None:

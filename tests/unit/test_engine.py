@@ -124,6 +124,7 @@ async def test_what_may_have_been_said_is_not_said_again_but_parked(looptime):
     assert house.said() == ["Hello 3002, I am Robin."]
     assert house.outcomes()[0].kind is OutcomeKind.PARKED
     assert looptime >= 90
+    await store.commit(())
     states = [c.state for c in store.durable if isinstance(c, Verdict)]
     assert states == [EffectState.UNKNOWN, EffectState.PARKED]
 
@@ -169,21 +170,18 @@ async def test_a_reply_that_gws_refuses_for_good_is_parked_and_frees_the_once_ma
 
 async def test_a_completed_session_ends_the_run():
     """What is left to do would reach nobody."""
-    book = rule(["http: {get: 'http://crm.test/x'}", "reply: late"])
-    house = build(book)
-    http_calls = []
+    retry = "retry: {times: 2, backoff: 1s..1s}"
+    book = rule([f"http: {{get: 'http://crm.test/x'}}\n        {retry}", "reply: late"])
 
     class SlowHttp:
-        async def send(self, request):
-            http_calls.append(request.url)
+        async def send(self, _request):
             await house.state("Completed", settle=False)
             raise TemporaryError("refused")
 
         async def close(self):
             pass
 
-    house = build(rule(["http: {get: 'http://crm.test/x'}\n        retry: {times: 2, backoff: 1s..1s}",
-                        "reply: late"]), http=SlowHttp())
+    house = build(book, http=SlowHttp())
 
     await house.state("Talking")
 
@@ -239,11 +237,16 @@ async def test_final_ends_the_search():
 version: 1
 rules:
   - {id: low, trigger: {state: Talking}, do: [{reply: low}]}
-  - {id: high, trigger: {state: Talking}, priority: 5, final: true, do: [{reply: high}]}
+  - id: high
+    trigger: {state: Talking}
+    when: session.userData.vip
+    priority: 5
+    final: true
+    do: [{reply: high}]
 """
     house = build(book)
 
-    await house.state("Talking")
+    await house.state("Talking", vip="1")
 
     assert house.said() == ["high"]
     assert [s.reason for s in house.suppressed()] == [Reason.FINAL]
@@ -399,8 +402,7 @@ async def test_after_a_crash_nothing_is_said_twice_and_the_rest_is_done():
     """Pulled between the reply and the tag: the tag is made, the greeting is not repeated."""
     store = MemoryStore()
     house = build(GREET, store=store)
-    house.gws["bot1"].failures = deque([None, AmbiguousError("unplugged")] + [
-        AmbiguousError("unplugged")] * 9)
+    house.gws["bot1"].failures = deque([None, *[AmbiguousError("unplugged")] * 10])
     await house.state("Talking", settle=False)
     await house.tasks.drain(0.1)
     await house.tasks.cancel()
@@ -413,14 +415,10 @@ async def test_after_a_crash_nothing_is_said_twice_and_the_rest_is_done():
     assert [d.given for d in again.gws["bot1"].named("UpdateUserData")] == [{"greeted": "yes"}]
 
 
-async def test_a_reply_that_was_being_sent_at_the_crash_is_parked_not_repeated(looptime):
+async def test_a_reply_that_was_being_sent_at_the_crash_is_parked_not_repeated():
     """The store knows the intent and no outcome: nobody knows."""
     store = MemoryStore()
     house = build(GREET, store=store)
-
-    def unplug(_done):
-        raise KeyboardInterrupt
-
     snapshots = []
     house.gws["bot1"].on_done = lambda _done: snapshots.append(list(store.durable))
     await house.state("Talking")

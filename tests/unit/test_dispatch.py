@@ -1,0 +1,195 @@
+"""Dispatch: kept before acted on, in order within a session, side by side across sessions."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from imbot.engine.dispatch import Tasks
+from imbot.errors import StoreError
+from imbot.model import (
+    Batch,
+    ConnectionChange,
+    FaultNotice,
+    ImSession,
+    MessageNotice,
+    SessionNotice,
+)
+from imbot.records import AckSeen, EchoSeen, EventSeen, GapSeen
+from imbot.testing.house import CUSTOMER, build
+from imbot.testing.memory_store import MemoryStore
+
+pytestmark = pytest.mark.looptime
+
+ECHO = """
+version: 1
+rules:
+  - id: echo
+    trigger: {message: any}
+    mode: queue
+    do:
+      - reply: "{{ message.text }}!"
+"""
+
+
+async def test_a_batch_is_kept_before_it_is_acted_on():
+    """The wire may ask for the next only when this one cannot be lost."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    session = ImSession("s1", "Talking", {}, (CUSTOMER,))
+
+    await house.dispatch.accept(
+        Batch("bot1", (SessionNotice(session, house.clock.now()),), "c1", 7)
+    )
+
+    kinds = [type(change) for change in store.durable]
+    assert EventSeen in kinds
+    assert AckSeen("bot1", "c1", 7) in store.durable
+    assert house.said() == []
+
+
+async def test_what_cannot_be_kept_is_not_acted_on():
+    """A full disk stops the bot, not its memory."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    await house.state("Talking")
+    store.broken = "disk full"
+
+    with pytest.raises(StoreError):
+        await house.say("hi")
+
+    assert house.said() == []
+
+
+async def test_an_empty_batch_writes_nothing():
+    """Most polls bring nothing."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+
+    await house.dispatch.accept(Batch("bot1", ()))
+
+    assert store.durable == []
+
+
+async def test_messages_of_one_session_are_answered_in_order():
+    """Answers must not overtake each other."""
+    house = build(ECHO)
+    await house.state("Talking")
+    notices = [MessageNotice("s1", str(n), house.clock.now()) for n in range(20)]
+
+    await house.hear(*notices)
+    await house.settle()
+
+    assert house.said() == [f"{n}!" for n in range(20)]
+
+
+async def test_a_slow_session_does_not_hold_up_another():
+    """Sessions are served side by side."""
+    house = build(ECHO, agents=("bot1", "bot2"))
+    await house.state("Talking", "s1")
+    await house.state("Talking", "s2", agent="bot2")
+    house.gws["bot1"].hangs = True
+
+    await house.hear(MessageNotice("s1", "a", house.clock.now()))
+    await house.hear(MessageNotice("s2", "b", house.clock.now()), agent="bot2")
+    await house.tasks.drain(0.1)
+
+    assert house.said("bot2") == ["b!"]
+    await house.tasks.cancel()
+
+
+@pytest.mark.parametrize(("sender", "answers"), [("3002", 1), ("1001", 0), ("bot1", 0)])
+async def test_a_sender_is_trusted_over_the_text(sender, answers):
+    """Where notifications say who spoke, nobody guesses."""
+    house = build(ECHO)
+    await house.state("Talking")
+
+    await house.hear(MessageNotice("s1", "hi", house.clock.now(), sender=sender))
+    await house.settle()
+
+    assert len(house.said()) == answers
+
+
+async def test_the_other_partys_words_are_no_echo_when_the_sender_says_so():
+    """They may repeat what we said."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    await house.state("Talking")
+    await house.say("hi")
+
+    await house.hear(MessageNotice("s1", "hi!", house.clock.now(), sender="3002"))
+    await house.settle()
+
+    assert house.said() == ["hi!", "hi!!"]
+    assert not [change for change in store.durable if isinstance(change, EchoSeen)]
+
+
+async def test_an_error_notification_starts_no_rule():
+    """It is told in the log."""
+    house = build(ECHO)
+
+    await house.hear(FaultNotice("(no text)", house.clock.now(), device_path="/devices/1"))
+    await house.settle()
+
+    assert house.sights == []
+
+
+async def test_a_gap_is_kept_with_the_sessions_it_may_concern():
+    """Supervisors ask whether something was missed."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    await house.state("Talking")
+
+    await house.connection(ConnectionChange.GAP)
+
+    (gap,) = [change for change in store.durable if isinstance(change, GapSeen)]
+    assert gap.session_ids == ("s1",)
+    assert gap.ended_at - gap.started_at == timedelta(seconds=3)
+
+
+async def test_a_bug_in_one_event_does_not_stop_the_next(monkeypatch):
+    """The daemon lives on, and says what happened."""
+    house = build(ECHO)
+    await house.state("Talking")
+    flow = house.dispatch._flow
+    original, failed = type(flow).take, []
+
+    async def take(self, event):
+        if not failed:
+            failed.append(event)
+            raise ZeroDivisionError("a bug")
+        await original(self, event)
+
+    monkeypatch.setattr(type(flow), "take", take)
+    await house.hear(*(MessageNotice("s1", t, house.clock.now()) for t in ("a", "b")))
+    await house.settle()
+
+    assert house.said() == ["b!"]
+
+
+async def test_a_failed_store_ends_the_engine():
+    """Nothing may be promised any more."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    await house.state("Talking")
+    store_note = store.note
+
+    def note(changes):
+        store.broken = "disk full"
+        store_note(changes)
+
+    store.note = note
+    await house.hear(MessageNotice("s1", "a", house.clock.now()))
+    await asyncio.wait([house.tasks.failed])
+
+    assert isinstance(house.tasks.failed.result(), StoreError)
+
+
+async def test_drain_gives_up_after_its_limit():
+    """A stop does not wait for ever."""
+    tasks = Tasks()
+    tasks.spawn(asyncio.sleep(100))
+
+    assert not await tasks.drain(1)
+    await tasks.cancel()
+    assert await tasks.drain(1)
