@@ -100,19 +100,26 @@ class _Branch:
         """Add what may hold, by each value that is there and each that is not."""
         container: Any = scope
         for step in self.parent:
-            container = item(container, step)
+            is_map = type(container) is dict
+            container = container.get(step, MISSING) if is_map else item(container, step)
+        values = container if type(container) is dict else self._values(container)
         below = self.below
-        if type(container) is dict and len(container) < len(below):
-            for key, value in container.items():
+        if len(values) < len(below):
+            for key, value in values.items():
                 if (slot := below.get(key)) is not None:
                     slot.present(value, scope, found)
         else:
             for key, slot in below.items():
-                if (value := item(container, key)) is not MISSING:
+                if (value := values.get(key, MISSING)) is not MISSING:
                     slot.present(value, scope, found)
         for key, posting in self.absent:
-            if item(container, key) is MISSING:
+            if key not in values:
                 posting.collect(scope, found)
+
+    def _values(self, container: object) -> dict[str | int, Any]:
+        """Return what a list or a map of another type has of what is asked for."""
+        values = {key: item(container, key) for key in self.below}
+        return {key: value for key, value in values.items() if value is not MISSING}
 
 
 def _branches(
@@ -157,6 +164,7 @@ class _Slot:
     __slots__ = (
         "_equal",
         "_falsy",
+        "_is_all_equal",
         "_lines",
         "_there",
         "_truthy",
@@ -202,11 +210,18 @@ class _Slot:
         self._truthy = _posting(truthy)
         self._falsy = _posting(falsy)
         self.if_missing = _posting(missing)
+        others = (self._unequal, self._lines, self._there, self._truthy, self._falsy)
+        self._is_all_equal = not any(others)
 
     def present(self, value: Any, scope: Scope, found: list[int]) -> None:  # noqa: ANN401  any value
         """Add what may hold with this value."""
-        if self._equal and (posting := _looked_up(value, self._equal)) is not None:
-            posting.collect(scope, found)
+        if self._equal:
+            try:
+                posting = self._equal.get(value)
+            except TypeError:  # a list or map, which equals no literal
+                posting = None
+            if posting is not None:
+                posting.collect(scope, found)
         for values, posting in self._unequal:
             if not _is_in(value, values):
                 posting.collect(scope, found)
@@ -216,13 +231,6 @@ class _Slot:
             self._there.collect(scope, found)
         if (decided := self._truthy if value else self._falsy) is not None:
             decided.collect(scope, found)
-
-
-def _looked_up(value: object, postings: Mapping[Any, _Posting]) -> _Posting | None:
-    try:
-        return postings.get(value)
-    except TypeError:  # a list or map, which equals no literal
-        return None
 
 
 def _is_in(value: object, values: frozenset[Any]) -> bool:
@@ -243,8 +251,17 @@ def _number_point(value: object) -> object:
     return value if isinstance(value, int | float) else MISSING
 
 
+def _spelled_point(value: object) -> object:
+    if type(value) is str and value.isdigit() and value.isascii() and len(value) < _LONG:
+        return int(value)
+    return number(value)
+
+
+#: What ``number()`` reads of plain digits without a look at the pattern: anything shorter.
+_LONG = 18
+
 #: How a value is put on a line: of texts, of numbers, of what ``number()`` reads.
-_POINTS: tuple[Callable[[object], object], ...] = (_text_point, _number_point, number)
+_POINTS: tuple[Callable[[object], object], ...] = (_text_point, _number_point, _spelled_point)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,10 +309,11 @@ class _Line:
 
     The bounds cut the line into places: gaps, with even numbers, and the bounds between them, with
     odd ones. A span is filed under the few nodes that together cover its places; the nodes above
-    a place, found by halving its number, are those of every span around it.
+    a place, found by halving its number, are those of every span around it. They are looked up
+    once for each place.
     """
 
-    __slots__ = ("_bounds", "_nodes", "_nowhere", "_point", "_size")
+    __slots__ = ("_around", "_bounds", "_nowhere", "_point", "_size")
 
     def __init__(
         self, point: Callable[[object], object], spans: Sequence[_Span], nowhere: Sequence[Filed]
@@ -309,20 +327,25 @@ class _Line:
         for span in spans:
             for node in self._cover(span):
                 nodes[node].append(span.filed)
-        self._nodes = {node: _Posting(filed) for node, filed in nodes.items()}
+        self._around = self._looked_up({node: _Posting(filed) for node, filed in nodes.items()})
 
     def collect(self, value: object, scope: Scope, found: list[int]) -> None:
         """Add what may hold with this value."""
         point: Any = self._point(value)
         if point is not MISSING:
-            node = self._place(point) + self._size
-            nodes = self._nodes
-            while node:
-                if (posting := nodes.get(node)) is not None:
-                    posting.collect(scope, found)
-                node >>= 1
+            for posting in self._around[self._place(point)]:
+                posting.collect(scope, found)
         elif self._nowhere is not None:
             self._nowhere.collect(scope, found)
+
+    def _looked_up(self, nodes: Mapping[int, _Posting]) -> list[list[_Posting]]:
+        """Return, for each place, what is filed under the nodes above it."""
+        around = []
+        for place in range(self._size):
+            leaf = place + self._size
+            above = (leaf >> height for height in range(leaf.bit_length()))
+            around.append([nodes[node] for node in above if node in nodes])
+        return around
 
     def _place(self, point: Any) -> int:  # noqa: ANN401  text or number
         bounds = self._bounds

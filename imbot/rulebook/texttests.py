@@ -64,16 +64,21 @@ class TextTests:
         found: list[int] = []
         if (number := self._equal.get(said)) is not None:
             found.append(number)
-        if self._prefixes:
-            found.extend(_prefixes_of(said, self._prefixes))
+        node = self._prefixes
+        for char in said:
+            if (below := node.get(char)) is None:
+                break
+            node = below
+            if (number := node.get("")) is not None:
+                found.append(number)
         if self._parts:
             encoded = _encoded(said)
             for search in self._parts:
-                found.extend(search(encoded))
+                found += search(encoded)
         if self._patterns:
             encoded = _encoded(text)
             for search in self._patterns:
-                found.extend(search(encoded))
+                found += search(encoded)
         return found
 
 
@@ -93,14 +98,16 @@ def _trie(prefixes: dict[str, int]) -> dict[str, Any]:
     return root
 
 
-def _prefixes_of(text: str, node: dict[str, Any]) -> Iterable[int]:
-    """Yield the number of each prefix in a trie that a text begins with."""
+def _prefixes_of(text: str, node: dict[str, Any]) -> list[int]:
+    """Return the number of each prefix in a trie that a text begins with."""
+    found = []
     for char in text:
         if (below := node.get(char)) is None:
-            return
+            break
         node = below
-        if (number := node.get("")) is not None:
-            yield number
+        if "" in node:
+            found.append(node[""])
+    return found
 
 
 def _searches(
@@ -137,11 +144,7 @@ def _literals(texts: Sequence[str], numbers: Sequence[int]) -> _Search:
     for text in texts:
         found.Add(re2.escape(text))
     found.Compile()
-
-    def search(said: bytes) -> Iterable[int]:
-        return [numbers[index] for index in found.Match(said) or ()]
-
-    return search
+    return _numbered(found.Match, numbers)
 
 
 def _patterns(texts: Sequence[str], numbers: Sequence[int]) -> _Search:
@@ -153,9 +156,15 @@ def _patterns(texts: Sequence[str], numbers: Sequence[int]) -> _Search:
     for text in texts:
         found.Add(text, _options())
     found.Compile()
+    return _numbered(found.Match, numbers)
+
+
+def _numbered(match: Callable[[bytes], Sequence[int] | None], numbers: Sequence[int]) -> _Search:
+    """Return the search that gives our numbers for RE2's."""
 
     def search(said: bytes) -> Iterable[int]:
-        return [numbers[index] for index in found.Match(said) or ()]
+        hits = match(said)
+        return [numbers[hit] for hit in hits] if hits else ()
 
     return search
 

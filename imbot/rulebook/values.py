@@ -4,8 +4,9 @@ What is written out is checked at load against the model; what a template will b
 until it is rendered.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -232,6 +233,8 @@ def _validated(
         faults = []
         for detail in error.errors(include_url=False, include_input=False, include_context=False):
             at, key = _locate(node, detail["loc"])
+            if detail["type"] in _OF_KEYS:
+                key = str(detail["loc"][-1])
             if not is_template(at):
                 faults.append(_Fault(detail["type"], detail["msg"], at, key))
         return faults, None
@@ -241,16 +244,16 @@ def _validated(
 
 
 def _locate(node: Node, loc: tuple[int | str, ...]) -> tuple[Node, str]:
-    """Return the node that a model's complaint is about, and the last key that it names.
+    """Return the node that a model's complaint is about, and the key under which it stands.
 
     Between keys and indexes a location names branches of unions, which are nowhere in the file.
     """
-    key = str(loc[-1]) if loc else ""
+    key = ""
     for step in loc:
         if isinstance(step, int) and step < len(node.items):
             node = node.items[step]
         elif isinstance(step, str) and (below := node.get(step)) is not None:
-            node = below
+            node, key = below, step
     return node, key
 
 
@@ -262,12 +265,22 @@ def _telling(root: Node, faults: list[_Fault]) -> list[_Fault]:
     deep = [fault for fault in faults if fault.node is not root or fault.type == "missing"]
     if root.kind is not Kind.MAP:
         deep = [fault for fault in deep if fault.type != "missing"]
-    chosen = deep or faults[:1]
-    misspelt = [fault.key for fault in chosen if fault.type == "extra_forbidden"]
+    by_node: dict[tuple[int, str], list[_Fault]] = defaultdict(list)
+    for fault in deep or faults[:1]:
+        by_node[fault.node.start, fault.key if fault.type in _OF_KEYS else ""].append(fault)
+    # What fits no branch of a union has a fault for each of them.
     chosen = [
+        same[0] if len(same) == 1 else replace(same[0], type="union", said="")
+        for same in by_node.values()
+    ]
+    misspelt = [fault.key for fault in chosen if fault.type == "extra_forbidden"]
+    return [
         fault for fault in chosen if fault.type != "missing" or nearest(fault.key, misspelt) is None
     ]
-    return list({(fault.node.start, fault.key): fault for fault in reversed(chosen)}.values())[::-1]
+
+
+#: Complaints about a key, not about what stands under it.
+_OF_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
 #: What a model wants, by the type of its complaint.
@@ -305,7 +318,9 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
         subject = f"'{name}'" if fault.node is entry.value else f"'{fault.key}' of '{name}'"
         is_empty = fault.node is entry.value and fault.node.kind is Kind.NULL
         place = entry.key.place if is_empty else fault.node.place
-        if (due := _DUE.get(fault.type)) is not None:
+        if fault.type == "union":
+            desk.error(place, "bad-argument", f"{subject} cannot be {shown(fault.node)}")
+        elif (due := _DUE.get(fault.type)) is not None:
             desk.error(place, "bad-argument", f"{subject} must be {due}, not {shown(fault.node)}")
         else:
             said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")

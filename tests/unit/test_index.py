@@ -308,6 +308,15 @@ def test_no_rule_that_matches_is_missed(rules, of):
     assert numbers == sorted(set(numbers))
 
 
+@given(st.lists(_CONDITIONS, min_size=8, max_size=40), _USER_DATA)
+def test_no_rule_of_a_crowd_on_one_trigger_is_missed(conditions, user_data):
+    """Few rules are asked one by one; only a crowd is filed by every kind of fact."""
+    rules = [rule(n, TALKING, when) for n, when in enumerate(conditions)]
+    of = event(EventKind.STATE, user_data=user_data)
+
+    assert by_index(rules, of)[0] == by_hand(rules, of)
+
+
 @given(st.lists(st.tuples(_NUMBERS, _NUMBERS), min_size=8, max_size=60), _VALUES)
 def test_ranges_that_overlap_in_any_way_are_all_found(bounds, value):
     """Many ranges at one path become a tree of their own."""
