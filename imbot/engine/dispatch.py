@@ -20,7 +20,7 @@ from imbot.engine.doors import World
 from imbot.engine.flow import Flow
 from imbot.engine.matching import Match
 from imbot.engine.planning import Standing, start_of
-from imbot.engine.running import recalled
+from imbot.engine.running import Interrupted, recalled
 from imbot.engine.watching import Echoed, Watcher
 from imbot.errors import StoreError
 from imbot.model import (
@@ -319,16 +319,14 @@ class Dispatch:
             log.warning("run.cancelled", run=seen.run_id, reason="the rule has changed")
             self._store.note([_cancelled(seen, self._world.clock.now())])
             return
-        known = [effect for effect in effects if effect.intent.run_id == seen.run_id]
+        known = tuple(effect for effect in effects if effect.intent.run_id == seen.run_id)
         standing = Standing(seen.pc, recalled(seen.bound), seen.detail)
-        self._queue(lane_of(event), self._go_on(rule, event, standing, seen, known))
+        interrupted = Interrupted(standing, seen.session, known)
+        self._queue(lane_of(event), self._go_on(Match(rule, event), interrupted))
 
-    async def _go_on(
-        self, rule: Rule, event: Event, standing: Standing, seen: RunSeen, known: list[Effect]
-    ) -> None:
-        scope, senses = await self._flow.view.of_event(event)
-        start = start_of(Match(rule, event), scope, senses)
-        await self._flow.runs.resume(start, standing, seen.session, known)
+    async def _go_on(self, match: Match, interrupted: Interrupted) -> None:
+        scope, senses = await self._flow.view.of_event(match.event)
+        await self._flow.runs.begin(start_of(match, scope, senses), interrupted)
 
 
 def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:

@@ -1,7 +1,8 @@
 """Runs of rules: each goes from step to step until it ends, taking turns by its key."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +27,21 @@ _MOMENT = "$moment"
 
 #: Starts a task that its owner ends with the daemon.
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Where a run stood when imbot stopped.
+
+    Attributes:
+        standing: Its next step, and what was bound.
+        session: The session it acted on.
+        effects: What it has done, or may have.
+    """
+
+    standing: Standing
+    session: SessionKey | None
+    effects: tuple[Effect, ...] = ()
 
 
 class Runs:
@@ -57,31 +73,20 @@ class Runs:
         self._spawn = spawn
         self._ledgers: dict[str, Ledger] = {}
 
-    async def begin(self, start: Start, standing: Standing | None = None) -> None:
-        """Begin a run; return when it is over, or waits so long that others should go on."""
-        await self._begin(start, standing or Standing(), start.event.session_key, ())
-
-    async def resume(
-        self, start: Start, standing: Standing, session: SessionKey | None, known: Iterable[Effect]
-    ) -> None:
-        """Go on with a run that a stop interrupted, knowing what it has done already."""
-        await self._begin(start, standing, session, known)
-
     def confirm(self, effect_id: str) -> None:
         """Tell the run of this effect, if it goes on, that the echo came."""
         run_id = effect_id.rsplit("/", 2)[0]
         if (ledger := self._ledgers.get(run_id)) is not None:
             ledger.confirm(effect_id)
 
-    async def _begin(
-        self,
-        start: Start,
-        standing: Standing,
-        session: SessionKey | None,
-        known: Iterable[Effect],
-    ) -> None:
+    async def begin(self, start: Start, interrupted: Interrupted | None = None) -> None:
+        """Begin a run, or go on with one that a stop interrupted.
+
+        Returns when it is over, or waits so long that others should go on.
+        """
+        from_here = interrupted or Interrupted(Standing(), start.event.session_key)
         ledger = Ledger(start, self._store, self._world.clock)
-        ledger.restore(known)
+        ledger.restore(from_here.effects)
         self._ledgers[start.run_id] = ledger
         if start.once_scope is not None:
             self.marks.set(start.rule.id, start.once_scope)
@@ -92,10 +97,10 @@ class Runs:
             if not released.done():
                 released.set_result(None)
 
-        acting = Acting(ledger, session, start.event.agent)
+        acting = Acting(ledger, from_here.session, start.event.agent)
         if turn is not None:
             release()
-        self._spawn(self._live(start, standing, acting, turn, release))
+        self._spawn(self._live(start, from_here.standing, acting, turn, release))
         await released
 
     async def _live(
@@ -149,20 +154,18 @@ class Runs:
 
     def _is_over(self, start: Start, planned: Next, acting: Acting) -> Callable[[], str]:
         """Return what tells why the run must end early."""
+        event = start.event
+        ended_before = event.session is not None and event.session.is_completed
 
         def is_over() -> str:
             if planned.act.even_if_completed:
                 return ""
-            began_after = start.event.session is not None and start.event.session.is_completed
-            keys = {acting.session} if began_after else {acting.session, start.event.session_key}
-            for key in keys - {None}:
-                entry = self._world.table.get(key) if key else None
-                if (
-                    entry is not None
-                    and entry.session.is_completed
-                    and not (began_after and key == start.event.session_key)
-                ):
-                    return f"session {entry.session.id} completed"
+            for key in (event.session_key, acting.session):
+                if key is None or (ended_before and key == event.session_key):
+                    continue
+                entry = self._world.table.get(key)
+                if entry is not None and entry.session.is_completed:
+                    return f"session {key.session_id} completed"
             return ""
 
         return is_over
