@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from imbot.model import SessionState
 from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem, Severity
-from imbot.rulebook.facts import (
+from imbot.rulebook.contradictions import contradiction, terms
+from imbot.rulebook.facts import Equals, Fact, Refuted, Steps, Truthy
     NEVER,
     Equals,
     Fact,
@@ -83,23 +84,13 @@ def _warning(place: Place, code: str, what: str, cure: str = "") -> Problem:
 def _never_runs(rule: Rule) -> Problem | None:
     """Return why no event ever starts a rule."""
     facts = terms(rule)
-    if (clash := _contradiction(facts)) is not None:
+    if (clash := contradiction(facts)) is not None:
         what = f"the rule '{rule.id}' can never run: {clash}"
         return _error(rule.place, "never-runs", what, "mend 'when', or set 'enabled: false'")
-    if all(_contradiction([*facts, *_facts_of_trigger(each)]) for each in rule.triggers):
+    if all(contradiction([*facts, *_facts_of_trigger(each)]) for each in rule.triggers):
         what = f"the rule '{rule.id}' can never run: its 'when' rules its trigger out"
         return _error(rule.place, "never-runs", what, "make the two agree")
     return None
-
-
-def terms(rule: Rule) -> tuple[Fact, ...]:
-    """Return the facts that a rule's ``when`` demands; none without a ``when``."""
-    facts = () if rule.when is None else rule.when.tests
-    if rule.when is not None and "vars" in rule.when.names_used:
-        # The same words mean the same only with the same constants.
-        constants = repr(sorted(rule.vars.items()))
-        return (*(fact for fact in facts if isinstance(fact, Equals)), Other(f"{facts}{constants}"))
-    return facts
 
 
 def _facts_of_trigger(trigger: Trigger) -> Iterator[Fact]:
@@ -115,73 +106,6 @@ def _facts_of_trigger(trigger: Trigger) -> Iterator[Fact]:
             yield Equals(("event", "change"), frozenset(change.value for change in changes))
         case MessageTrigger() | UserdataTrigger():
             pass
-
-
-def _contradiction(facts: Iterable[Fact]) -> str | None:
-    """Return why facts cannot all hold; None where they may."""
-    by_path: dict[Steps, list[Fact]] = defaultdict(list)
-    held, refuted = set[Fact](), set[Fact]()
-    for fact in facts:
-        if fact == NEVER:
-            return "its 'when' never holds"
-        plain = fact.fact if isinstance(fact, Refuted) else fact
-        (refuted if isinstance(fact, Refuted) else held).add(plain)
-        if not isinstance(plain, Other):
-            by_path[plain.path].append(fact)
-    if refuted & held:
-        return "its 'when' wants the same to be so and not so"
-    for path, about in by_path.items():
-        if _clash(about):
-            return f"'{'.'.join(map(str, path))}' cannot be all that its 'when' wants"
-    return None
-
-
-def _clash(facts: Sequence[Fact]) -> bool:
-    """Whether no value fits all facts about one path."""
-    spans = [fact for fact in facts if isinstance(fact, Range)]
-    if any(_is_empty(one, other) for one in spans for other in spans):
-        return True
-    equal = [fact.values for fact in facts if isinstance(fact, Equals)]
-    if not equal:
-        return False
-    values = frozenset.intersection(*equal)
-    return not any(all(_allows(fact, value) for fact in facts) for value in values)
-
-
-def _is_empty(one: Range, other: Range) -> bool:
-    """Whether nothing lies above the low bound of one range and below the high one of another."""
-    low, high = one.low, other.high
-    if low is None or high is None or one.numeric is not other.numeric:
-        return False
-    if isinstance(low, str) is not isinstance(high, str):
-        return True
-    return bool(low > high or (low == high and (one.low_open or other.high_open)))
-
-
-def _allows(fact: Fact, value: Any) -> bool:  # noqa: ANN401  a literal of any type
-    """Whether a literal value leaves a fact possible."""
-    match fact:
-        case NotEquals(values=values) | Refuted(fact=Equals(values=values)):
-            return value not in values
-        case Refuted(fact=NotEquals(values=values)):
-            return value in values
-        case Truthy():
-            return bool(value)
-        case Refuted(fact=Truthy()):
-            return not value
-        case Range(numeric=False):
-            return _lies_in(fact, value)
-        case _:
-            return True
-
-
-def _lies_in(span: Range, value: Any) -> bool:  # noqa: ANN401  as above
-    try:
-        above = span.low is None or (value > span.low if span.low_open else value >= span.low)
-        below = span.high is None or (value < span.high if span.high_open else value <= span.high)
-    except TypeError:
-        return False
-    return bool(above and below)
 
 
 # One rule by itself ---------------------------------------------------------------------------
@@ -302,7 +226,7 @@ class _Running:
     def _is_ruled_out(self, key: str, value: str) -> bool:
         """Whether ``when`` does not hold once the key has this value."""
         fact = Equals(("session", "userData", key), frozenset({value}))
-        return _contradiction([*terms(self.rule), fact]) is not None or any(
+        return contradiction([*terms(self.rule), fact]) is not None or any(
             isinstance(each, Refuted) and each.fact in (fact, Truthy(fact.path))
             for each in terms(self.rule)
         )
@@ -489,7 +413,7 @@ def _answered_before(
         demands = terms(earlier.rule)
         if set(demands) <= set(facts) and earlier.surely_says and later.surely_says:
             return _double(earlier.rule, later.rule, is_certain=True)
-        if doubtful is None and _contradiction([*demands, *facts]) is None:
+        if doubtful is None and contradiction([*demands, *facts]) is None:
             doubtful = earlier.rule
     return None if doubtful is None else _double(doubtful, later.rule, is_certain=False)
 
