@@ -20,7 +20,7 @@ from imbot.errors import (
     TemporaryError,
 )
 from imbot.gws.auth import Auth
-from imbot.gws.faults import PARTIAL, fault_of, meaning_of, status_code
+from imbot.gws.faults import PARTIAL, fault_of, is_internal, meaning_of, status_code
 from imbot.gws.notifications import (
     Device,
     Me,
@@ -172,16 +172,21 @@ class GwsClient:
     async def send_message(
         self, session_id: str, text: str, *, destination: str, device_path: str | None
     ) -> None:
-        """Say something; destination is mandatory, the device path where known (rows 8 and 9)."""
-        await self.operate(
-            session_id,
-            "SendMessage",
-            {
-                "text": _required(text, "text"),
-                "destination": {"phoneNumber": _required(destination, "destination")},
-                **_device(device_path),
-            },
-        )
+        """Say something; destination is mandatory, the device path where known (rows 8 and 9).
+
+        An internal error of GWS proves nothing here: the other party may have read the text.
+        """
+        body = {
+            "text": _required(text, "text"),
+            "destination": {"phoneNumber": _required(destination, "destination")},
+            **_device(device_path),
+        }
+        try:
+            await self.operate(session_id, "SendMessage", body)
+        except TemporaryError as error:
+            if error.fault is not None and is_internal(error.fault):
+                raise AmbiguousError(str(error), fault=error.fault) from error
+            raise
 
     async def attach_user_data(self, session_id: str, user_data: Mapping[str, JSON]) -> None:
         """Add keys; one that exists already would be doubled. Source: contract 1.5 [D]."""

@@ -22,6 +22,9 @@ from imbot.ports import Reply
 #: ``statusCode`` of StartContactCenterSession when some channels failed. Source: [O].
 PARTIAL = 7
 
+#: ``statusCode`` of an internal error, and of a device that is not registered. Source: [O].
+_INTERNAL = 4
+
 #: How much of a body without JSON is kept for people.
 _TEXT_CHARS = 200
 
@@ -93,6 +96,15 @@ def status_code(body: JSON) -> int | None:
 def meaning_of(code: int | None) -> Meaning:
     """Return what a ``statusCode`` means; one that nobody listed proves nothing."""
     return _UNLISTED if code is None else STATUS_CODES.get(code, _UNLISTED)
+
+
+def is_internal(fault: Fault) -> bool:
+    """Return whether GWS broke off in the middle of the work, whatever it says of its effect.
+
+    It documents that nothing was modified [D RV]; seen was only the refusal of a device that is not
+    registered, before any work [O]. An error after the work is feared (contract 10).
+    """
+    return fault.status_code == _INTERNAL and "not registered" not in fault.text.casefold()
 
 
 def fault_of(
