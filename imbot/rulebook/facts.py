@@ -4,8 +4,8 @@ A condition holds exactly if all its facts hold; so each of them is necessary. W
 as a fact stays in :class:`Other`, in a normal spelling.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from imbot.rulebook.tree import (
@@ -223,23 +223,43 @@ def _text_test(node: Apply) -> Fact | None:
 
 def _merged(facts: Iterable[Fact]) -> tuple[Fact, ...]:
     """Return the same facts with at most one equality and one range of a kind for each path."""
+    given = tuple(facts)
+    ordered = {_line(fact) for fact in given if isinstance(fact, Range)}
     kept: dict[object, Fact] = {}
-    for fact in facts:
+    for fact in (_turned(fact, ordered) for fact in given):
         key: object = fact
         match fact:
             case Equals(path=path):
                 key = ("equals", path)
                 if isinstance(older := kept.get(key), Equals):
                     kept[key] = Equals(path, older.values & fact.values)
-            case Range(path=path, numeric=numeric):
-                bound = fact.high if fact.low is None else fact.low
-                key = ("range", path, numeric, isinstance(bound, str))
+            case Range():
+                key = _line(fact)
                 if isinstance(older := kept.get(key), Range):
                     kept[key] = _both(older, fact)
             case _:
                 pass
         kept.setdefault(key, fact)
     return tuple(kept.values())
+
+
+def _line(span: Range) -> tuple[Steps, bool, bool]:
+    """Return what ranges have in common that order the same values."""
+    bound = span.high if span.low is None else span.low
+    return span.path, span.numeric, isinstance(bound, str)
+
+
+def _turned(fact: Fact, ordered: Container[object]) -> Fact:
+    """Return ``not x < 1`` as ``x >= 1`` where another range says that ``x`` can be ordered."""
+    match fact:
+        case Refuted(fact=Range(low=low, high=high) as span) if _line(span) in ordered:
+            if high is None:
+                return replace(span, low=None, high=low, high_open=not span.low_open)
+            if low is None:
+                return replace(span, low=high, high=None, low_open=not span.high_open)
+        case _:
+            pass
+    return fact
 
 
 def _both(one: Range, other: Range) -> Range:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -221,16 +222,26 @@ def length(value: object) -> object:
 
 
 _NUMBER = re.compile(r"\s*([+-]?[0-9]{1,18})(\.[0-9]{1,18})?\s*")
+#: Characters of a text that is worth remembering.
+_SHORT = 64
 
 
 def number(value: object) -> object:
     """Return the number that a text spells, such as ``12`` or ``-3.5``; else missing."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    if isinstance(value, str):
+        return _spelled(value) if len(value) <= _SHORT else _read(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else MISSING
+
+
+def _read(text: str) -> object:
+    found = _NUMBER.fullmatch(text)
     if found is None:
         return MISSING
     return float(found[0]) if found[2] else int(found[1])
+
+
+#: One event's value is asked for by many rules. Bounded in texts, and by ``_SHORT`` in bytes.
+_spelled = lru_cache(maxsize=1024)(_read)
 
 
 def now(senses: Senses) -> datetime:
