@@ -6,7 +6,7 @@ reads files.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, TypeAlias
@@ -16,16 +16,6 @@ from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem, Severity
 from imbot.rulebook.contradictions import contradiction, terms
 from imbot.rulebook.facts import Equals, Fact, Refuted, Steps, Truthy
-    NEVER,
-    Equals,
-    Fact,
-    NotEquals,
-    Other,
-    Range,
-    Refuted,
-    Steps,
-    Truthy,
-)
 from imbot.rulebook.functions import STATES_FOR
 from imbot.rulebook.schema import (
     Act,

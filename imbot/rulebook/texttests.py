@@ -163,8 +163,8 @@ def _numbered(match: Callable[[bytes], Sequence[int] | None], numbers: Sequence[
     """Return the search that gives our numbers for RE2's."""
 
     def search(said: bytes) -> Iterable[int]:
-        hits = match(said)
-        return [numbers[hit] for hit in hits] if hits else ()
+        found = match(said)
+        return [numbers[index] for index in found] if found else ()
 
     return search
 
