@@ -5,7 +5,10 @@ import re
 from imbot.rulebook.reading import Desk
 from imbot.yamlfile import Entry, Kind, Node
 
-_NAMES = ("authorization", "password", "passwd", "secret", "token", "apikey", "accesskey", "cookie")
+_NAMES = (
+    *("authorization", "cookie", "token", "secret", "password", "passwd", "passphrase", "pwd"),
+    *("apikey", "accesskey", "privatekey", "subscriptionkey", "credential", "credentials"),
+)
 _IN_QUERY = re.compile(r"[?&]([\w.-]+)=(?!\{\{)[^&#\s{]+")
 _CURE = "put it in the settings' secrets and write {{ secret('NAME') }}"
 

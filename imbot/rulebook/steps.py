@@ -322,6 +322,9 @@ class _Assembler:
         if entry is None or text is None:
             return _FIRST_S, _LAST_S
         place = entry.value.place
+        if ".." not in text and "-" in text.strip("-"):
+            self.desk.error(place, "bad-duration", f"'{text}' is no backoff", "write 1s..1m")
+            return _FIRST_S, _LAST_S
         bounds = [self.desk.seconds(part.strip(), place) for part in text.split("..", 1)]
         if None in bounds:
             return _FIRST_S, _LAST_S

@@ -230,6 +230,9 @@ _SLIPS = tuple(
         ("&&", "use and"),
         (r"\|\|", "use or"),
         ("!(?!=)", "use not"),
+        (r"\bAND\b", "use and"),
+        (r"\bOR\b", "use or"),
+        (r"\bNOT\b", "use not"),
         ("(?<![<>=!:])=(?!=)", "use == to compare"),
     )
 )

@@ -51,6 +51,15 @@ from imbot.rulebook.tree import (
 )
 from imbot.rulebook.zones import time_zone
 
+#: What would be right where nothing of that role is known that is nearly so.
+_ADD: Mapping[Role, str] = MappingProxyType(
+    {
+        Role.CAPABILITY: "",
+        Role.CALENDAR: "add it under 'calendars'",
+        Role.RULE: "write the id of a rule",
+        Role.SECRET: "add it to the settings' secrets",
+    }
+)
 #: Stands for what is wrong and was reported; a tree with it in is never run.
 _BROKEN = Path(("?",))
 _WORDS = (STATE.words or frozenset()) | (CAPABILITY.words or frozenset()) | EVENT_FIELDS.keys()
@@ -332,7 +341,8 @@ class Checker:
         if words is None or word in words:
             return
         what = f"unknown {role} '{word}'"
-        self._add(at, f"unknown-{role.name.lower()}", what, did_you_mean(word, words))
+        cure = did_you_mean(word, words) or _ADD[role]
+        self._add(at, f"unknown-{role.name.lower()}", what, cure)
         if role is Role.SECRET and not self.known.secrets_are_all:
             self.problems[-1] = replace(self.problems[-1], severity=Severity.WARNING)
 
@@ -409,7 +419,7 @@ def _common(types: Iterable[Type]) -> Type:
 
 
 def _by(kinds: Iterable[str]) -> str:
-    return f"only these do: {', '.join(sorted(kinds))}"
+    return f"only a trigger of kind {' or '.join(sorted(kinds))} does"
 
 
 def _shown(node: Tree) -> str:

@@ -283,6 +283,9 @@ def _telling(root: Node, faults: list[_Fault]) -> list[_Fault]:
 _OF_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
+#: Complaints of a model about its arguments together: one is missing, or two exclude each other.
+_LACKING = frozenset({"value_error", "assertion_error"})
+
 #: What a model wants, by the type of its complaint.
 _DUE: Mapping[str, str] = MappingProxyType(
     {
@@ -316,8 +319,9 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
         desk.error(place, "unknown-argument", f"'{name}' has no '{fault.key}'", cure)
     else:
         subject = f"'{name}'" if fault.node is entry.value else f"'{fault.key}' of '{name}'"
-        is_empty = fault.node is entry.value and fault.node.kind is Kind.NULL
-        place = entry.key.place if is_empty else fault.node.place
+        is_whole = fault.node is entry.value
+        lacks = fault.type in _LACKING or fault.node.kind is Kind.NULL
+        place = entry.key.place if is_whole and lacks else fault.node.place
         if fault.type == "union":
             desk.error(place, "bad-argument", f"{subject} cannot be {shown(fault.node)}")
         elif (due := _DUE.get(fault.type)) is not None:

@@ -56,7 +56,7 @@ from tests.unit.rule_language import KNOWN, NAMES, expression, place, problems_o
         ("sesion.state", 0, "unknown-name", "did you mean 'session'?"),
         ("session.state == Talking", 17, "unknown-name", 'text stands in quotes: "Talking"'),
         ("now > session.started_at", 0, "unknown-name", "call it: now(…)"),
-        ("event.idle > 5", 6, "unknown-field", "only these do: idle"),
+        ("event.idle > 5", 6, "unknown-field", "only a trigger of kind idle"),
         ("session.userDta.x", 8, "unknown-field", "did you mean 'userData'?"),
         ("session['userDta'].x", 8, "unknown-field", "did you mean 'userData'?"),
         ("session.userData.x.y", 19, "unknown-field", "nothing below it"),
@@ -144,7 +144,7 @@ def test_a_name_that_other_triggers_supply_says_which():
     """The commonest cause of an unknown name is the wrong trigger."""
     (problem,) = problems_of("message.text", Names.for_trigger(frozenset({"state"})))
 
-    assert str(problem).endswith("supplies 'message'; only these do: message")
+    assert str(problem).endswith("supplies 'message'; only a trigger of kind message does")
 
 
 def test_functions_of_the_session_need_a_trigger_that_has_one():
