@@ -31,8 +31,9 @@ def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        right = nearest(name, available_timezones()) or "Europe/Berlin"
-        raise ValueError(f"'{name}' is no time zone; did you mean '{right}'?") from error
+        right = nearest(name, available_timezones())
+        cure = f"did you mean '{right}'?" if right else "write one such as Europe/Berlin"
+        raise ValueError(f"'{name}' is no time zone; {cure}") from error
     return name
 
 

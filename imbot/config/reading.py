@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from imbot.config import fields
 from imbot.config.agentsfile import read_csv
@@ -208,10 +209,15 @@ def _checked(tree: Tree) -> Settings | None:
         return Settings.model_validate(tree.values)
     except ValidationError as error:
         wrong = error.errors(include_url=False)
-    for detail in wrong:
-        if detail["type"] == "extra_forbidden" or not tree.is_unread(detail["loc"]):
-            tree.problems.append(as_problem(detail, tree))
+    tree.problems += [as_problem(detail, tree) for detail in wrong if not _follows(detail, tree)]
     return None
+
+
+def _follows(detail: ErrorDetails, tree: Tree) -> bool:
+    """Return whether a mistake only follows from others, which are reported."""
+    if detail["type"] == "too_short":  # also said of a list whose items are all wrong
+        return bool(detail["input"]) or tree.is_unread(detail["loc"])
+    return detail["type"] != "extra_forbidden" and tree.is_unread(detail["loc"])
 
 
 def _clear_secrets(settings: Settings, tree: Tree) -> Iterator[Problem]:

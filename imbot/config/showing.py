@@ -21,7 +21,9 @@ def masked(settings: Settings) -> JSON:
     Masked are also options of plugins whose names sound secret, or that were filled in from a
     secret place: what a plugin means by an option nobody here can know.
     """
-    return _masked(settings.model_dump())
+    shown = settings.model_dump()
+    shown["plugins"]["options"] = settings.plugins.options  # dumped, a spelled number is a mapping
+    return _masked(shown)
 
 
 def _masked(value: object) -> JSON:

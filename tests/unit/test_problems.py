@@ -1,0 +1,62 @@
+"""Mistakes as people read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imbot.problems import Place, Problem, Severity, did_you_mean, nearest
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        (Place("imbot.yaml", 3, 7), "imbot.yaml:3:7"),
+        (Place("environment IMBOT_X"), "environment IMBOT_X"),
+    ],
+)
+def test_a_place_says_as_much_as_is_known(place, text):
+    """Editors jump to path:line:col."""
+    assert str(place) == text
+
+
+def test_a_problem_says_where_what_and_what_would_be_right():
+    """On one line, without an empty cure."""
+    place = Place("a.yaml", 1, 2)
+
+    assert str(Problem(place, "code", "what", "cure")) == "a.yaml:1:2: error[code]: what; cure"
+    assert str(Problem(place, "code", "what", severity=Severity.WARNING)) == (
+        "a.yaml:1:2: warning[code]: what"
+    )
+
+
+def test_places_sort_as_the_lines_of_a_file():
+    """Line 10 comes after line 9."""
+    places = [Place("b", 1, 1), Place("a", 10, 1), Place("a", 9, 5), Place("a", 9, 2)]
+
+    assert [str(place) for place in sorted(places)] == ["a:9:2", "a:9:5", "a:10:1", "b:1:1"]
+
+
+@pytest.mark.parametrize(
+    ("word", "cure"),
+    [
+        ("trigerr", "did you mean 'trigger'?"),
+        ("WHEN", "did you mean 'when'?"),
+        ("zzz", "known: do, trigger, when"),
+    ],
+)
+def test_the_nearest_right_word_or_else_all_of_them(word, cure):
+    """Capitals are no difference."""
+    assert did_you_mean(word, {"trigger", "when", "do"}) == cure
+
+
+def test_without_known_words_there_is_no_cure():
+    """An empty list would read as one."""
+    assert did_you_mean("a", []) == ""
+
+
+@given(st.text(max_size=12), st.lists(st.text(max_size=8), max_size=5))
+def test_what_is_meant_is_always_a_known_word(word, known):
+    """And a word that is known is meant itself."""
+    assert nearest(word, known) in {None, *known}
+    if word in known and word:
+        assert nearest(word, known).casefold() == word.casefold()
