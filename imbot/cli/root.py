@@ -66,6 +66,9 @@ def simulate(
     csrf: Annotated[bool, typer.Option(help="Ask for CSRF tokens.")] = True,
     ack: Annotated[bool, typer.Option(help="Offer the acknowledgement extension.")] = True,
     parties: Annotated[int, typer.Option(help="Random other parties that ring.", min=0)] = 0,
+    crm_port: Annotated[
+        int | None, typer.Option(help="Also be a small CRM, on this port; 0 for any.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides all chance.")] = 0,
 ) -> None:
     """Be a GWS: REST, CometD, and a page on which to play the other party."""
@@ -80,6 +83,7 @@ def simulate(
             csrf=csrf,
             ack=ack,
             parties=parties,
+            crm_port=crm_port,
             seed=seed,
         )
     )

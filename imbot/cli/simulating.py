@@ -1,11 +1,13 @@
 """``imbot simulate``: a GWS of one's own on this machine."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from random import Random
 
 from imbot.cli.running import on_loop, stop_on_signal
 from imbot.clock import SystemClock
 from imbot.simulator import AgentAccount, Simulator, SimulatorSettings
+from imbot.simulator.crm import Crm
 from imbot.simulator.parties import Manners, chatter
 
 
@@ -26,6 +28,7 @@ def simulate(
     csrf: bool,
     ack: bool,
     parties: int,
+    crm_port: int | None,
     seed: int,
 ) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
@@ -38,17 +41,21 @@ def simulate(
         ack=ack,
         seed=seed,
     )
-    return on_loop(_serve(settings, parties))
+    return on_loop(_serve(settings, parties, crm_port))
 
 
-async def _serve(settings: SimulatorSettings, parties: int) -> int:
+async def _serve(settings: SimulatorSettings, parties: int, crm_port: int | None) -> int:
     stop = stop_on_signal()
-    async with Simulator(settings) as simulator:
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(settings))
         print(f"GWS          {simulator.url}")
         print(f"chat page    {simulator.url}/")
         print(f"control API  {simulator.url}/_control/")
         for account in settings.agents[:10]:
             print(f"agent        {account.user} / {account.password}, number {account.number}")
+        if crm_port is not None:
+            crm = await stack.enter_async_context(Crm(host=settings.host, port=crm_port))
+            print(f"CRM          {crm.url}, customers {', '.join(crm.customers)}")
         print("Ctrl-C stops it.", flush=True)
         random = Random(settings.seed)  # noqa: S311  reproducible, nothing is secret here
         talking = [
