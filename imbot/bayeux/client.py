@@ -164,14 +164,20 @@ class BayeuxClient:
 
     def export(self) -> BayeuxResume | None:
         """Return what the next process needs to go on with this Bayeux session."""
-        if self._session is None or self._session.client_id is None:
+        if (session := self._session) is None or session.client_id is None:
             return None
-        return BayeuxResume(self._session.client_id, self._session.ack, self.last_good_at)
+        return BayeuxResume(
+            session.client_id,
+            session.ack,
+            self.last_good_at,
+            pending=session.pending,
+            gap_cause=session.gap_cause,
+        )
 
     async def open(self, *, resume: BayeuxResume | None = None) -> None:
         """Handshake, subscribe each channel, poll once, and go on polling in a task.
 
-        With ``resume`` the poll comes first, and the handshake only if the server has forgotten.
+        With ``resume`` there is no handshake unless the server has forgotten.
 
         Raises:
             TemporaryError: It failed for the reason in ``fault``. Nothing is left behind, and it
@@ -251,18 +257,20 @@ class BayeuxClient:
         else:
             after, reports = failed(session, received.fault, at=at)
         for report in reports:
-            await self._tell(report)
+            await self._tell(report, at)
         return after
 
-    async def _tell(self, report: Report) -> None:
+    async def _tell(self, report: Report, at: Chance) -> None:
         match report:
             case Down(cause):
                 await self._listener.down(cause)
             case Up():
                 await self._listener.up()
             case Gap(cause, seconds):
-                since = self._clock.now() - timedelta(seconds=seconds)
-                await self._listener.gap(cause, since, seconds)
+                # What came with the reply was handed over first, which takes its time.
+                gap_s = seconds + self._clock.monotonic() - at.now
+                since = self._clock.now() - timedelta(seconds=gap_s)
+                await self._listener.gap(cause, since, gap_s)
             case _:
                 await self._listener.warning(report.fault)
 

@@ -66,11 +66,16 @@ class BayeuxResume:
         client_id: The Bayeux client id.
         ack: Number of the last batch kept; None when the ack extension is off.
         good_at: Moment of the last good poll, from which a gap counts; None for unknown.
+        pending: Channels that were still to be subscribed.
+        gap_cause: Why messages since then may be lost already, whatever is acknowledged; empty
+            when they cannot.
     """
 
     client_id: str
     ack: int | None = None
     good_at: datetime | None = field(default=None, compare=False)
+    pending: tuple[Channel, ...] = ()
+    gap_cause: str = ""
 
 
 class Do(StrEnum):
@@ -198,18 +203,23 @@ class Chance(NamedTuple):
 def opening(
     channels: Sequence[Channel], *, good_at: float, resume: BayeuxResume | None = None
 ) -> Session:
-    """Return a session about to handshake or, given what an earlier one left, about to poll."""
+    """Return a session about to handshake or, given what an earlier one left, about to go on.
+
+    It polls, after it has subscribed what the earlier one had not.
+    """
     session = Session(tuple(channels), Command(Do.HANDSHAKE), good_at)
     if resume is None:
         return session
+    unacknowledged = "resumed without acknowledgements" if resume.ack is None else ""
     resumed = replace(
         session,
         client_id=resume.client_id,
         ack=resume.ack,
+        pending=resume.pending,
         is_resumed=True,
-        gap_cause="resumed without acknowledgements" if resume.ack is None else "",
+        gap_cause=resume.gap_cause or unacknowledged,
     )
-    return _connecting(resumed, hold=False)
+    return _subscribing(resumed)
 
 
 def answered(session: Session, reply: Message, *, metas: Sequence[Message], at: Chance) -> Turn:

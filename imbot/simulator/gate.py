@@ -5,6 +5,7 @@ Knows aiohttp's requests and responses, and nothing of what the work is.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -130,10 +131,11 @@ class Gate:
         body = whole.body if isinstance(whole.body, bytes) else b""
         await response.prepare(visit.request)
         pause_s = self._faults.of(visit.user).drip_s
-        for place in range(len(body)):
-            await response.write(body[place : place + 1])
-            await self._pause(pause_s)
-        await response.write_eof()
+        with suppress(ConnectionResetError):  # the client has had enough
+            for place in range(len(body)):
+                await response.write(body[place : place + 1])
+                await self._pause(pause_s)
+            await response.write_eof()
         return response
 
     async def _pause(self, seconds: float) -> None:

@@ -735,3 +735,19 @@ async def test_with_ack_a_resumed_session_has_no_gap(client, owner):
 
     assert client.export() == BayeuxResume("old", 3)
     assert owner.told == []
+
+
+async def test_a_login_lost_while_subscribing_anew_leaves_the_rest_to_who_goes_on(
+    client, server, owner
+):
+    """The new Bayeux session is alive but deaf, and its gap is not yet told."""
+    await client.open()
+    server.connects.append(UNKNOWN)
+    server.others.extend([None, TemporaryError("403", fault=Fault(FaultClass.AUTH))])
+    await asyncio.sleep(100)
+    assert owner.kinds()[-1] == "refused"
+
+    await client.open(resume=client.export())
+
+    assert server.channels()[-2:] == ["subscribe", "connect"]
+    assert owner.kinds()[-1] == "gap"

@@ -392,6 +392,19 @@ def test_a_resumed_session_polls_first_and_handshakes_only_if_forgotten(ack):
     assert (known.client_id, known.ack) == ("c", ack)
 
 
+def test_who_goes_on_subscribes_what_was_pending_and_tells_the_gap_that_was_not_told():
+    """A login lost between handshake and connect must leave nobody deaf, and no gap silent."""
+    left = BayeuxResume("c", 0, pending=WANTED[1:], gap_cause="402")
+    session = opening(WANTED, good_at=0, resume=left)
+    assert (session.command.do, session.command.channel) == (Do.SUBSCRIBE, "/b")
+
+    session, _ = after(session, 1)
+    session, reports = after(session, 9)
+
+    assert reports == (Gap("402", 9),)
+    assert (session.command.do, session.gap_cause) == (Do.CONNECT, "")
+
+
 # Every conceivable peer -----------------------------------------------------------------------
 
 JSONS = st.recursive(
