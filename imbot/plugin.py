@@ -2,13 +2,12 @@
 
 A plugin is a module with actions and one ``plugin``::
 
-    from pydantic import BaseModel
-    from imbot.plugin import Context, Plugin, action
+    from imbot.plugin import Context, Model, Plugin, action
 
-    class Options(BaseModel, extra="forbid"):
+    class Options(Model):
         url: str
 
-    class Notify(BaseModel, extra="forbid"):
+    class Notify(Model):
         text: str
 
     @action("notify.send", args=Notify, repeatable=True)
@@ -32,7 +31,7 @@ from enum import StrEnum
 from inspect import iscoroutinefunction
 from typing import Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from imbot.errors import (
     ActionError,
@@ -53,6 +52,7 @@ __all__ = [
     "HttpAnswer",
     "HttpDoor",
     "Im",
+    "Model",
     "Operation",
     "PermanentError",
     "Plugin",
@@ -224,6 +224,22 @@ class Context:
     http: HttpDoor
     message_limit_bytes: int = 1000
     reason_key: str = "imbot.reason"
+
+
+class Model(BaseModel):
+    """What options, arguments and results are best made of; any pydantic model will do.
+
+    Unknown keys are refused, values never change, a number is taken where text is due, and the text
+    below a field is shown as its meaning. No message shows a value.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        coerce_numbers_to_str=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
 
 
 A = TypeVar("A", bound=BaseModel)

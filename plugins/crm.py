@@ -11,14 +11,14 @@ The CRM speaks a small REST contract, documented in docs/reference/crm.md:
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from imbot.plugin import Context, HttpAnswer, PermanentError, Plugin, action, as_user_data
+from imbot.plugin import Context, HttpAnswer, Model, PermanentError, Plugin, action, as_user_data
 
 _NOT_FOUND = 404
 
 
-class Options(BaseModel, extra="forbid", frozen=True):
+class Options(Model):
     """Settings under ``plugins.options.crm``."""
 
     url: str = Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
@@ -28,7 +28,7 @@ class Options(BaseModel, extra="forbid", frozen=True):
     """Sent as a bearer token."""
 
 
-class Lookup(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+class Lookup(Model):
     """Arguments of ``crm.lookup``."""
 
     number: str | None = None
@@ -38,7 +38,7 @@ class Lookup(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True)
     """The contact's fields that are written to user data, beside ``customerId``."""
 
 
-class Found(BaseModel, extra="allow", frozen=True):
+class Found(Model, extra="allow"):
     """Result of ``crm.lookup``; where found, also the contact's fields."""
 
     found: bool
@@ -48,7 +48,7 @@ class Found(BaseModel, extra="allow", frozen=True):
     """The customer's id."""
 
 
-class Upsert(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+class Upsert(Model):
     """Arguments of ``crm.upsert``."""
 
     id: str | None = None

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from imbot.plugin import Context, Plugin, action
+from imbot.plugin import Context, Model, Plugin, action
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -15,7 +15,7 @@ StatusClass = Annotated[str, Field(pattern=r"^[1-5]([0-9][0-9]|[xX][xX])$")]
 _NOT_REPEATABLE = frozenset({"post", "patch"})
 
 
-class Request(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+class Request(Model):
     """Arguments of ``http``; exactly one method names the URL."""
 
     get: str | None = None
@@ -67,7 +67,7 @@ class Request(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True
         return self.methods[0] not in _NOT_REPEATABLE or self.idempotency_key is not None
 
 
-class Response(BaseModel, frozen=True):
+class Response(Model):
     """Result of ``http``."""
 
     status: int

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from imbot.plugin import Context, Operation, Plugin, action, as_user_data
+from imbot.plugin import Context, Model, Operation, Plugin, action, as_user_data
 
 
-class Initiate(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+class Initiate(Model):
     """Arguments of ``initiate``."""
 
     to: str = Field(min_length=1)
@@ -20,7 +20,7 @@ class Initiate(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=Tru
     """The agent that begins it: a user name, or ``any``; by default the run's own."""
 
 
-class Begun(BaseModel, frozen=True):
+class Begun(Model):
     """Result of ``initiate``."""
 
     id: str

@@ -1,11 +1,11 @@
 """``reply``: say something to the other party of the session."""
 
-from pydantic import BaseModel, model_validator
+from pydantic import model_validator
 
-from imbot.plugin import JSON, Context, Operation, PermanentError, Plugin, action
+from imbot.plugin import JSON, Context, Model, Operation, PermanentError, Plugin, action
 
 
-class Reply(BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True):
+class Reply(Model):
     """Arguments of ``reply``; a plain text stands for ``{text: …}``."""
 
     text: str
