@@ -175,7 +175,7 @@ class Stage:
                 **parts,
             }
         )
-        chance = Random(f"{self.seed} {name} {len(self.imbots)}")
+        chance = Random(f"{self.seed} {name} {len(self.imbots)}")  # noqa: S311  reproducible
         loaded = Loaded(settings, base=self.folder, path=self.folder / "imbot.yaml")
         imbot = Imbot(loaded, None)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -35,9 +35,8 @@ FAULTS = {
     "poll_reply_lost": 0.006,
     "poll_cut": 0.006,
     "hang_s": 15,
+    "drip_s": 0.01,
 }
-
-HELLO = "you reached Robin"
 
 
 @dataclass
@@ -46,13 +45,13 @@ class Tally:
 
     Attributes:
         greetings: By session, how often it was greeted.
-        silent: The sessions that were never greeted and whose store shows neither a parked reply
-            nor a gap.
+        excused: Why sessions were not greeted, counted: what ``imbot sessions`` shows of them.
+        silent: The sessions that were not greeted and of which it shows nothing.
     """
 
     greetings: dict[str, int] = field(default_factory=dict)
-    silent: list[str] = field(default_factory=list)
     excused: Counter = field(default_factory=Counter)
+    silent: list[str] = field(default_factory=list)
 
     @property
     def twice(self):
@@ -62,16 +61,23 @@ class Tally:
     def greeted(self):
         return sum(times > 0 for times in self.greetings.values())
 
+    def __str__(self):
+        total = len(self.greetings)
+        return (
+            f"{total} sessions, {self.greeted} greeted ({self.greeted / total:.1%}), "
+            f"{len(self.twice)} twice, excused {dict(self.excused)}, silent {len(self.silent)}"
+        )
 
-async def converse(stage, user, random):
-    """Ring one agent again and again, stay a while, hang up; return the sessions."""
+
+async def converse(stage, user, random, sessions):
+    """Ring one agent again and again, stay a while, hang up; return the calls."""
     calls = []
-    while len(calls) < SESSIONS_EACH:
+    while len(calls) < sessions:
         await stage.seconds(random.uniform(0.5, 4))
         try:
             call = stage.ring(str(random.randrange(3001, 3100)), user)
         except RefusedError:
-            continue  # Logged out for the moment, or still in the session before.
+            continue  # logged out for the moment, or still in the session before
         calls.append(call)
         await stage.seconds(random.uniform(15, 40))
         if not call.is_over:
@@ -79,65 +85,71 @@ async def converse(stage, user, random):
     return calls
 
 
-async def season(folder, seed, *, ack=True, faults=FAULTS):
-    """Return how six hundred sessions went."""
-    async with staged(folder, seed=seed, users=USERS, ack=ack) as stage:
-        imbot = await stage.start(GREETING, users=USERS)
-        stage.faults(**faults)
-        random = Random(seed)
-        talks = [converse(stage, user, Random(random.random())) for user in USERS]
-        calls = [call for done in await asyncio.gather(*talks) for call in done]
-        stage.faults()
-        await stage.seconds(120)
-        assert imbot.is_running
-        await imbot.stop()
-        return tally(stage, calls)
+async def season(stage, sessions):
+    """Let every agent be rung so often while GWS goes wrong; return the calls."""
+    imbot = await stage.start(GREETING, users=USERS)
+    stage.faults(**FAULTS)
+    talks = [
+        converse(stage, user, Random(f"{stage.seed} {user}"), sessions)  # noqa: S311  reproducible
+        for user in USERS
+    ]
+    calls = [call for done in await asyncio.gather(*talks) for call in done]
+    stage.faults()
+    await stage.seconds(120)
+    await imbot.stop()
+    return calls
 
 
 def tally(stage, calls):
+    """Count what became of the calls, by what the other parties heard and the store shows."""
     found = Tally()
     with stage.views() as views:
         parked = {effect.intent.session_id for effect in views.parked()}
         gaps = views.gaps(100_000)
-        seen = {
-            (view.seen.agent, view.seen.session.id): view for view in views.sessions(100_000)
-        }
     for call in calls:
-        found.greetings[call.id] = sum(HELLO in text for text in call.heard)
+        found.greetings[call.id] = sum("you reached Robin" in text for text in call.heard)
         if found.greetings[call.id]:
             continue
-        view = seen.get((call.session.agents[0].user, call.id))
-        began = next(e.at for e in stage.simulator.world.log if e.session == call.id)
-        ended = [e.at for e in stage.simulator.world.log if e.session == call.id][-1]
-        covered = any(
-            gap.agent == call.session.agents[0].user
-            and gap.started_at <= ended
-            and began <= gap.ended_at
-            for gap in gaps
-        )
         if call.id in parked:
             found.excused["parked"] += 1
-        elif view is not None and view.gaps:
+        elif any(_covers(gap, call) for gap in gaps):
             found.excused["gap"] += 1
-        elif covered:
-            found.excused["gap over all of it"] += 1
         else:
             found.silent.append(call.id)
     return found
 
 
-@pytest.mark.parametrize("ack", [True, False], ids=["ack", "no ack"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_nobody_is_greeted_twice_and_nobody_forgotten(tmp_path, seed, ack):
-    """The promise about delivery, under faults of every kind."""
-    found = await season(tmp_path, seed, ack=ack)
+def _covers(gap, call):
+    began, *_, ended = [e.at for e in call.stage.simulator.world.log if e.session == call.id]
+    mine = gap.agent == call.session.agents[0].user
+    return mine and gap.started_at <= ended and began <= gap.ended_at
 
-    total = len(found.greetings)
-    print(
-        f"seed {seed}, ack {ack}: {total} sessions, {found.greeted} greeted "
-        f"({found.greeted / total:.1%}), {len(found.twice)} twice, "
-        f"not greeted: {dict(found.excused)}, silent {len(found.silent)}"
-    )
+
+@pytest.mark.parametrize(("seed", "ack"), [(1, True), (2, False), (3, True)])
+async def test_nobody_is_greeted_twice_and_nobody_forgotten(tmp_path, capsys, seed, ack):
+    """The promise about delivery, under faults of every kind."""
+    async with staged(tmp_path, seed=seed, users=USERS, ack=ack) as stage:
+        found = tally(stage, await season(stage, SESSIONS_EACH))
+
+    with capsys.disabled():
+        print(f"\n  seed {seed}, ack {'on' if ack else 'off'}: {found}")  # noqa: T201  the figure
+    assert len(found.greetings) == len(USERS) * SESSIONS_EACH
     assert not found.twice
     assert not found.silent
-    assert found.greeted >= 0.97 * total
+    assert found.greeted >= 0.97 * len(found.greetings)
+
+
+async def test_the_same_seed_gives_the_same_story(tmp_path):
+    """A failure that cannot be seen again cannot be mended."""
+    logs = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        async with staged(tmp_path / folder, seed=7, users=USERS) as stage:
+            began = stage.clock.now()
+            await season(stage, 10)
+            log = stage.simulator.world.log
+            logs.append(
+                [replace(entry, at=round((entry.at - began).total_seconds(), 3)) for entry in log]
+            )
+
+    assert logs[0] == logs[1]

@@ -64,7 +64,9 @@ rules:
 """
 
 
-@pytest.mark.parametrize(("moment", "heard"), [("11:59:50", []), ("12:00:00", ["Back 2026-12-25 08:00"])])
+@pytest.mark.parametrize(
+    ("moment", "heard"), [("11:59:50", []), ("12:00:00", ["Back 2026-12-25 08:00"])]
+)
 async def test_on_the_24th_the_day_ends_at_noon(tmp_path, moment, heard):
     """An exception of the calendar holds to the second."""
     start = datetime.fromisoformat(f"2026-12-24T{moment}+01:00")
