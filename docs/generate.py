@@ -1,0 +1,171 @@
+"""Writes what docs/reference says of settings and plugins from the models themselves.
+
+``python docs/generate.py`` replaces what stands between the marks; a test keeps it in step.
+"""  # noqa: INP001  a script, not a package
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, RootModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from imbot.durations import format_duration
+from imbot.plugin import Action
+from imbot.pluginhost import Found, PluginSettings, find_plugins
+from imbot.settings import AgentPart, AuthPart, Settings
+
+REFERENCE = Path(__file__).parent / "reference"
+BEGIN = "<!-- written by docs/generate.py: begin -->"
+END = "<!-- written by docs/generate.py: end -->"
+
+_WORDS: dict[object, str] = {
+    str: "text",
+    int: "whole number",
+    float: "duration",
+    bool: "true or false",
+    Path: "path",
+    SecretStr: "secret",
+    Any: "anything",
+}
+
+
+def main() -> None:
+    """Write every page anew."""
+    for name, lines in (("settings.md", settings()), ("plugins.md", plugins())):
+        page = REFERENCE / name
+        page.write_text(filled(page.read_text(), lines))
+
+
+def filled(page: str, lines: Iterator[str]) -> str:
+    """Return a page with these lines between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return "\n".join([f"{before}{BEGIN}", "", *lines, f"{END}{after}"])
+
+
+# Settings -------------------------------------------------------------------------------------
+
+
+def settings() -> Iterator[str]:
+    """Yield every setting, part by part."""
+    yield from _table("setting", _rows(Settings))
+    parts = [(name, field.annotation) for name, field in Settings.model_fields.items()]
+    parts += [("agents", AgentPart), ("agents[].auth", AuthPart)]
+    for name, model in parts:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from (f"## `{name}`", "", f"{_sentence(model)}", "")
+            yield from _table("setting", _rows(model))
+
+
+def _sentence(model: type[BaseModel]) -> str:
+    """Return what a part is, without its own name in front."""
+    told = (model.__doc__ or "").partition(": ")[2] or (model.__doc__ or "")
+    return _code(told[:1].upper() + told[1:])
+
+
+# Plugins --------------------------------------------------------------------------------------
+
+
+def plugins() -> Iterator[str]:
+    """Yield every action of the standard plugins."""
+    for found in find_plugins(PluginSettings(), with_options=False).found:
+        yield from _plugin(found)
+
+
+def _plugin(found: Found) -> Iterator[str]:
+    yield from (f"## Plugin `{found.name}`", "")
+    if found.plugin is not None and found.plugin.options is not None:
+        yield from (f"Options, under `plugins.options.{found.name}` in the settings:", "")
+        yield from _table("option", _rows(found.plugin.options))
+    for action in found.actions:
+        yield from _action(action)
+
+
+def _action(action: Action[Any]) -> Iterator[str]:
+    yield from (f"### `{action.name}`", "", _code(action.summary), "")
+    needs = f" It needs `{action.needs}`." if action.needs else ""
+    yield f"{_repeatable(action)} It may take {format_duration(action.deadline_s)}.{needs}"
+    yield ""
+    yield from (_code(action.args.__doc__ or ""), "")
+    if not issubclass(action.args, RootModel):
+        yield from _table("argument", _rows(action.args))
+    if action.result is not None:
+        yield from (_code(action.result.__doc__ or ""), "")
+        yield from _table("result", _rows(action.result), has_default=False)
+
+
+def _repeatable(action: Action[Any]) -> str:
+    try:
+        is_repeatable = action.repeatable(None)
+    except AttributeError:
+        return "Whether it may be repeated depends on its arguments."
+    return "It may be repeated." if is_repeatable else "It is never repeated blindly."
+
+
+# Tables ---------------------------------------------------------------------------------------
+
+
+def _table(
+    what: str, rows: Sequence[tuple[str, str, str, str]], *, has_default: bool = True
+) -> Iterator[str]:
+    """Yield a Markdown table of fields."""
+    heads = [what, "type", *(["default"] if has_default else []), "meaning"]
+    yield f"| {' | '.join(heads)} |"
+    yield "|" + "---|" * len(heads)
+    for name, kind, default, meaning in rows:
+        cells = [name, kind, *([default] if has_default else []), meaning]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def _rows(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+    return [
+        (f"`{field.alias or name}`", _kind(field.annotation), _default(field), _meaning(field))
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _kind(due: object) -> str:
+    """Return a type in words."""
+    origin, args = get_origin(due), get_args(due)
+    if origin is Annotated:
+        return _kind(args[0])
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(one) for one in args if one is not NoneType)
+    if origin is Literal:
+        return " or ".join(f"`{one}`" for one in args)
+    if origin in (tuple, list):
+        return f"list of {_kind(args[0])}"
+    if origin is dict:
+        return f"mapping of {_kind(args[1])}"
+    return _WORDS.get(due, "section")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if field.annotation is float:
+        return f"`{format_duration(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple | list):
+        return f"`[{', '.join(map(str, value))}]`"
+    if value is None or value in ("", {}) or isinstance(value, BaseModel):
+        return ""
+    return f"`{value}`"
+
+
+def _meaning(field: FieldInfo) -> str:
+    return _code(field.description or "")
+
+
+def _code(text: str) -> str:
+    """Return a docstring's text as Markdown."""
+    return " ".join(text.replace("``", "`").split())
+
+
+if __name__ == "__main__":
+    main()
