@@ -206,20 +206,14 @@ async def open_app(
         ImbotError: The health endpoint cannot listen.
     """
     settings = loaded.settings
-    found = find_plugins(plugin_settings(settings, loaded.base))
+    found = find_plugins(plugin_settings(loaded))
     plugins = await check_plugins(found)
     for plugin in plugins.found:
         log.debug("plugin.found", plugin=plugin.name, status=plugin.status, reason=plugin.reason)
     secrets = rule_secrets(settings, ports.environment)
-    wanted = Wanted(
-        plugins,
-        frozenset(secrets),
-        settings.http.allow,
-        settings.timezone,
-        settings.country,
-    )
+    wanted = Wanted.by(settings, plugins, secrets)
     today = ports.clock.now().date()
-    rulebook = require_rulebook(settings.rules, loaded.base, wanted, today=today)
+    rulebook = require_rulebook(loaded, wanted, today=today)
     async with AsyncExitStack() as stack:
         store = ports.store(settings.store, loaded.base)
         stack.push_async_callback(store.close)

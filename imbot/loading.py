@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Self
 
-from imbot.config import secret_folders
+from imbot.config import Loaded, folder_secrets
 from imbot.engine.acting import Installed
 from imbot.errors import RulebookError
 from imbot.pluginhost import Plugins, PluginSettings
@@ -13,8 +14,10 @@ from imbot.problems import Place, Problem, Severity
 from imbot.rulebook.loader import TEST_SUFFIXES, RuleFile, load_rulebook
 from imbot.rulebook.schema import Rulebook
 from imbot.settings import Settings
+from imbot.yamlfile import Limits
 
 _SUFFIXES = (".yaml", ".yml")
+_NO_RULES = "no-rules"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,17 @@ class Wanted:
     timezone: str = "UTC"
     country: str = "DE"
 
+    @classmethod
+    def by(cls, settings: Settings, plugins: Plugins, secrets: Iterable[str]) -> Self:
+        """Return what settings want, with the names of :func:`rule_secrets`."""
+        allow = settings.http.allow
+        return cls(plugins, frozenset(secrets), allow, settings.timezone, settings.country)
 
-def rule_files(paths: Iterable[Path], base: Path) -> tuple[list[RuleFile], list[Problem]]:
+
+# Files ----------------------------------------------------------------------------------------
+
+
+def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
     """Return every rule file that the paths name, folders in the order of their names.
 
     Files that test rules are left out. A path that cannot be read is a problem.
@@ -44,30 +56,50 @@ def rule_files(paths: Iterable[Path], base: Path) -> tuple[list[RuleFile], list[
     files: list[RuleFile] = []
     problems: list[Problem] = []
     for path in paths:
+        place = Place(str(path))
         try:
-            files += _read(path, base)
-        except OSError as error:
+            found = list(_read(path))
+        except (OSError, ValueError) as error:
             cure = "name a rule file, or a folder of rule files"
-            what = f"cannot be read: {error.strerror or error}"
-            problems.append(Problem(Place(str(path)), "no-rules", what, cure))
+            what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+            problems.append(Problem(place, _NO_RULES, what, cure))
+            continue
+        if not found:
+            what, cure = "no rule file in this folder", "put one there, named such as rules.yaml"
+            problems.append(Problem(place, _NO_RULES, what, cure, Severity.WARNING))
+        files += found
     return files, problems
 
 
-def _read(path: Path, base: Path) -> Iterator[RuleFile]:
-    full = path if path.is_absolute() else base / path
-    if not full.is_dir():
-        yield RuleFile(str(path), full.read_bytes())
+def _read(path: Path) -> Iterator[RuleFile]:
+    if not path.is_dir():
+        yield RuleFile(str(path), _content(path))
         return
-    for found in sorted(full.iterdir()):
+    for found in sorted(path.iterdir()):
         if found.suffix in _SUFFIXES and not found.name.endswith(TEST_SUFFIXES):
-            yield RuleFile(str(path / found.name), found.read_bytes())
+            yield RuleFile(str(found), _content(found))
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's bytes, or as many of an endless one as show that it is too large."""
+    with path.open("rb") as file:
+        return file.read(Limits().size_bytes + 1)
+
+
+# Rulebooks ------------------------------------------------------------------------------------
 
 
 def make_rulebook(
-    paths: Iterable[Path], base: Path, wanted: Wanted, *, today: date
+    paths: Iterable[Path], wanted: Wanted, *, today: date
 ) -> tuple[Rulebook | None, list[Problem]]:
-    """Return the rulebook of these files, None with an error among them, and every problem."""
-    files, unread = rule_files(paths, base)
+    """Return the rulebook of these files, None with an error among them, and every problem.
+
+    Args:
+        paths: Files and folders.
+        wanted: What the rules are checked against.
+        today: From when calendars are looked at.
+    """
+    files, unread = rule_files(paths)
     book, problems = load_rulebook(
         files,
         wanted.plugins.actions,
@@ -78,30 +110,39 @@ def make_rulebook(
         today=today,
         unavailable=wanted.plugins.unavailable,
     )
-    return (None if unread else book), [*unread, *problems]
+    problems = [*unread, *problems]
+    return (None if _errors(problems) else book), problems
 
 
-def require_rulebook(paths: Iterable[Path], base: Path, wanted: Wanted, *, today: date) -> Rulebook:
-    """Return the rulebook of these files.
+def require_rulebook(loaded: Loaded, wanted: Wanted, *, today: date) -> Rulebook:
+    """Return the rulebook of the settings; see :func:`make_rulebook`.
 
     Raises:
-        RulebookError: With every error in them.
+        RulebookError: With every error in it.
     """
-    book, problems = make_rulebook(paths, base, wanted, today=today)
-    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
-    if book is None or errors:
-        raise RulebookError(errors)
+    book, problems = make_rulebook(rule_paths(loaded), wanted, today=today)
+    if book is None:
+        raise RulebookError(_errors(problems))
     return book
 
 
-def plugin_settings(settings: Settings, base: Path) -> PluginSettings:
+def _errors(problems: Iterable[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity is Severity.ERROR]
+
+
+# From settings --------------------------------------------------------------------------------
+
+
+def rule_paths(loaded: Loaded) -> tuple[Path, ...]:
+    """Return where the rules are, as somebody who stands where imbot was started names it."""
+    return tuple(loaded.path.parent / path for path in loaded.settings.rules)
+
+
+def plugin_settings(loaded: Loaded) -> PluginSettings:
     """Return what the settings say about plugins, their paths made absolute."""
-    part = settings.plugins
-    return PluginSettings(
-        disabled=frozenset(part.disabled),
-        paths=tuple(path if path.is_absolute() else base / path for path in part.paths),
-        options=part.options,
-    )
+    part = loaded.settings.plugins
+    paths = tuple(loaded.base / path for path in part.paths)
+    return PluginSettings(frozenset(part.disabled), paths, part.options)
 
 
 def installed(plugins: Plugins) -> dict[str, Installed]:
@@ -111,11 +152,6 @@ def installed(plugins: Plugins) -> dict[str, Installed]:
 
 
 def rule_secrets(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the secrets that rules may use: the settings', and what a secrets folder holds."""
-    secrets: dict[str, str] = {}
-    for folder in reversed(secret_folders(environment)):
-        for path in folder.iterdir():
-            if path.is_file():
-                secrets[path.name] = path.read_text(encoding="utf-8", errors="replace").strip()
+    """Return the secrets that rules may use: what this service was handed, and the settings'."""
     named = {name: value.get_secret_value() for name, value in settings.secrets.items()}
-    return {**secrets, **named}
+    return {**folder_secrets(environment), **named}

@@ -1,15 +1,15 @@
 """``imbot check``: every mistake in rule files, one per line, on standard output."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from imbot.cli.output import print_problems
-from imbot.config import DEFAULT_FILE, load_settings
-from imbot.loading import Wanted, make_rulebook, plugin_settings, rule_secrets
-from imbot.pluginhost import PluginSettings, check_plugins, find_plugins
+from imbot.cli.settings import load, load_plugins
+from imbot.config import DEFAULT_FILE
+from imbot.loading import Wanted, make_rulebook, rule_paths, rule_secrets
+from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.problems import Severity
 
 #: Where rules are looked for when nothing names them.
@@ -21,20 +21,16 @@ def check(paths: Sequence[Path], config: Path | None, *, strict: bool) -> int:
 
     Without a settings file every standard plugin counts as installed, and hosts are not checked.
     """
-    base = Path()
     if config is None and not DEFAULT_FILE.exists():
         wanted = Wanted(find_plugins(PluginSettings(), with_options=False))
         paths = paths or [_DEFAULT_RULES]
     else:
-        loaded = load_settings(config, environment=os.environ)
+        loaded = load(config)
         settings = loaded.settings
-        plugins = asyncio.run(check_plugins(find_plugins(plugin_settings(settings, loaded.base))))
-        secrets = frozenset(rule_secrets(settings, os.environ))
-        allow = settings.http.allow
-        wanted = Wanted(plugins, secrets, allow, settings.timezone, settings.country)
-        if not paths:
-            paths, base = settings.rules, loaded.base
-    _book, problems = make_rulebook(paths, base, wanted, today=datetime.now(UTC).date())
-    errors = print_problems(problems)
-    warnings = sum(problem.severity is Severity.WARNING for problem in problems)
-    return 1 if errors or (strict and warnings) else 0
+        secrets = rule_secrets(settings, os.environ)
+        wanted = Wanted.by(settings, load_plugins(loaded), secrets)
+        paths = paths or rule_paths(loaded)
+    _book, problems = make_rulebook(paths, wanted, today=datetime.now(UTC).date())
+    print_problems(problems)
+    counted = problems if strict else [p for p in problems if p.severity is Severity.ERROR]
+    return 1 if counted else 0

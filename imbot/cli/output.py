@@ -1,61 +1,100 @@
-"""What commands print: tables for people on a terminal, tab-separated or JSON lines elsewhere."""
+"""What commands print: tables for people on a terminal, tab-separated or JSON lines elsewhere.
+
+Whatever is printed may come from anywhere; nothing of it can steer the terminal.
+"""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import TextIO
 
-from imbot.model import JSON
-from imbot.problems import Problem, Severity
+from imbot.problems import Problem
+
+_COLOURS = {"cyan": "36", "yellow": "33", "green": "32", "red": "31", "dim": "2", "bold": "1"}
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, as_json: bool
 ) -> None:
-    """Print rows in the way that suits where they go; cells are text from anywhere."""
+    """Print rows in the way that suits where they go.
+
+    A cell is text, a number, a moment, nothing, or a tuple of texts. In JSON each stays what it is,
+    moments in UTC; for people moments are local, and several texts stand behind each other.
+    """
     if as_json:
         for row in rows:
-            print(json.dumps(dict(zip(columns, row, strict=True)), default=str))
+            print(json.dumps(dict(zip(columns, row, strict=True)), default=_plain))
     elif sys.stdout.isatty():
         _print_rich(title, columns, rows)
     else:
         print("\t".join(columns))
         for row in rows:
-            print("\t".join(one_line(cell) for cell in row))
+            print("\t".join(map(_text, row)))
 
 
-def print_facts(facts: Mapping[str, JSON]) -> None:
-    """Print one JSON object, readable."""
-    print(json.dumps(facts, indent=2, default=str, ensure_ascii=False))
-
-
-def print_problems(problems: Iterable[Problem], *, stream_is_stdout: bool = True) -> int:
-    """Print each problem on a line of its own, unwrapped; return how many are errors."""
-    out = sys.stdout if stream_is_stdout else sys.stderr
-    errors = 0
+def print_problems(problems: Iterable[Problem], *, to_stderr: bool = False) -> None:
+    """Print each problem on a line of its own, unwrapped."""
     for problem in problems:
-        print(one_line(problem), file=out)
-        errors += problem.severity is Severity.ERROR
-    return errors
+        print(one_line(problem), file=sys.stderr if to_stderr else sys.stdout)
 
 
 def complain(text: object) -> None:
     """Print what went wrong to standard error."""
-    print(f"imbot: {text}", file=sys.stderr)
+    print(f"imbot: {one_line(text)}", file=sys.stderr)
 
 
 def one_line(cell: object) -> str:
     """Return text that stays on one line and cannot steer the terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(cell))
+    text = str(cell)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def painted(text: str, colour: str) -> str:
+    """Return text for standard output, coloured where it is a terminal that wants colours."""
+    if not has_colours(sys.stdout):
+        return text
+    return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that wants colours; see no-color.org."""
+    environment = os.environ
+    is_plain = "NO_COLOR" in environment or environment.get("TERM") == "dumb"
+    return stream.isatty() and not is_plain
+
+
+def _plain(cell: object) -> object:
+    return cell.isoformat() if isinstance(cell, datetime) else str(cell)
+
+
+def _text(cell: object) -> str:
+    match cell:
+        case None:
+            return ""
+        case datetime():
+            return f"{cell.astimezone():%Y-%m-%d %H:%M:%S}"
+        case Enum():
+            return str(cell.value)
+        case tuple():
+            return "; ".join(map(_text, cell))
+        case _:
+            return one_line(cell)
 
 
 def _print_rich(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(_text(cell)) for cell in row))
+    Console(highlight=False).print(table)

@@ -1,7 +1,7 @@
 """Every command with its options; what a command does is in a module of its own."""
 
-import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -47,17 +47,21 @@ def demo(
         float | None, typer.Option(help="End after so many seconds, with a summary.", min=1)
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides what the parties say.")] = 0,
-    port: Annotated[int, typer.Option(help="Port of the chat page; 0 for any.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of the chat page; 0 for any.", min=0, max=65535)
+    ] = 0,
 ) -> None:
     """Show a bot at work: simulator, daemon, shipped rules, a few talkative parties."""
-    from imbot.cli import demo as showing
+    from imbot.cli import demo as live
 
-    raise typer.Exit(showing.demo(seconds=seconds, seed=seed, port=port))
+    raise typer.Exit(live.demo(seconds=seconds, seed=seed, port=port))
 
 
 @cli.command()
 def simulate(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any.")] = 8090,
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 for any.", min=0, max=65535)
+    ] = 8090,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     agents: Annotated[int, typer.Option(help="How many agents there are.", min=1)] = 3,
     strict: Annotated[
@@ -67,26 +71,20 @@ def simulate(
     ack: Annotated[bool, typer.Option(help="Offer the acknowledgement extension.")] = True,
     parties: Annotated[int, typer.Option(help="Random other parties that ring.", min=0)] = 0,
     crm_port: Annotated[
-        int | None, typer.Option(help="Also be a small CRM, on this port; 0 for any.")
+        int | None,
+        typer.Option(help="Also be a small CRM, on this port; 0 for any.", min=0, max=65535),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides all chance.")] = 0,
 ) -> None:
     """Be a GWS: REST, CometD, and a page on which to play the other party."""
     from imbot.cli import simulating
+    from imbot.simulator import SimulatorSettings
 
-    raise typer.Exit(
-        simulating.simulate(
-            host=host,
-            port=port,
-            agents=agents,
-            strict=strict,
-            csrf=csrf,
-            ack=ack,
-            parties=parties,
-            crm_port=crm_port,
-            seed=seed,
-        )
+    accounts = simulating.accounts(agents)
+    deployment = SimulatorSettings(
+        agents=accounts, host=host, port=port, strict=strict, csrf=csrf, ack=ack, seed=seed
     )
+    raise typer.Exit(simulating.simulate(deployment, parties=parties, crm_port=crm_port))
 
 
 @cli.command()
@@ -136,9 +134,9 @@ def sessions(
     as_json: JsonOption = False,
 ) -> None:
     """Show what sessions there are and were, with parked replies and gaps, from the store."""
-    from imbot.cli import showing
+    from imbot.cli import sessions as stored
 
-    raise typer.Exit(showing.sessions(session, config, agent=agent, limit=limit, as_json=as_json))
+    raise typer.Exit(stored.sessions(session, config, agent=agent, limit=limit, as_json=as_json))
 
 
 @cli.command()
@@ -151,18 +149,17 @@ def main() -> None:
     """Run the command line; end the process with its exit code."""
     from imbot.cli.output import complain, print_problems
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is spelled out
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli()
     except (ConfigError, RulebookError) as error:
-        print_problems(error.problems, stream_is_stdout=False)
+        print_problems(error.problems, to_stderr=True)
         sys.exit(1)
     except StoreError as error:
         complain(error)
         sys.exit(EXIT_STORE)
     except ImbotError as error:
         complain(error)
-        sys.exit(1)
-    except BrokenPipeError:
-        # Whoever read the output has gone; Python would complain once more at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -7,27 +7,27 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from imbot.app import Ports, open_app
-from imbot.cli.output import print_problems
+from imbot.cli.settings import load
 from imbot.clock import SystemClock
-from imbot.config import Loaded, load_settings
+from imbot.config import Loaded
 from imbot.http import AiohttpNetwork
 from imbot.logs import configure_logs
 from imbot.store.database import open_store
 
-T = TypeVar("T")
+#: Exit code after a second Ctrl-C, as shells have it.
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def run(config: Path | None, options: Sequence[str]) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
-    loaded = load_settings(config, environment=os.environ, options=options)
-    print_problems(loaded.warnings, stream_is_stdout=False)
+    loaded = load(config, options)
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
-    return on_loop(serve(loaded, system_ports()))
+    return on_loop(_serve(loaded, system_ports()))
 
 
 def system_ports() -> Ports:
@@ -42,12 +42,12 @@ def system_ports() -> Ports:
     )
 
 
-async def serve(loaded: Loaded, ports: Ports) -> int:
-    """Serve until a signal asks to stop; a second one ends it now."""
+async def _serve(loaded: Loaded, ports: Ports) -> int:
     log = structlog.get_logger()
+    stop = stop_on_signal()
     async with open_app(loaded, ports) as app:
         log.info("imbot.ready", agents=len(app.agents), rules=len(app.rulebook.rules))
-        await app.run(stop_on_signal())
+        await app.run(stop)
     log.info("imbot.stopped")
     return 0
 
@@ -68,10 +68,13 @@ def stop_on_signal() -> asyncio.Event:
     return stop
 
 
-def on_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the fastest event loop that is installed."""
+def on_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Return the exit code of a coroutine, run on the fastest event loop that is installed."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(work)
+        try:
+            return runner.run(work)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return EXIT_INTERRUPTED
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

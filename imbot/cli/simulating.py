@@ -1,14 +1,19 @@
 """``imbot simulate``: a GWS of one's own on this machine."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 from imbot.cli.running import on_loop, stop_on_signal
-from imbot.clock import SystemClock
+from imbot.clock import Clock, SystemClock
 from imbot.simulator import AgentAccount, Simulator, SimulatorSettings
 from imbot.simulator.crm import Crm
 from imbot.simulator.parties import Manners, chatter
+from imbot.simulator.world import World
+
+#: So many accounts are listed; a terminal has no room for thousands.
+_LISTED = 10
 
 
 def accounts(count: int) -> tuple[AgentAccount, ...]:
@@ -19,28 +24,14 @@ def accounts(count: int) -> tuple[AgentAccount, ...]:
     )
 
 
-def simulate(
-    *,
-    host: str,
-    port: int,
-    agents: int,
-    strict: bool,
-    csrf: bool,
-    ack: bool,
-    parties: int,
-    crm_port: int | None,
-    seed: int,
-) -> int:
-    """Serve until SIGTERM or Ctrl-C; return the exit code."""
-    settings = SimulatorSettings(
-        agents=accounts(agents),
-        host=host,
-        port=port,
-        strict=strict,
-        csrf=csrf,
-        ack=ack,
-        seed=seed,
-    )
+def simulate(settings: SimulatorSettings, *, parties: int, crm_port: int | None) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code.
+
+    Args:
+        settings: The deployment.
+        parties: How many random other parties ring.
+        crm_port: Where the small CRM listens; None for none.
+    """
     return on_loop(_serve(settings, parties, crm_port))
 
 
@@ -51,21 +42,32 @@ async def _serve(settings: SimulatorSettings, parties: int, crm_port: int | None
         print(f"GWS          {simulator.url}")
         print(f"chat page    {simulator.url}/")
         print(f"control API  {simulator.url}/_control/")
-        for account in settings.agents[:10]:
+        for account in settings.agents[:_LISTED]:
             print(f"agent        {account.user} / {account.password}, number {account.number}")
+        if (more := len(settings.agents) - _LISTED) > 0:
+            print(f"             and {more} more, to bot{len(settings.agents)}")
         if crm_port is not None:
             crm = await stack.enter_async_context(Crm(host=settings.host, port=crm_port))
             print(f"CRM          {crm.url}, customers {', '.join(crm.customers)}")
         print("Ctrl-C stops it.", flush=True)
         random = Random(settings.seed)  # noqa: S311  reproducible, nothing is secret here
-        talking = [
-            asyncio.create_task(
-                chatter(simulator.world, SystemClock(), random=random, manners=Manners())
-            )
-            for _ in range(parties)
-        ]
-        await stop.wait()
+        async with talking_parties(simulator.world, SystemClock(), count=parties, random=random):
+            await stop.wait()
+    return 0
+
+
+@asynccontextmanager
+async def talking_parties(
+    world: World, clock: Clock, *, count: int, random: Random, manners: Manners | None = None
+) -> AsyncIterator[None]:
+    """Let random parties ring and talk while the block runs."""
+    talking = [
+        asyncio.create_task(chatter(world, clock, random=random, manners=manners or Manners()))
+        for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
         for task in talking:
             task.cancel()
         await asyncio.gather(*talking, return_exceptions=True)
-    return 0

@@ -126,6 +126,9 @@ def _holds(node: Tree) -> Iterator[Fact]:
             for op, right in rest:
                 yield _comparison(op, left, right)
                 left = right
+        case Apply(function=function) if function.name == "closed":
+            # So that a rule for open hours and one for closed hours never seem to meet.
+            yield Refuted(Other(f"open{normal(node).removeprefix(function.name)}"))
         case Apply():
             yield _text_test(node) or Other(normal(node))
         case _:
@@ -152,6 +155,8 @@ def _refuted(facts: tuple[Fact, ...], node: Tree) -> Iterator[Fact]:
     match facts:
         case (Equals() | NotEquals() | Range() | TextTest() | Truthy() | Other() as fact,):
             yield Refuted(fact)
+        case (Refuted(fact=fact),):
+            yield fact
         case _:
             yield Other(normal(Not(node)))
 

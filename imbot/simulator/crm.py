@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from imbot.simulator.serving import Server, served_in_memory
+from imbot.errors import ImbotError
+from imbot.simulator.serving import SHUTDOWN_S, Server, served_in_memory
 
 CUSTOMERS: Mapping[str, Mapping[str, str]] = {
     "3001": {"id": "C-17", "firstName": "Ada", "lastName": "Okafor", "tier": "gold"},
@@ -51,9 +52,15 @@ class Crm:
             yield server
 
     async def __aenter__(self) -> Self:
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, self.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            where = f"{self.host}:{self.port}"
+            raise ImbotError(f"the CRM cannot listen on {where}: {error.strerror}") from error
+        self._runner = runner
         return self
 
     async def __aexit__(self, *_error: object) -> None:

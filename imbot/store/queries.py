@@ -30,6 +30,7 @@ class SessionView:
     Attributes:
         seen: The session as it stands.
         messages: What the other party said, counted.
+        replies: What we surely said, counted.
         effects: How many effects stand where.
         parked: Those that wait for a person.
         gaps: Times in which messages of this session may have been lost.
@@ -37,6 +38,7 @@ class SessionView:
 
     seen: SessionSeen
     messages: int
+    replies: int
     effects: Mapping[EffectState, int]
     parked: tuple[Effect, ...]
     gaps: tuple[GapSeen, ...]
@@ -125,6 +127,10 @@ class RuleView:
     last_at: datetime
 
 
+#: States of a message that GWS took.
+_SAID = frozenset({EffectState.ACCEPTED, EffectState.CONFIRMED})
+
+
 class Views:
     """Reads one store; a context manager that closes it."""
 
@@ -200,6 +206,9 @@ class Views:
         return SessionView(
             seen,
             messages=self._found(said)[0]["messages"],
+            replies=sum(
+                effect.intent.echo is not None and effect.state in _SAID for effect in held
+            ),
             effects=Counter(effect.state for effect in held),
             parked=tuple(effect for effect in held if effect.state is EffectState.PARKED),
             gaps=self._gaps(seen),

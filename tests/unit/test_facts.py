@@ -61,6 +61,9 @@ from tests.unit.rule_language import expression
         ('not (message.text != "a" and crm.a)', [Other("(not ((message.text != 'a') and crm.a))")]),
         ("not (1 < crm.a < 2 < crm.b)", [Other("(not (1 < crm.a < 2 < crm.b))")]),
         ('contains(message.text, "a")', [TextTest("contains", ("message", "text"), "a")]),
+        ('open("support")', [Other("open('support')")]),
+        ('closed("support")', [Refuted(Other("open('support')"))]),
+        ('not closed("support")', [Other("open('support')")]),
         ('matches(message.text, "a+")', [TextTest("matches", ("message", "text"), "a+")]),
         ("contains(message.text, message.text)", [Other("contains(message.text, message.text)")]),
         (

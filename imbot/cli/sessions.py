@@ -1,0 +1,127 @@
+"""``imbot sessions``: what sessions there are and were, and the story of one; from the store."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from imbot.cli.output import complain, print_table
+from imbot.cli.settings import load
+from imbot.cli.telling import arguments, quoted, told
+from imbot.records import Effect, GapSeen
+from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
+
+_COLUMNS = (
+    *("agent", "session", "number", "state", "began", "ended"),
+    *("messages", "replies", "parked", "gaps"),
+)
+
+
+def sessions(
+    session: str | None, path: Path | None, *, agent: str | None, limit: int, as_json: bool
+) -> int:
+    """List the sessions, or show one as a timeline; return 1 when there is no such session."""
+    loaded = load(path)
+    with open_views(loaded.settings.store, base=loaded.base) as views:
+        if session is None:
+            found = views.sessions(limit=limit, agent=agent)
+            print_table("Sessions", _COLUMNS, map(_row, found), as_json=as_json)
+            return 0
+        histories = views.session(session, agent=agent)
+    for history in histories:
+        _print_timeline(history, as_json=as_json)
+    if not histories:
+        whose = f" of {agent}" if agent else ""
+        complain(f"there is no session {session}{whose} in {loaded.settings.store}")
+    return 0 if histories else 1
+
+
+def _row(view: SessionView) -> tuple[object, ...]:
+    seen = view.seen
+    return (
+        seen.agent,
+        seen.session.id,
+        view.number,
+        seen.session.state,
+        seen.first_seen_at,
+        seen.completed_at,
+        view.messages,
+        view.replies,
+        tuple(f"{_named(effect)}: {effect.detail}" for effect in view.parked),
+        tuple(f"{_lasted(gap)} from {_clock(gap.started_at)}: {gap.reason}" for gap in view.gaps),
+    )
+
+
+# One session ----------------------------------------------------------------------------------
+
+#: When, what kind of thing, and what.
+_Line: TypeAlias = tuple[datetime, str, str]
+
+
+def _print_timeline(history: SessionHistory, *, as_json: bool) -> None:
+    seen = history.view.seen
+    title = f"Session {seen.session.id} of {seen.agent}, {history.view.number or 'number unknown'}"
+    # Sorting keeps the order of what happened at the same moment: events, rules, effects.
+    lines = sorted(_timeline(history), key=lambda line: line[0])
+    print_table(title, ("when", "what", "details"), lines, as_json=as_json)
+
+
+def _timeline(history: SessionHistory) -> Iterator[_Line]:
+    """Yield what happened in a session: events, decisions, effects, ends of runs, gaps."""
+    for seen in history.events:
+        yield from _event(seen)
+    for view in history.effects:
+        yield from _effect(view)
+    for each in history.runs:
+        run = each.run
+        detail = f": {run.detail}" if run.detail else ""
+        yield run.at, f"run {run.rule_id}", f"{run.state}{detail}"
+    for gap in history.view.gaps:
+        yield gap.started_at, "gap", f"{_lasted(gap)}, messages may be lost: {gap.reason}"
+
+
+def _event(seen: EventView) -> Iterator[_Line]:
+    event = seen.event
+    own = "own " if event.own else ""
+    yield event.received_at, f"{own}{event.kind}", told(event)
+    if seen.handled_at is None:
+        yield event.received_at, "rule", "not decided yet"
+        return
+    for rule_id in seen.rule_ids:
+        yield seen.handled_at, f"rule {rule_id}", "runs"
+    for no in seen.suppressed:
+        yield seen.handled_at, f"rule {no.rule_id}", f"does not run: {no.reason}, {no.detail}"
+
+
+def _effect(view: EffectView) -> Iterator[_Line]:
+    effect = view.effect
+    intent = effect.intent
+    answer = "" if view.answer_s is None else f" after {_ms(view.answer_s)}"
+    echo = "" if view.echo_s is None else f", echo after {_ms(view.echo_s)}"
+    detail = f": {effect.detail}" if effect.detail else ""
+    told_so = f"{_payload(effect)} {effect.state}{answer}{echo}{detail}".strip()
+    yield intent.at, f"{intent.action} of {intent.rule_id}", told_so
+
+
+def _named(effect: Effect) -> str:
+    return f"{effect.intent.action} {_payload(effect)}".strip()
+
+
+def _payload(effect: Effect) -> str:
+    """Return what an effect carries, in words."""
+    payload = effect.intent.payload
+    if isinstance(payload, dict) and isinstance(payload.get("text"), str):
+        return quoted(payload["text"])
+    return arguments(payload) if payload else effect.intent.operation
+
+
+def _lasted(gap: GapSeen) -> str:
+    return f"{(gap.ended_at - gap.started_at).total_seconds():.1f} s"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.astimezone():%H:%M:%S}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,29 @@
+"""The settings and plugins in force, as every command that needs them asks for them."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from imbot.cli.output import print_problems
+from imbot.config import Loaded, load_settings
+from imbot.loading import plugin_settings
+from imbot.pluginhost import Plugins, check_plugins, find_plugins
+
+
+def load(path: Path | None, options: Sequence[str] = ()) -> Loaded:
+    """Return the settings in force; warnings go to standard error.
+
+    Raises:
+        ConfigError: With every mistake in them.
+    """
+    loaded = load_settings(path, environment=os.environ, options=options)
+    print_problems(loaded.warnings, to_stderr=True)
+    return loaded
+
+
+def load_plugins(loaded: Loaded) -> Plugins:
+    """Return the plugins after their self-checks; warnings go to standard error."""
+    found = find_plugins(plugin_settings(loaded))
+    print_problems(found.warnings, to_stderr=True)
+    return asyncio.run(check_plugins(found))

@@ -1,0 +1,75 @@
+"""Events and effects in a few words, for people."""
+
+from collections.abc import Mapping
+
+from imbot.engine.guard import MARK_PREFIX
+from imbot.model import JSON, Event, EventKind
+
+#: Longer texts are cut off: what is told stays on a line.
+_WIDTH = 90
+
+
+def told(event: Event) -> str:
+    """Return what happened, and by resync if it was not told at once."""
+    resync = " (by resync)" if event.resync else ""
+    return f"{_what(event)}{resync}"
+
+
+def _what(event: Event) -> str:
+    fields = event.fields
+    match event.kind:
+        case EventKind.MESSAGE:
+            return quoted(fields["text"])
+        case EventKind.USERDATA:
+            return changes(fields["changed"])
+        case EventKind.CONNECTION:
+            reason = f": {fields['reason']}" if fields.get("reason") else ""
+            return f"{fields['change']}, {fields['seconds']:.1f} s{reason}"
+        case EventKind.STATE:
+            return "" if event.session is None else event.session.state
+
+
+def changes(changed: Mapping[str, Mapping[str, JSON]]) -> str:
+    """Return what changed in user data: ``key: old → new``, without imbot's own marks."""
+    shown = [f"{key}: {_change(sides)}" for key, sides in changed.items() if not is_mark(key)]
+    return ", ".join(shown) or "a mark"
+
+
+def _change(sides: Mapping[str, JSON]) -> str:
+    new = value(sides["new"]) if "new" in sides else "removed"
+    return f"{value(sides['old'])} → {new}" if "old" in sides else new
+
+
+def is_mark(key: str) -> bool:
+    """Whether user data under this key is a mark by which bots know each other."""
+    return key.startswith(MARK_PREFIX)
+
+
+def quoted(text: object) -> str:
+    """Return text between quotes, cut to a line."""
+    return f"“{cut(str(text))}”"
+
+
+def value(given: JSON) -> str:
+    """Return a value as its author would write it, cut to a line."""
+    match given:
+        case str():
+            return cut(given) or '""'
+        case dict():
+            return cut(", ".join(f"{key}: {value(item)}" for key, item in given.items()))
+        case list():
+            return cut(", ".join(map(value, given)))
+        case _:
+            return cut(str(given))
+
+
+def arguments(given: JSON) -> str:
+    """Return the arguments of an action; text is quoted."""
+    if isinstance(given, dict) and set(given) <= {"text", "to"} and "text" in given:
+        return quoted(given["text"])
+    return quoted(given) if isinstance(given, str) else value(given)
+
+
+def cut(text: str) -> str:
+    """Return text that is not longer than a line."""
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
