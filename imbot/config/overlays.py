@@ -35,8 +35,10 @@ def lay_options_over(tree: Tree, options: Sequence[str]) -> None:
     """Put every ``section.key=value`` into the tree."""
     for option in options:
         name, equals, text = option.partition("=")
+        place = Place(f"option {name}")
         if equals and name:
-            _lay_over(tree, name.split("."), text, Place(f"option {name}"))
+            tree.open_to_others.add(str(place))  # every user of the machine sees it
+            _lay_over(tree, name.split("."), text, place)
         else:
             # The rest of it may be a value, and a secret one.
             what = "an option without a key or without '='"

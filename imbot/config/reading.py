@@ -96,7 +96,7 @@ def _read_file(file: Path, tree: Tree) -> None:
         tree.report(Place(str(file)), "no-settings", _unreadable(error), cure)
         tree.unread.add(())
         return
-    tree.files.add(str(file))
+    tree.open_to_others.add(str(file))
     node, problems = load(str(file), text)
     tree.problems += [_with_cure(problem, text) for problem in problems]
     if node is not None and node.kind is Kind.MAP:
@@ -120,25 +120,29 @@ def _read_agents_file(folder: Path, tree: Tree, sources: Sources) -> None:
     named = tree.values.get("agents")
     if not isinstance(named, str):
         return
-    filled, problems = fill(named, sources, tree.place(_AGENTS))
-    tree.problems += problems
-    tree.values["agents"] = []
-    agents: list[JSON] | None = None
-    try:
-        content = (sources.base / filled).read_bytes() if not problems else None
-    except (OSError, ValueError) as error:
-        cure = "name a CSV or YAML file, or list the agents here"
-        what = f"{folder / filled}: {_unreadable(error)}"
-        tree.report(tree.place(_AGENTS), "no-agents", what, cure)
-        content = None
-    if content is not None:
-        tree.files.add(str(folder / filled))
-        is_csv = Path(filled).suffix.lower() == ".csv"
-        agents = (_csv if is_csv else _yaml)(str(folder / filled), content, tree)
+    agents = _agents(named, folder, tree, sources)
     if agents is None:
         tree.unread.add(_AGENTS)
-    else:
-        tree.values["agents"] = agents
+    tree.values["agents"] = agents or []
+
+
+def _agents(named: str, folder: Path, tree: Tree, sources: Sources) -> list[JSON] | None:
+    """Return the agents of a file; None when it cannot be read."""
+    place = tree.place(_AGENTS)
+    filled, problems = fill(named, sources, place)
+    tree.problems += problems
+    if problems:
+        return None
+    name = str(folder / filled)
+    try:
+        content = (sources.base / filled).read_bytes()
+    except (OSError, ValueError) as error:
+        cure = "name a CSV or YAML file, or list the agents here"
+        tree.report(place, "no-agents", f"{name}: {_unreadable(error)}", cure)
+        return None
+    tree.open_to_others.add(name)
+    read = _csv if Path(filled).suffix.lower() == ".csv" else _yaml
+    return read(name, content, tree)
 
 
 def _csv(name: str, content: bytes, tree: Tree) -> list[JSON] | None:
@@ -225,7 +229,7 @@ def _clear_secrets(settings: Settings, tree: Tree) -> Iterator[Problem]:
     clear: dict[str, list[Place]] = {}
     for path in _secret_paths(settings.model_dump(), ()):
         place = tree.place(path)
-        if path not in tree.filled and place.path in tree.files:
+        if path not in tree.filled and place.path in tree.open_to_others:
             is_row = path[:1] == _AGENTS and place.path != tree.top.path
             clear.setdefault("" if is_row else dotted(path), []).append(place)
     for name, places in clear.items():

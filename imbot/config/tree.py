@@ -19,7 +19,7 @@ class Tree:
         values: Lists, dicts and scalars; numbers as they are spelled.
         places: Where each value stands; a node knows it.
         keys: Where the key of each value stands.
-        files: Names of the files that were read; no secret should stand in them in clear.
+        open_to_others: Names of the sources, files and options, that others can read, too.
         filled: Paths of the texts that held references.
         unread: Paths whose values are unknown because of a mistake that is reported already.
         problems: Mistakes, and what is worth a warning.
@@ -29,7 +29,7 @@ class Tree:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[Path, Place | Node] = field(default_factory=dict)
     keys: dict[Path, Place | Node] = field(default_factory=dict)
-    files: set[str] = field(default_factory=set)
+    open_to_others: set[str] = field(default_factory=set)
     filled: set[Path] = field(default_factory=set)
     unread: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)

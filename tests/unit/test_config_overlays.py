@@ -109,6 +109,16 @@ def test_a_secret_of_the_environment_does_not_stand_in_clear(tmp_path):
     assert warnings(loaded) == []
 
 
+def test_a_secret_on_the_command_line_stands_in_clear(tmp_path):
+    """Every user of the machine sees it in the list of processes."""
+    loaded = read(tmp_path, options=["admin.token=x", "secrets={A: y}", "bot.nickname=z"])
+
+    assert [line.partition(";")[0] for line in warnings(loaded)] == [
+        "option secrets:1:5: warning[clear-secret]: secrets.A stands here in clear",
+        "option admin.token: warning[clear-secret]: admin.token stands here in clear",
+    ]
+
+
 def test_references_are_filled_in_there_too(tmp_path):
     """So that a variable may name the file that another one holds."""
     settings = over(tmp_path, ADMIN__TOKEN="${env:TOKEN}")
