@@ -146,13 +146,14 @@ class Dispatch:
         self._tasks = tasks
         self._lanes: dict[SessionKey, deque[Coroutine[Any, Any, None]]] = {}
         self._holds_back = False
+        self._away_since: dict[str, datetime] = {}
 
     async def accept(self, batch: Batch) -> None:
         """Return when the batch is kept; its events are then on their way."""
         now = self._world.clock.now()
         changes: list[Change] = []
         events: list[Event] = []
-        for notice in batch.notices:
+        for notice in (*self._absence(batch, now), *batch.notices):
             made = self._take_in(batch.agent, notice, now, changes)
             changes += (EventSeen(event) for event in made)
             events += made
@@ -177,6 +178,9 @@ class Dispatch:
         for session in found.sessions:
             key = SessionKey(session.agent, session.session.id)
             self._world.table.restore(session, found.said.get(key, ()))
+            if not session.session.is_completed:
+                since = self._away_since.get(session.agent, session.seen_at)
+                self._away_since[session.agent] = max(since, session.seen_at)
         for effect in found.effects:
             self._await_echo(effect)
         by_version = {rule.version: rule for rule in rules}
@@ -212,6 +216,18 @@ class Dispatch:
             case FaultNotice():
                 log.warning("gws.error", agent=agent, text=notice.text, session=notice.session_id)
                 return []
+
+    def _absence(self, batch: Batch, now: datetime) -> list[ConnectionNotice]:
+        """Return the gap between two starts, once, when the agent's sessions are seen again.
+
+        Nobody heard what was said in them meanwhile. It begins when they were last seen.
+        """
+        if not any(isinstance(notice, SnapshotNotice) for notice in batch.notices):
+            return []
+        if (since := self._away_since.pop(batch.agent, None)) is None:
+            return []
+        gap_s = (now - since).total_seconds()
+        return [ConnectionNotice(ConnectionChange.GAP, now, "imbot was not running", gap_s)]
 
     def _hear(
         self, agent: str, notice: MessageNotice, now: datetime, changes: list[Change]

@@ -7,7 +7,7 @@ import pytest
 
 from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.model import ConnectionChange, ImSession, MessageNotice, OutcomeKind, Reason
-from imbot.records import EffectState, Intent, OnceMarked, RunSeen, RunState, Verdict
+from imbot.records import EffectState, GapSeen, Intent, OnceMarked, RunSeen, RunState, Verdict
 from imbot.testing.house import CUSTOMER, build
 from imbot.testing.memory_store import MemoryStore
 
@@ -413,6 +413,24 @@ async def test_after_a_crash_nothing_is_said_twice_and_the_rest_is_done():
 
     assert again.said() == []
     assert [d.given for d in again.gws["bot1"].named("UpdateUserData")] == [{"greeted": "yes"}]
+
+
+async def test_what_was_said_while_nobody_ran_is_told_as_a_gap():
+    """A message that came between two starts is lost; the session says so, once, and rules can."""
+    store = MemoryStore()
+    house = build(GREET, store=store)
+    await house.state("Talking")
+
+    sorry = rule(["reply: Sorry, say it again?"], trigger="{connection: gap}")
+    again = build(sorry, store=store.reopened())
+    await again.dispatch.recover(again.book.rules)
+    for _ in range(2):
+        live = ImSession("s1", "Talking", {}, (CUSTOMER,))
+        await again.snapshot(live, since=again.clock.now())
+
+    gaps = [change for change in again.store.durable if isinstance(change, GapSeen)]
+    assert [(gap.session_ids, gap.reason) for gap in gaps] == [(("s1",), "imbot was not running")]
+    assert again.said() == ["Sorry, say it again?"]
 
 
 async def test_a_reply_that_was_being_sent_at_the_crash_is_parked_not_repeated():
