@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.wire.foreign import ForeignGws, Kind, NodeMissingError, install
+from tests.wire.house import Imbot, running
 
 StartForeign = Callable[..., Awaitable[ForeignGws]]
 
@@ -49,3 +50,11 @@ async def start_foreign(
 async def foreign_server(start_foreign: StartForeign, foreign_kind: Kind) -> ForeignGws:
     """A server of each kind, with stock settings: 3 agents, CSRF, 30 s polls."""
     return await start_foreign(foreign_kind)
+
+
+@pytest.fixture
+async def imbot(foreign_server: ForeignGws, tmp_path: Path) -> AsyncIterator[Imbot]:
+    """A whole imbot with one agent, bot1, in service on each foreign server."""
+    async with running(tmp_path, foreign_server.url) as imbot:
+        await imbot.up()
+        yield imbot
