@@ -282,7 +282,7 @@ WITH_OPTIONS = (
         """class Inner(BaseModel, extra="forbid"):
     size: int = 1
 
-class Options(BaseModel, extra="forbid"):
+class Options(Model):
     url: str
     token: str = ""
     code: str | list[str] = ""
@@ -304,7 +304,8 @@ plugin =""",
     .replace("actions=(do,)", "actions=(do,), options=Options")
     .replace(
         "from pydantic import BaseModel",
-        "from typing import Literal\nfrom pydantic import BaseModel, field_validator",
+        "from typing import Literal\nfrom imbot.plugin import Model\n"
+        "from pydantic import BaseModel, field_validator",
     )
 )
 
