@@ -83,6 +83,7 @@ def _round(
         time.sleep(_SETTLE_S)
         cpu_s = client.used().cpu_s - before.cpu_s
         found[f"cpu/{batch}"] = cpu_s * US / flood["answers"]
+        found[f"answers/{batch}"] = flood["answers"]
         found[f"rate/{batch}"] = flood["answers"] / flood["seconds"]
     paced = server.ask("pace", **mine, events=effort.paced, per_s=effort.per_s)
     found["p50"] = percentile(paced["waits_s"], 0.5) * MS

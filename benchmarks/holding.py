@@ -87,6 +87,7 @@ def _window(
         polls = server.ask("count", prefix=client.prefix)["polls"] - counted[key]
         used = client.used()
         rounds.add(f"{name}/poll", (used.cpu_s - before[key].cpu_s) * US / max(1, polls))
+        rounds.add(f"{name}/polls", polls)
         rounds.add(f"{name}/mib", used.rss_kib / 1024)
     small, large = effort.agents
     for name in CLIENTS:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+_ROOT = Path(__file__).parents[1]
+
 #: Longest that a child may take for anything that it is asked.
 PATIENCE_S = 120.0
 
@@ -92,7 +94,9 @@ def client_process(
 def _child(module: str, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a module of ours; it ends when its standard input does."""
     command = [sys.executable, "-m", module, *words]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603  our own
+    child = subprocess.Popen(  # noqa: S603  our own modules
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT
+    )
     try:
         yield child
     finally:

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -125,19 +125,13 @@ def write_json(path: Path, results: Sequence[Result]) -> None:
         for result in results
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"machine": machine(), "parts": parts}, indent=1, default=_as_json)
+    text = json.dumps({"machine": machine(), "parts": parts}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def _figure(values: Sequence[float]) -> Mapping[str, object]:
     spread = Spread.of(values)
     return {"median": spread.median, "low": spread.low, "high": spread.high, "rounds": values}
-
-
-def _as_json(value: object) -> object:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(f"{type(value).__name__} is no figure")
 
 
 def _goals(results: Sequence[Result]) -> Table:

@@ -41,7 +41,9 @@ class Desk:
         poll: The connection that holds its poll, and the id of the request; None for none.
         expiry: Ends the poll.
         texts: What the other party will still say.
+        left: How many.
         batch: How many texts one poll brings.
+        in_batches: Whether polls end with whole batches only, so that every client gets as many.
         unanswered: When each text was sent that has no answer yet.
     """
 
@@ -54,6 +56,7 @@ class Desk:
     texts: Iterator[str] = field(default_factory=lambda: iter(()))
     left: int = 0
     batch: int = 1
+    in_batches: bool = False
     unanswered: deque[float] = field(default_factory=deque)
 
     @property
@@ -190,7 +193,7 @@ class Server:
         if desk.left and len(desk.unanswered) <= desk.batch:
             for _ in range(min(desk.batch, desk.left)):
                 desk.say()
-        elif desk.left or not desk.waiting:
+        elif not desk.waiting or (desk.in_batches and (desk.left or desk.unanswered)):
             return
         self._end_poll(desk)
 
@@ -267,6 +270,7 @@ class Server:
         for desk in desks:
             desk.texts = _texts(desk.user, asked)
             desk.left, desk.batch = asked["events"] // len(desks), asked["batch"]
+            desk.in_batches = True
             self._serve(desk)
         await self._until(lambda: all(desk.is_quiet for desk in desks))
         return {
@@ -279,7 +283,7 @@ class Server:
         self.waits_s = []
         count, pause_s = asked["events"], 1 / asked["per_s"]
         for desk in desks:
-            desk.texts, desk.batch = _texts(desk.user, asked), 1
+            desk.texts, desk.batch, desk.in_batches = _texts(desk.user, asked), 1, False
         began = time.perf_counter()
         for number in range(count):
             await asyncio.sleep(max(0.0, began + number * pause_s - time.perf_counter()))
