@@ -1,6 +1,7 @@
 """``imbot demo``: a bot at work on this machine, with everything it needs."""
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -60,7 +61,7 @@ def demo(*, seconds: float | None, seed: int, port: int) -> int:
 async def _show(*, seconds: float | None, seed: int, port: int) -> int:
     stop = stop_on_signal()
     clock = ShiftedClock(_until_office_hours(datetime.now(UTC)))
-    view, tally = LiveView(clock, _ZONE), Tally()
+    view, tally = LiveView(clock, _ZONE, shutil.get_terminal_size((120, 24)).columns), Tally()
 
     def watch(sight: Sight) -> None:
         tally.see(sight)

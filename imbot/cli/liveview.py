@@ -1,17 +1,21 @@
 """What the demo shows of a bot at work: one line for each thing seen, and a summary at the end."""
 
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from imbot.cli.output import one_line, painted
-from imbot.cli.telling import arguments, is_mark, told
+from imbot.cli.telling import arguments, cut, is_mark, told, value
 from imbot.clock import Clock
+from imbot.engine.planning import Plan
 from imbot.engine.watching import Acted, Decided, Echoed, Happened, Logged, Sight
-from imbot.model import Event, EventKind, OutcomeKind, SessionKey, SessionState
+from imbot.model import Event, EventKind, Outcome, OutcomeKind, SessionKey, SessionState, Step
 
 _SHOWN_OF_ID = 4
+#: A session keeps its colour, so that the eye can follow it.
+_OF_SESSIONS = ("blue", "magenta", "cyan", "yellow", "green")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +25,12 @@ class LiveView:
     Attributes:
         clock: When it is seen.
         zone: Where the moments are told for.
+        width: Characters on a line.
     """
 
     clock: Clock
     zone: ZoneInfo
+    width: int = 100
 
     def lines(self, sight: Sight) -> list[str]:
         """Return what was seen, one thing on each line; nothing for what is not worth one."""
@@ -32,41 +38,56 @@ class LiveView:
             case Happened(event):
                 return self._event(event)
             case Decided(plan):
-                rules = [painted(start.rule.id, "yellow") for start in plan.starts]
-                rules += [
-                    painted(f"{no.rule_id} does not run: {no.reason}, {no.detail}", "dim")
-                    for no in plan.suppressed
-                ]
-                return [self._line(plan.event.session_key, "rule", rule) for rule in rules]
+                return self._decision(plan)
             case Acted(start, step, outcome):
-                what = f"{step.action} {arguments(step.args)}".rstrip()
-                if outcome.kind is OutcomeKind.DONE:
-                    text = painted(one_line(what), "green")
-                else:
-                    text = painted(one_line(f"{what} {outcome.kind}: {outcome.detail}"), "red")
-                return [self._line(start.event.session_key, "action", text)]
+                return [self._line(start.event.session_key, "action", *_action(step, outcome))]
             case Logged(start, text):
-                return [self._line(start.event.session_key, "log", one_line(text))]
+                return [self._line(start.event.session_key, "log", text, "")]
             case Echoed(_, key):
-                return [self._line(key, "echo", painted("what we said came back", "dim"))]
+                return [self._line(key, "echo", "what we said came back", "dim")]
             case _:
                 return []
 
     def _event(self, event: Event) -> list[str]:
+        key, session = event.session_key, event.session
         if event.own:
-            written = [key for key in event.fields["changed"] if not is_mark(key)]
-            text = painted(one_line(f"user data we set: {', '.join(written)}"), "dim")
-            return [self._line(event.session_key, "echo", text)] if written else []
-        text = one_line(told(event))
-        if event.kind is EventKind.STATE and event.session and event.session.participants:
-            text += f", {one_line(event.session.participants[0].phoneNumber)}"
-        shown = painted(f"{event.kind} {text}", "cyan")
-        return [self._line(event.session_key, "event", shown, agent=event.agent)]
+            is_marked_only = all(map(is_mark, event.fields["changed"]))
+            text = f"what we set came back: {told(event)}"
+            return [] if is_marked_only else [self._line(key, "echo", text, "dim")]
+        number = session.participants[0].phoneNumber if session and session.participants else ""
+        whose = f" of {number}" if number else ""
+        text = f"{event.kind}{whose}: {told(event)}"
+        return [self._line(key, "event", text, "bold", agent=event.agent)]
 
-    def _line(self, key: SessionKey | None, stage: str, text: str, *, agent: str = "") -> str:
-        at = self.clock.now().astimezone(self.zone)
-        session = f"{key.agent} {key.session_id[-_SHOWN_OF_ID:]}" if key else agent
-        return f"{painted(f'{at:%H:%M:%S}', 'dim')}  {one_line(session):10}  {stage:6}  {text}"
+    def _decision(self, plan: Plan) -> list[str]:
+        key = plan.event.session_key
+        runs = [self._line(key, "rule", start.rule.id, "yellow") for start in plan.starts]
+        return runs + [
+            self._line(key, "rule", f"{no.rule_id} does not run: {no.reason}, {no.detail}", "dim")
+            for no in plan.suppressed
+        ]
+
+    def _line(
+        self, key: SessionKey | None, stage: str, text: str, colour: str, *, agent: str = ""
+    ) -> str:
+        """Return a line that fits; only its parts are coloured, after they were cut."""
+        at = f"{self.clock.now().astimezone(self.zone):%H:%M:%S}"
+        session = one_line(f"{key.agent} {key.session_id[-_SHOWN_OF_ID:]}" if key else agent)
+        head = f"{at}  {session:10}  {stage:6}  "
+        shown = cut(one_line(text), self.width - len(head))
+        of_session = _OF_SESSIONS[zlib.crc32(session.encode()) % len(_OF_SESSIONS)]
+        head = head.replace(session, painted(session, of_session), 1).replace(
+            at, painted(at, "dim")
+        )
+        return f"{head}{painted(shown, colour)}"
+
+
+def _action(step: Step, outcome: Outcome) -> tuple[str, str]:
+    """Return a step in words, and its colour."""
+    what = f"{step.action} {arguments(step.args)}".rstrip()
+    if outcome.kind is not OutcomeKind.DONE:
+        return f"{what} {outcome.kind}: {outcome.detail}", "red"
+    return f"{what} → {value(outcome.result)}" if outcome.result else what, "green"
 
 
 #: A session that began later than this before the end need not be served any more.
@@ -116,8 +137,7 @@ class Tally:
         """Return the counts on one line."""
         counts = self.counts
         return (
-            f"{len(self.began)} sessions, {len(self.served)} served: "
-            f"{counts['reply']} replies and {counts['echo']} echoes, {counts['set']} times user "
-            f"data, {counts['complete']} completed by the bot, "
+            f"{len(self.began)} sessions, {len(self.served)} served: {counts['reply']} replies, "
+            f"{counts['echo']} echoes, {counts['set']} tags, {counts['complete']} completed, "
             f"{counts[OutcomeKind.PARKED]} parked, {counts[OutcomeKind.FAILED]} failed."
         )

@@ -13,7 +13,16 @@ from typing import TextIO
 
 from imbot.problems import Problem
 
-_COLOURS = {"cyan": "36", "yellow": "33", "green": "32", "red": "31", "dim": "2", "bold": "1"}
+_COLOURS = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 
 
 def print_table(
@@ -56,7 +65,7 @@ def one_line(cell: object) -> str:
 
 def painted(text: str, colour: str) -> str:
     """Return text for standard output, coloured where it is a terminal that wants colours."""
-    if not has_colours(sys.stdout):
+    if not colour or not has_colours(sys.stdout):
         return text
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 

@@ -45,6 +45,15 @@ def is_mark(key: str) -> bool:
     return key.startswith(MARK_PREFIX)
 
 
+def arguments(given: JSON) -> str:
+    """Return the arguments of an action; text is quoted."""
+    if isinstance(given, dict):
+        if "text" in given and given.keys() <= {"text", "to"}:
+            return quoted(given["text"])
+        return _pairs(given)
+    return quoted(given) if isinstance(given, str) else value(given)
+
+
 def quoted(text: object) -> str:
     """Return text between quotes, cut to a line."""
     return f"“{cut(str(text))}”"
@@ -53,23 +62,22 @@ def quoted(text: object) -> str:
 def value(given: JSON) -> str:
     """Return a value as its author would write it, cut to a line."""
     match given:
-        case str():
-            return cut(given) or '""'
+        case "":
+            return '""'
         case dict():
-            return cut(", ".join(f"{key}: {value(item)}" for key, item in given.items()))
+            return cut(f"{{{_pairs(given)}}}")
         case list():
-            return cut(", ".join(map(value, given)))
+            return cut(f"[{', '.join(map(value, given))}]")
+        case bool():
+            return str(given).lower()
         case _:
             return cut(str(given))
 
 
-def arguments(given: JSON) -> str:
-    """Return the arguments of an action; text is quoted."""
-    if isinstance(given, dict) and set(given) <= {"text", "to"} and "text" in given:
-        return quoted(given["text"])
-    return quoted(given) if isinstance(given, str) else value(given)
+def _pairs(given: Mapping[str, JSON]) -> str:
+    return cut(", ".join(f"{key}: {value(item)}" for key, item in given.items()))
 
 
-def cut(text: str) -> str:
-    """Return text that is not longer than a line."""
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+def cut(text: str, width: int = _WIDTH) -> str:
+    """Return text that is not longer than so many characters."""
+    return text if len(text) <= width else f"{text[: max(width, 1) - 1]}…"
