@@ -44,7 +44,7 @@ class Effort:
     rounds: int = 5
 
 
-QUICK = Effort(events=1000, paced=300, rounds=2)
+QUICK = Effort(events=500, paced=100, rounds=2)
 
 
 def run(effort: Effort = Effort(), *, seed: int = 1) -> Result:

@@ -34,7 +34,7 @@ class Effort:
     rounds: int = 5
 
 
-QUICK = Effort(rows=3000, rounds=3)
+QUICK = Effort(rows=2000, rounds=2)
 
 
 def run(effort: Effort = Effort(), *, seed: int = 1) -> Result:

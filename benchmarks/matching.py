@@ -52,7 +52,7 @@ class Effort:
     jinja_up_to: int = 10
 
 
-QUICK = Effort(events=1000, rounds=3, at_least_s=0.05)
+QUICK = Effort(sizes=(1, 10, 1000), events=500, rounds=3, at_least_s=0.03)
 
 
 def rulebook(texts: Sequence[str]) -> Rulebook:

@@ -39,7 +39,7 @@ class Effort:
     rounds: int = 5
 
 
-QUICK = Effort(events=1000, rounds=3)
+QUICK = Effort(sizes=(1, 1000), events=500, rounds=3)
 
 
 class NoStore:

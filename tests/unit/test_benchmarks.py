@@ -103,6 +103,27 @@ def test_the_command_prints_tables_and_writes_json(tmp_path, capsys, monkeypatch
     assert "Goals" in out
 
 
+def test_without_a_part_every_part_is_measured(tmp_path, capsys, monkeypatch):
+    """``make bench`` names none."""
+    monkeypatch.setattr(
+        "benchmarks.__main__.PARTS",
+        {name: (lambda _, name=name: Result(name, [], []),) * 2 for name in ("one", "two")},
+    )
+    assert main(["--json", str(tmp_path / "bench.json")]) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()[:2]] == [
+        "one",
+        "two",
+    ]
+
+
+def test_an_unknown_part_is_wrong_usage(capsys):
+    """The parts that there are stand beside it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["speed"])
+    assert ended.value.code == 2
+    assert "matching" in capsys.readouterr().err
+
+
 def test_a_table_for_a_terminal_holds_the_same(capsys, monkeypatch):
     """Rich draws it where somebody looks."""
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
