@@ -5,7 +5,10 @@ import sys
 from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: What every line of JSON begins with, in this order.
+_FIRST = ("timestamp", "level", "event")
 
 
 def configure_logs(
@@ -24,23 +27,22 @@ def configure_logs(
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty())
+    rendering: list[Processor] = (
+        [_harmless, structlog.dev.ConsoleRenderer(colors=out.isatty())]
         if as_text
-        else structlog.processors.JSONRenderer(default=str)
+        else [
+            structlog.processors.format_exc_info,
+            _first_things_first,
+            structlog.processors.JSONRenderer(default=str),
+        ]
     )
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -51,5 +53,19 @@ def configure_logs(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
+
+
+def harmless(text: str) -> str:
+    """Return text from anywhere as it can be shown: on one line, and unable to steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _harmless(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDict:
+    return {key: harmless(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
+
+
+def _first_things_first(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDict:
+    return {**{key: facts[key] for key in _FIRST if key in facts}, **facts}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imbot.cli.output import print_problems
-from imbot.cli.settings import load, load_plugins
+from imbot.cli.settings import load_and_warn, load_plugins
 from imbot.config import DEFAULT_FILE
 from imbot.loading import Wanted, make_rulebook, rule_paths, rule_secrets
 from imbot.pluginhost import PluginSettings, find_plugins
@@ -25,7 +25,7 @@ def check(paths: Sequence[Path], config: Path | None, *, strict: bool) -> int:
         wanted = Wanted(find_plugins(PluginSettings(), with_options=False))
         paths = paths or [_DEFAULT_RULES]
     else:
-        loaded = load(config)
+        loaded = load_and_warn(config)
         settings = loaded.settings
         secrets = rule_secrets(settings, os.environ)
         wanted = Wanted.by(settings, load_plugins(loaded), secrets)

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TextIO
 
+from imbot.logs import harmless
 from imbot.problems import Problem
 
 _COLOURS = {
@@ -57,10 +58,7 @@ def complain(text: object) -> None:
 
 def one_line(cell: object) -> str:
     """Return text that stays on one line and cannot steer the terminal."""
-    text = str(cell)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return harmless(str(cell))
 
 
 def painted(text: str, colour: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import structlog
 
 from imbot.app import Ports, open_app
-from imbot.cli.settings import load
+from imbot.cli.settings import load_and_warn
+from imbot.cli.sightlog import log_sight
 from imbot.clock import SystemClock
 from imbot.config import Loaded
 from imbot.http import AiohttpNetwork
@@ -25,7 +26,7 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 def run(config: Path | None, options: Sequence[str]) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
-    loaded = load(config, options)
+    loaded = load_and_warn(config, options)
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
     return on_loop(_serve(loaded, system_ports()))
 
@@ -45,7 +46,7 @@ def system_ports() -> Ports:
 async def _serve(loaded: Loaded, ports: Ports) -> int:
     log = structlog.get_logger()
     stop = stop_on_signal()
-    async with open_app(loaded, ports) as app:
+    async with open_app(loaded, ports, watch=log_sight) as app:
         log.info("imbot.ready", agents=len(app.agents), rules=len(app.rulebook.rules))
         await app.run(stop)
     log.info("imbot.stopped")

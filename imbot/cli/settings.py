@@ -12,12 +12,17 @@ from imbot.pluginhost import Plugins, check_plugins, find_plugins
 
 
 def load(path: Path | None, options: Sequence[str] = ()) -> Loaded:
-    """Return the settings in force; warnings go to standard error.
+    """Return the settings in force.
 
     Raises:
         ConfigError: With every mistake in them.
     """
-    loaded = load_settings(path, environment=os.environ, options=options)
+    return load_settings(path, environment=os.environ, options=options)
+
+
+def load_and_warn(path: Path | None, options: Sequence[str] = ()) -> Loaded:
+    """Return the settings in force, as :func:`load`; their warnings go to standard error."""
+    loaded = load(path, options)
     print_problems(loaded.warnings, to_stderr=True)
     return loaded
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imbot.cli.output import print_problems, print_table
-from imbot.cli.settings import load, load_plugins
+from imbot.cli.settings import load, load_and_warn, load_plugins
 from imbot.config import masked
 from imbot.loading import Wanted, require_rulebook, rule_secrets
 from imbot.pluginhost import PluginStatus
@@ -18,7 +18,7 @@ _FINE = frozenset({PluginStatus.ENABLED, PluginStatus.DISABLED})
 
 def config(path: Path | None, options: Sequence[str]) -> int:
     """Print the settings in force as YAML, secrets masked; warnings go to standard error."""
-    print(dump(masked(load(path, options).settings)), end="")
+    print(dump(masked(load_and_warn(path, options).settings)), end="")
     return 0
 
 

@@ -6,9 +6,10 @@ Source: contract 1.12, 9.1, 9.2.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
+
+import structlog
 
 from imbot.bayeux.client import BayeuxClient
 from imbot.clock import Clock
@@ -37,7 +38,7 @@ STOP_S = 10.0
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Agent:
@@ -222,8 +223,7 @@ class Agent:
         try:
             sessions = await (await self._ready()).client.sessions()
         except ActionError as error:
-            facts = {"agent": self._settings.user, "cause": str(error)}
-            logger.warning("agent.initiate_unseen", extra=facts)
+            log.warning("agent.initiate_unseen", agent=self._settings.user, cause=str(error))
             return False
         for session in sessions:
             slot.offer(session)
@@ -286,7 +286,7 @@ class Agent:
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
         except TimeoutError:
-            logger.warning("agent.stop_late", extra={"agent": self._settings.user})
+            log.warning("agent.stop_late", agent=self._settings.user)
 
     async def _live(self) -> None:
         while True:
@@ -306,8 +306,7 @@ class Agent:
                     f"and password; next try in {pause_s:.0f} s, or the account may be locked out"
                 )
             self._mark(state, cause)
-            facts = {"agent": self._settings.user, "cause": cause, "pause_s": pause_s}
-            logger.warning("agent.waiting", extra=facts)
+            log.warning("agent.waiting", agent=self._settings.user, cause=cause, pause_s=pause_s)
             await self._clock.sleep(pause_s)
 
     async def _log_in_and_serve(self) -> str:
@@ -337,7 +336,7 @@ class Agent:
         self._facts = login.facts
         self._mark(AgentState.UP)
         self._in_service.set()
-        logger.info("agent.up", extra={"agent": self._settings.user, "device": self._device_path})
+        log.info("agent.up", agent=self._settings.user, device=self._device_path)
         return await service.serve()
 
     async def _give_up(self, cause: str) -> None:

@@ -6,10 +6,11 @@ logins: the agent looks at what it remembers. Source: contract 2.9, 2.10, 9.4.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+
+import structlog
 
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, StoreError
@@ -20,7 +21,6 @@ from imbot.model import (
     Batch,
     ConnectionChange,
     ConnectionNotice,
-    FaultNotice,
     ImSession,
     MessageNotice,
     Notice,
@@ -41,7 +41,7 @@ SERVICES_CHANNEL = "/notifications/services"
 
 _RANK = {state.value: rank for rank, state in enumerate(SessionState)}
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class KnownSessions:
@@ -168,7 +168,7 @@ class Feed:
         self.is_whole = False
         self.cause = cause
         self.lost_at = self._clock.now()
-        logger.warning("agent.lost", extra={"agent": self._user, "cause": cause})
+        log.warning("agent.lost", agent=self._user, cause=cause)
         lost = ConnectionNotice(ConnectionChange.LOST, self.lost_at, cause)
         await self._hand(Batch(self._user, (lost,)))
 
@@ -184,7 +184,7 @@ class Feed:
 
     async def warning(self, fault: Fault) -> None:
         """Log what went wrong without harm."""
-        logger.warning("bayeux.warning", extra={"agent": self._user, "cause": str(fault)})
+        log.warning("bayeux.warning", agent=self._user, cause=str(fault))
 
     # What the agent calls ---------------------------------------------------------------------
 
@@ -292,7 +292,7 @@ class Feed:
             async with asyncio.timeout(HOLD_S):
                 await self._may_pass.wait()
         except TimeoutError:
-            logger.info("agent.snapshot_late", extra={"agent": self._user})
+            log.info("agent.snapshot_late", agent=self._user)
 
     async def _introduced(self, notices: list[Notice]) -> list[Notice]:
         """Put before each message of an unknown session the session, as GWS shows it when asked."""
@@ -317,7 +317,7 @@ class Feed:
             async with asyncio.timeout(HOLD_S):
                 sessions = await self._client.sessions() if self._client else ()
         except (TimeoutError, ActionError) as error:
-            logger.warning("agent.look_up_failed", extra={"agent": self._user, "cause": str(error)})
+            log.warning("agent.look_up_failed", agent=self._user, cause=str(error))
             return []
         now = self._clock.now()
         found = [SessionNotice(one, now) for one in sessions if name in (one.id, *one.aliases)]
@@ -336,9 +336,6 @@ class Feed:
             if isinstance(notice, SessionNotice):
                 self.known.note(notice.session)
                 self._seen(notice.session)
-            elif isinstance(notice, FaultNotice):
-                facts = {"agent": self._user, "cause": notice.text, "device": notice.device_path}
-                logger.warning("gws.error_notification", extra=facts)
 
     def _take_owed(self) -> tuple[ConnectionNotice, ...]:
         owed, self._owed = tuple(self._owed), []
@@ -357,11 +354,10 @@ class Feed:
             self._cut_at = None
         lost_s = (now - self.lost_at).total_seconds()
         self._owe(ConnectionChange.RESTORED, self.cause, lost_s)
-        logger.info("agent.restored", extra={"agent": self._user, "lost_s": lost_s})
+        log.info("agent.restored", agent=self._user, lost_s=lost_s)
 
     def _owe(self, change: ConnectionChange, cause: str, gap_s: float) -> None:
         self._owed.append(ConnectionNotice(change, self._clock.now(), cause, gap_s))
         if change is ConnectionChange.GAP:
             self.gaps += 1
-            logger.warning("agent.gap", extra={"agent": self._user, "cause": cause, "gap_s": gap_s})
         self.want_snapshot()

@@ -5,10 +5,11 @@ do while logged in, is decided elsewhere. Source: contract 3.5 to 3.7, 9.1, 9.2.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
+
+import structlog
 
 from imbot.bayeux.client import Listener
 from imbot.bayeux.session import BayeuxResume, Channel
@@ -43,7 +44,7 @@ _ASK_AGAIN_S = 1.0
 #: Source: contract 8, row 23: the two manuals spell it differently.
 _SIGNALLING = ("sip-signalling-chat", "sip-signaling-chat")
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Bayeux(Protocol):
@@ -221,9 +222,9 @@ class Login:
         try:
             version = await self.client.version()
         except ActionError as error:
-            logger.debug("gws.version_unknown", extra=self._named(cause=str(error)))
+            log.debug("gws.version_unknown", agent=self._settings.user, cause=str(error))
         else:
-            logger.info("gws.version", extra=self._named(version=version))
+            log.info("gws.version", agent=self._settings.user, version=version)
 
     async def _start_session(self) -> None:
         """Return when the device is logged in, or GWS does not say that it is not."""
@@ -241,7 +242,7 @@ class Login:
                     f"agent {self._settings.user}: the device is still logged out {limit_s:g} s "
                     "after StartContactCenterSession; check place, login code and queue"
                 ) from None
-            logger.warning("agent.device_unknown", extra=self._named())
+            log.warning("agent.device_unknown", agent=self._settings.user)
 
     async def _wait_for_device(self) -> None:
         while True:
@@ -260,7 +261,7 @@ class Login:
         if len(capable) == 1:
             return capable[0]
         numbers = ", ".join(device.number for device in wanted)
-        logger.warning("agent.device_open", extra=self._named(numbers=numbers))
+        log.warning("agent.device_open", agent=self._settings.user, numbers=numbers)
         return None
 
     async def _allows_im(self, device: Device) -> bool:
@@ -268,7 +269,7 @@ class Login:
         try:
             annex = await self.client.annex(device.id)
         except ActionError as error:
-            logger.debug("gws.annex_unknown", extra=self._named(cause=str(error)))
+            log.debug("gws.annex_unknown", agent=self._settings.user, cause=str(error))
             return False
         signalling = next((annex[name] for name in _SIGNALLING if name in annex), "none")
         return annex.get("multimedia") == "true" and signalling == "none"
@@ -307,10 +308,7 @@ class Login:
             async with asyncio.timeout(limit_s):
                 await work
         except (TimeoutError, ActionError) as error:
-            logger.warning("agent.step_failed", extra=self._named(step=step, cause=str(error)))
-
-    def _named(self, **facts: str) -> dict[str, str]:
-        return {"agent": self._settings.user, **facts}
+            log.warning("agent.step_failed", agent=self._settings.user, step=step, cause=str(error))
 
 
 def check_account(me: Me, user: str) -> None:

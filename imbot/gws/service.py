@@ -5,7 +5,8 @@ renewed. Source: contract 1.9, 2.10, 3.9; reliability I8.
 """
 
 import asyncio
-import logging
+
+import structlog
 
 from imbot.clock import Clock
 from imbot.errors import ActionError, FaultClass
@@ -26,7 +27,7 @@ _MEND_WINDOW_S = 60.0
 #: Nothing here is finer; a timer that fires a rounding error early counts as due.
 _TICK_S = 0.001
 
-logger = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Service:
@@ -128,12 +129,11 @@ class Service:
         try:
             await self._login.mend(reopens=self._feed.refusal is not None)
         except ActionError as error:
-            facts = {"agent": self._user, "cause": str(error)}
-            logger.info("agent.mend_failed", extra=facts)
+            log.info("agent.mend_failed", agent=self._user, cause=str(error))
             return False
         self._lost = ""
         self._ready.set()
-        logger.info("agent.mended", extra={"agent": self._user})
+        log.info("agent.mended", agent=self._user)
         return True
 
     async def _did_something(self) -> bool:
@@ -161,13 +161,13 @@ class Service:
         try:
             await self._login.client.operate(session_id, operation)
         except ActionError as error:
-            logger.warning("agent.accept_failed", extra={**facts, "cause": str(error)})
+            log.warning("agent.accept_failed", **facts, cause=str(error))
             if is_login_lost(error):
                 self._invitations.give_back(session_id)
                 self._feed.want_snapshot()
                 self.lose(str(error))
         else:
-            logger.info("agent.accepted", extra=facts)
+            log.info("agent.accepted", **facts)
 
     async def _resync(self) -> None:
         try:
@@ -212,7 +212,7 @@ class Service:
         """Log in again where that is the cure; give up where nothing is."""
         if error.fault is not None and error.fault.fault_class is FaultClass.PERMISSION:
             raise error
-        logger.warning("agent.resync_failed", extra={"agent": self._user, "cause": str(error)})
+        log.warning("agent.resync_failed", agent=self._user, cause=str(error))
         if is_login_lost(error):
             self.lose(str(error))
 

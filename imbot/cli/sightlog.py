@@ -1,0 +1,52 @@
+"""What the daemon does, as log events: names of rules, actions and sessions, and why not.
+
+What people say stays out of the log, except where a rule's ``log`` step writes it.
+"""
+
+import structlog
+
+from imbot.engine.planning import Start
+from imbot.engine.watching import Acted, Decided, Ended, Happened, Logged, Sight
+from imbot.model import Event, OutcomeKind, Suppressed
+
+log = structlog.get_logger()
+
+
+def log_sight(sight: Sight) -> None:
+    """Write what was seen to the log: trouble and ``log`` steps always, the rest for debugging."""
+    match sight:
+        case Happened(event):
+            log.debug("event.seen", id=event.id, kind=event.kind, **_where(event))
+        case Decided(plan):
+            for start in plan.starts:
+                log.debug("rule.starts", **_run(start))
+            for no in plan.suppressed:
+                log.debug("rule.suppressed", **_suppressed(plan.event, no))
+        case Acted(start, step, outcome):
+            facts = {**_run(start), "action": step.action, "place": step.place}
+            if outcome.kind is OutcomeKind.DONE:
+                log.debug("step.done", **facts)
+            else:
+                name = f"step.{outcome.kind}"
+                is_trouble = outcome.kind in (OutcomeKind.FAILED, OutcomeKind.PARKED)
+                write = log.warning if is_trouble else log.info
+                write(name, **facts, cause=outcome.detail, attempts=outcome.attempts)
+        case Logged(start, text):
+            log.info("rule.log", **_run(start), text=text)
+        case Ended(start, over):
+            log.debug("run.ended", **_run(start), state=over.state, cause=over.detail)
+        case _:
+            pass
+
+
+def _where(event: Event) -> dict[str, str]:
+    session = {} if event.session is None else {"session": event.session.id}
+    return {"agent": event.agent, **session}
+
+
+def _run(start: Start) -> dict[str, str]:
+    return {"rule": start.rule.id, **_where(start.event)}
+
+
+def _suppressed(event: Event, no: Suppressed) -> dict[str, str]:
+    return {"rule": no.rule_id, "reason": no.reason, "cause": no.detail, **_where(event)}
