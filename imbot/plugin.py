@@ -81,7 +81,7 @@ _TRY_LATER = frozenset({408, 429})
 _SERVER_ERROR = 500
 
 #: Seconds an action may take unless it declares otherwise.
-DEFAULT_DEADLINE_S = 10.0
+DEFAULT_DEADLINE_S = 30.0
 
 
 class Operation(StrEnum):
@@ -164,8 +164,14 @@ class HttpDoor(Protocol):
 class Im(Protocol):
     """The IM session a step acts on. Every call is an effect: its intent is written down first."""
 
-    async def send_message(self, text: str, *, to: str | None = None) -> None:
-        """Say something to the other party; ``to`` is its number by default."""
+    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:
+        """Say something to the other party.
+
+        Args:
+            text: At most ``message_limit_bytes`` long.
+            to: The number to send to; by default the other party's.
+            rest: What will be said next; parked together with the text if that is given up.
+        """
         ...
 
     async def update_user_data(self, user_data: Mapping[str, Any]) -> None:

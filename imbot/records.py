@@ -6,7 +6,7 @@ So a fake store is a list, and a replay is a loop. Moments are aware and in UTC.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -238,6 +238,19 @@ class Effect:
     state: EffectState
     result: JSON = None
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what has ended is kept.
+
+    Attributes:
+        history: Runs with their effects, events, sessions and gaps.
+        marks: Once marks; with a mark gone a rule may act again in that scope.
+    """
+
+    history: timedelta = timedelta(days=30)
+    marks: timedelta = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,19 @@ from pydantic import BaseModel, ValidationError
 
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
 from imbot.engine.planning import Next
-from imbot.errors import ActionError, AmbiguousError, FaultClass, PermanentError, TemporaryError
+from imbot.errors import (
+    ActionError,
+    AmbiguousError,
+    FaultClass,
+    PermanentError,
+    StoreError,
+    TemporaryError,
+)
+from imbot.jsontext import encode_json
 from imbot.model import JSON, Outcome, OutcomeKind, Scope, SessionKey, SessionState, Step
 from imbot.plugin import Action, Context, Operation
 from imbot.ports import Random
-from imbot.records import Intent
+from imbot.records import EffectState, Intent
 from imbot.rulebook.schema import Retry
 
 #: How a GWS operation is tried when its step says nothing: within a few seconds, or not at all.
@@ -28,6 +36,12 @@ NO_RETRY = Retry(times=1, first_s=0.0, last_s=0.0)
 
 #: Clocks and timers are compared no finer than this.
 _TICK_S = 0.001
+
+#: Whoever waits no longer than this keeps its place before others.
+SHORT_WAIT_S = 5.0
+
+#: However long an answer asks to wait.
+LONGEST_WAIT_S = 300.0
 
 #: Seconds that steps wait for a session that we have begun to be answered.
 ANSWER_S = 60.0
@@ -112,6 +126,8 @@ class Actor:
         except ValidationError as error:
             return _failed(step, PermanentError(_why_invalid(step, error)))
         await self._until_talking(installed.action, acting, release)
+        if over := is_over():
+            return Outcome(step.key, OutcomeKind.CANCELLED, over)
         if withheld := self._withheld(installed.action.needs, acting.session):
             return Outcome(step.key, OutcomeKind.WITHHELD, withheld)
         retry = planned.act.retry or (NO_RETRY if installed.action.needs is None else GWS_RETRY)
@@ -156,16 +172,18 @@ class Actor:
         limit_s = step.timeout_s or action.deadline_s
         try:
             async with asyncio.timeout(limit_s):
-                result = await action.run(self._context(job, attempt), job.args)
+                result = _plain(await action.run(self._context(job, attempt), job.args))
         except TimeoutError:
             told = f"{step.action} took longer than {limit_s:g} s"
             return AmbiguousError(told) if ledger.in_doubt(step.key) else TemporaryError(told)
         except ActionError as error:
             return error
+        except StoreError:
+            raise
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
             told = f"{step.action} raised {type(error).__name__}: {error}"
             return AmbiguousError(told) if ledger.in_doubt(step.key) else PermanentError(told)
-        return _Result(_plain(result))
+        return _Result(result)
 
     def _context(self, job: "_Job", attempt: int) -> Context:
         return Context(
@@ -185,10 +203,12 @@ class Actor:
 
     async def _back_off(self, job: "_Job", error: ActionError, attempt: int) -> None:
         """Wait before the next attempt: doubling, with full jitter above half, as asked by GWS."""
-        job.release()
         wait_s = min(job.retry.first_s * 2 ** (attempt - 1), job.retry.last_s)
         wait_s *= self._random.uniform(0.5, 1.0)
-        await self._world.clock.sleep(max(wait_s, error.retry_after_s or 0.0))
+        wait_s = max(wait_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
+        if wait_s > SHORT_WAIT_S:
+            job.release()
+        await self._world.clock.sleep(wait_s)
 
     def _give_up(self, job: "_Job", error: ActionError, attempts: int) -> Outcome:
         """Park what was intended; say how the step ended."""
@@ -218,6 +238,8 @@ class Actor:
         """
         doubts = job.acting.ledger.in_doubt(job.step.key)
         for intent in doubts:
+            if job.acting.ledger.state(intent.effect_id) is EffectState.CONFIRMED:
+                continue
             if intent.echo is None or not await self._echoed(intent, job.is_over):
                 return False
         return bool(doubts)
@@ -311,7 +333,17 @@ def _why_invalid(step: Step, error: ValidationError) -> str:
 
 
 def _plain(result: BaseModel | JSON) -> JSON:
-    return result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    """Return a result as it can be kept.
+
+    Raises:
+        PermanentError: It cannot.
+    """
+    plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    try:
+        encode_json(plain)
+    except (TypeError, ValueError) as error:
+        raise PermanentError(f"a result that cannot be kept: {error}") from error
+    return plain
 
 
 def _left_s(until: datetime, world: World) -> float:

@@ -20,7 +20,7 @@ from imbot.engine.doors import World
 from imbot.engine.flow import Flow
 from imbot.engine.matching import Match
 from imbot.engine.planning import Standing, start_of
-from imbot.engine.running import Interrupted, recalled
+from imbot.engine.running import Claim, Interrupted
 from imbot.engine.watching import Echoed, Watcher
 from imbot.errors import StoreError
 from imbot.model import (
@@ -48,6 +48,7 @@ from imbot.records import (
     Recovered,
     RunSeen,
     RunState,
+    Verdict,
 )
 from imbot.rulebook.schema import Rule
 
@@ -58,10 +59,17 @@ _CHANGES_SESSION = frozenset({EventKind.STATE, EventKind.USERDATA})
 #: States of an effect whose echo may still come after a restart.
 _MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN})
 
+#: States of an effect that a person must look at when nobody goes on with it.
+_UNDONE = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED})
+
 
 def lane_of(event: Event) -> SessionKey:
     """Return what events are kept in order by: their session, or their agent without one."""
     return event.session_key or SessionKey(event.agent, "")
+
+
+#: Seconds that cancelled tasks get to end.
+CANCEL_S = 5.0
 
 
 class Numbers:
@@ -112,7 +120,8 @@ class Tasks:
         """End every task now."""
         for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=CANCEL_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -160,8 +169,16 @@ class Dispatch:
         changes += self._sessions_of(events)
         if batch.client_id is not None and batch.ack is not None:
             changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
-        if changes:
-            await self._store.commit(changes)
+        try:
+            if changes:
+                await self._store.commit(changes)
+        except asyncio.CancelledError:
+            # The table has the events, the writer too, before whatever they lead to.
+            self._begin(events)
+            raise
+        self._begin(events)
+
+    def _begin(self, events: Iterable[Event]) -> None:
         if self._holds_back:
             return
         for event in events:
@@ -184,8 +201,13 @@ class Dispatch:
         for effect in found.effects:
             self._await_echo(effect)
         by_version = {rule.version: rule for rule in rules}
-        for seen, event in found.runs:
-            self._resume(seen, event, by_version.get(seen.rule_version), found.effects)
+        claims = [
+            await self._claim(seen, event, by_version.get(seen.rule_version), found.effects)
+            for seen, event in found.runs
+        ]
+        for claim in claims:
+            if claim is not None:
+                self._queue(lane_of(claim.start.event), self._flow.runs.begin(claim))
         for event in found.events:
             self._queue(lane_of(event), self._flow.take(event))
         return found
@@ -212,6 +234,8 @@ class Dispatch:
             case ConnectionNotice():
                 if notice.change is ConnectionChange.GAP:
                     changes.append(self._gap(agent, notice))
+                    quiet_at = now + timedelta(seconds=self._world.quiesce_s)
+                    self._world.echoes.expire_agent(agent, quiet_at)
                 return table.see_connection(agent, notice, received_at=now)
             case FaultNotice():
                 log.warning("gws.error", agent=agent, text=notice.text, session=notice.session_id)
@@ -327,22 +351,25 @@ class Dispatch:
         until = intent.at + timedelta(seconds=self._world.quiesce_s)
         self._world.echoes.expire(key, intent.effect_id, until)
 
-    def _resume(
+    async def _claim(
         self, seen: RunSeen, event: Event, rule: Rule | None, effects: tuple[Effect, ...]
-    ) -> None:
-        """Go on with an interrupted run, if its rule is still the same."""
+    ) -> Claim | None:
+        """Return the claim of an interrupted run; None if its rule has changed."""
+        known = tuple(effect for effect in effects if effect.intent.run_id == seen.run_id)
         if rule is None:
             log.warning("run.cancelled", run=seen.run_id, reason="the rule has changed")
-            self._store.note([_cancelled(seen, self._world.clock.now())])
-            return
-        known = tuple(effect for effect in effects if effect.intent.run_id == seen.run_id)
-        standing = Standing(seen.pc, recalled(seen.bound), seen.detail)
+            now = self._world.clock.now()
+            parked = [
+                Verdict(one.intent.effect_id, EffectState.PARKED, now, "its rule has changed since")
+                for one in known
+                if one.state in _UNDONE
+            ]
+            self._store.note([*parked, _cancelled(seen, now)])
+            return None
+        standing = Standing(seen.pc, seen.bound, seen.detail)
         interrupted = Interrupted(standing, seen.session, known)
-        self._queue(lane_of(event), self._go_on(Match(rule, event), interrupted))
-
-    async def _go_on(self, match: Match, interrupted: Interrupted) -> None:
-        scope, senses = await self._flow.view.of_event(match.event)
-        await self._flow.runs.begin(start_of(match, scope, senses), interrupted)
+        scope, senses = await self._flow.view.of_event(event)
+        return self._flow.runs.claim(start_of(Match(rule, event), scope, senses), interrupted)
 
 
 def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:

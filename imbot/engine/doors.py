@@ -4,6 +4,7 @@ What a door carried out on an earlier attempt, or before a restart, it does not 
 whose outcome nobody knows raises AmbiguousError; whoever runs the action waits for the proof.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -83,7 +84,7 @@ class ImDoor:
     step: Step
     _calls: int = field(default=0)
 
-    async def send_message(self, text: str, *, to: str | None = None) -> None:
+    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:
         """Say something to the other party."""
         key = self._key()
         effect_id = self._next_effect()
@@ -101,11 +102,14 @@ class ImDoor:
             agent=key.agent,
             action=self.step.action,
             operation="SendMessage",
-            payload={"text": text, "to": destination},
+            payload={"text": text, "to": destination, **({"rest": rest} if rest else {})},
             echo=normalised(text),
         )
         try:
             await gws.send_message(key.session_id, text, destination=destination)
+        except asyncio.CancelledError:
+            world.echoes.expire(key, effect_id, self._quiet_at())
+            raise
         except AmbiguousError as error:
             if ledger.state(effect_id) is EffectState.CONFIRMED:
                 return
@@ -269,8 +273,11 @@ class ImDoor:
         try:
             await self._effect(effect_id, key, operation, payload, send)
         except (TemporaryError, PermanentError):
-            self.world.table.withdraw_write(key, list(changes))
+            self.world.table.withdraw_write(key, changes)
             raise
+        if (entry := self.world.table.get(key)) is not None:
+            # After a restart GWS will show this write; it must be known as ours.
+            self.acting.ledger.store.note([entry.seen()])
 
     async def _effect(
         self,
@@ -312,7 +319,7 @@ class ImDoor:
             try:
                 await gws.update_user_data(key.session_id, mark)
             except (TemporaryError, PermanentError):
-                table.withdraw_write(key, list(mark))
+                table.withdraw_write(key, mark)
             except AmbiguousError:
                 pass  # The session will show whether it is there; the next reply looks again.
 

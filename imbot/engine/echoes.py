@@ -56,6 +56,13 @@ class Echoes:
             if awaited.effect_id == effect_id:
                 awaited.until = until
 
+    def expire_agent(self, agent: str, until: datetime) -> None:
+        """Await every echo of the agent until this moment only: a gap may have taken it."""
+        for key, waiting in self._awaited.items():
+            for awaited in waiting if key.agent == agent else ():
+                if awaited.until is None or awaited.until > until:
+                    awaited.until = until
+
     def take(self, key: SessionKey, text: str, now: datetime) -> str | None:
         """Return the effect that this text is the echo of, or None; it is awaited no more."""
         wanted = normalised(text)

@@ -54,8 +54,9 @@ class Flow:
 
         self._record(decision)
 
-        for start in decision.starts:
-            await self.runs.begin(start)
+        claims = [self.runs.claim(start) for start in decision.starts]
+        for claim in claims:
+            await self.runs.begin(claim)
 
     async def _learn_marks(self, candidates: Sequence[Start]) -> None:
         """Make sure that the once marks which planning asks for are known."""

@@ -33,6 +33,9 @@ _MAYBE_DONE = frozenset(
     }
 )
 
+#: States in which nobody knows whether an effect was carried out.
+_IN_DOUBT = frozenset({EffectState.SENDING, EffectState.UNKNOWN})
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -60,11 +63,19 @@ class Ledger:
     marked: bool = False
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run has done anything, or may have."""
+        return any(entry.state in _MAYBE_DONE or entry.doubtful for entry in self._entries.values())
+
     def restore(self, effects: Iterable[Effect]) -> None:
         """Take back what the store knows of this run's effects."""
         for effect in effects:
             self._entries[effect.intent.effect_id] = _Entry(
-                effect.intent, effect.state, effect.result
+                effect.intent,
+                effect.state,
+                effect.result,
+                doubtful=effect.state is EffectState.PARKED,
             )
             self.marked = True
 
@@ -108,7 +119,8 @@ class Ledger:
             echo=echo,
             attempt=1 if before is None else before.intent.attempt + 1,
         )
-        self._entries[effect_id] = _Entry(intent, EffectState.SENDING)
+        doubtful = before is not None and (before.doubtful or before.state in _IN_DOUBT)
+        self._entries[effect_id] = _Entry(intent, EffectState.SENDING, doubtful=doubtful)
         await self.store.commit([*self._mark(now), intent])
 
     def close(
@@ -118,7 +130,9 @@ class Ledger:
         entry = self._entries[effect_id]
         if entry.state is EffectState.CONFIRMED:
             return
-        entry.doubtful = entry.state is EffectState.UNKNOWN
+        # A refusal settles an attempt; being parked settles nothing.
+        if state is EffectState.PARKED and entry.state in _IN_DOUBT:
+            entry.doubtful = True
         entry.state = state
         entry.result = result
         self.store.note([Verdict(effect_id, state, self.clock.now(), detail, result)])
@@ -128,6 +142,15 @@ class Ledger:
         entry = self._entries.get(effect_id)
         if entry is not None:
             entry.state = EffectState.CONFIRMED
+
+    def completed(self, key: SessionKey) -> bool:
+        """Return whether the run itself has ended this session."""
+        return any(
+            entry.intent.operation == "Complete"
+            and (entry.intent.agent, entry.intent.session_id) == key
+            and entry.state is EffectState.ACCEPTED
+            for entry in self._entries.values()
+        )
 
     def in_doubt(self, step_key: str) -> list[Intent]:
         """Return the step's effects that nobody knows the outcome of."""
@@ -158,7 +181,7 @@ class Ledger:
         scope = self.start.once_scope
         if scope is None or not self.marked:
             return []
-        if any(entry.state in _MAYBE_DONE or entry.doubtful for entry in self._entries.values()):
+        if self.has_begun:
             return []
         return [OnceTakenBack(self.start.rule.id, scope)]
 

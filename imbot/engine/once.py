@@ -31,6 +31,11 @@ class OnceMarks:
     def presume_free(self, rule_id: str, scope: str) -> None:
         """Take a pair that is not known yet as free: its session has only just begun."""
         self._known.setdefault((rule_id, scope), False)
+        self._trim()
+
+    def _trim(self) -> None:
+        while len(self._known) > REMEMBERED_MARKS:
+            self._known.popitem(last=False)
 
     def is_set(self, rule_id: str, scope: str) -> bool:
         """Return whether the rule has acted, or acts, within this scope."""
@@ -67,10 +72,10 @@ class Turns:
 
     def leave(self, rule_id: str, key: str) -> None:
         """End our turn; the next run goes on."""
-        waiting = self._waiting[rule_id, key]
+        waiting = self._waiting.get((rule_id, key), ())
         while waiting:
             turn = waiting.popleft()
             if not turn.cancelled():
                 turn.set_result(None)
                 return
-        del self._waiting[rule_id, key]
+        self._waiting.pop((rule_id, key), None)

@@ -6,7 +6,7 @@ later steps depend on the results of its earlier ones; each is decided right bef
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -125,11 +125,13 @@ def once_scope(rule: Rule, event: Event, scope: Scope, senses: Senses) -> str | 
         return None
     kind, by = rule.once.scope, rule.once.by
     if kind is OnceScope.EXPRESSION and by is not None:
-        return f"value {_text(by, scope, senses)}"
-    key = event.session_key
-    if kind is OnceScope.SESSION or event.session is None:
+        value = by.value(scope, senses)
+        if value not in (None, MISSING):
+            return f"value {value}"
+        kind = OnceScope.SESSION
+    key, number = event.session_key, _number(event)
+    if kind is OnceScope.SESSION or not number:
         return f"session {event.agent}/{key.session_id if key else ''}"
-    number = _number(event)
     if kind is OnceScope.PARTICIPANT:
         return f"participant {number}"
     day = senses.now().astimezone(ZoneInfo(senses.timezone)).date()
@@ -145,11 +147,8 @@ def suppression(start: Start, now: datetime, limits: Limits) -> Suppressed | Non
 
     if rule.shadow:
         return because(Reason.SHADOW, "shadow: true")
-    age = now - event.received_at
-    if rule.max_age_s is not None and age > timedelta(seconds=rule.max_age_s):
-        told = format_duration(round(age.total_seconds(), 3))
-        limit = format_duration(rule.max_age_s)
-        return because(Reason.MAX_AGE, f"the event was received {told} ago, more than {limit}")
+    if late := lateness(start, now):
+        return because(Reason.MAX_AGE, late)
     if start.once_scope is not None and limits.marked(rule.id, start.once_scope):
         return because(Reason.ONCE, f"done for {start.once_scope}")
     if rule.loop_guard and rule.replies and (loop := limits.loop(event)):
@@ -162,6 +161,16 @@ def suppression(start: Start, now: datetime, limits: Limits) -> Suppressed | Non
 def _text(expression: Expression, scope: Scope, senses: Senses) -> str:
     value = expression.value(scope, senses)
     return "" if value is MISSING else str(value)
+
+
+def lateness(start: Start, now: datetime) -> str:
+    """Return why the event is too old for the rule; empty when it is not."""
+    limit_s = start.rule.max_age_s
+    age_s = (now - start.event.received_at).total_seconds()
+    if limit_s is None or age_s <= limit_s:
+        return ""
+    told = format_duration(round(age_s, 3))
+    return f"the event was received {told} ago, more than {format_duration(limit_s)}"
 
 
 def _number(event: Event) -> str:

@@ -1,10 +1,9 @@
 """Runs of rules: each goes from step to step until it ends, taking turns by its key."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -12,18 +11,15 @@ from imbot.engine.acting import Actor
 from imbot.engine.doors import Acting, World
 from imbot.engine.ledger import Ledger
 from imbot.engine.once import OnceMarks, Turns
-from imbot.engine.planning import Next, Over, Standing, Start, after, next_step
+from imbot.engine.planning import Next, Over, Standing, Start, after, lateness, next_step
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
-from imbot.model import JSON, OutcomeKind, SessionKey
+from imbot.model import OutcomeKind, SessionKey
 from imbot.ports import Store
 from imbot.records import Effect, RunSeen, RunState
 
 log = structlog.get_logger()
-
-#: Marks a moment among plain values on disk.
-_MOMENT = "$moment"
 
 #: Starts a task that its owner ends with the daemon.
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -42,6 +38,14 @@ class Interrupted:
     standing: Standing
     session: SessionKey | None
     effects: tuple[Effect, ...] = ()
+
+
+class Claim(NamedTuple):
+    """A run that has its once scope and its place, and is not yet begun."""
+
+    start: Start
+    interrupted: Interrupted | None
+    turn: "asyncio.Future[None] | None"
 
 
 class Runs:
@@ -79,18 +83,22 @@ class Runs:
         if (ledger := self._ledgers.get(run_id)) is not None:
             ledger.confirm(effect_id)
 
-    async def begin(self, start: Start, interrupted: Interrupted | None = None) -> None:
+    def claim(self, start: Start, interrupted: Interrupted | None = None) -> Claim:
+        """Take the run's once scope and its place in the order; to be begun soon."""
+        if start.once_scope is not None:
+            self.marks.set(start.rule.id, start.once_scope)
+        return Claim(start, interrupted, self.turns.take(start.rule.id, start.key))
+
+    async def begin(self, claim: Claim) -> None:
         """Begin a run, or go on with one that a stop interrupted.
 
         Returns when it is over, or waits so long that others should go on.
         """
+        start, interrupted, turn = claim
         from_here = interrupted or Interrupted(Standing(), start.event.session_key)
         ledger = Ledger(start, self._store, self._world.clock)
         ledger.restore(from_here.effects)
         self._ledgers[start.run_id] = ledger
-        if start.once_scope is not None:
-            self.marks.set(start.rule.id, start.once_scope)
-        turn = self.turns.take(start.rule.id, start.key)
         released = asyncio.get_running_loop().create_future()
 
         def release() -> None:
@@ -115,7 +123,11 @@ class Runs:
         try:
             if turn is not None:
                 await turn
-            over = await self._steps(start, standing, acting, release)
+            late = "" if acting.ledger.has_begun else lateness(start, self._world.clock.now())
+            if late:
+                over = Over(RunState.CANCELLED, late, standing)
+            else:
+                over = await self._steps(start, standing, acting, release)
             self._end(start, over, acting)
         except StoreError:
             raise
@@ -164,7 +176,8 @@ class Runs:
                 if key is None or (ended_before and key == event.session_key):
                     continue
                 entry = self._world.table.get(key)
-                if entry is not None and entry.session.is_completed:
+                over = entry is not None and entry.session.is_completed
+                if over or acting.ledger.completed(key):
                     return f"session {key.session_id} completed"
             return ""
 
@@ -197,29 +210,7 @@ class Runs:
             state=state,
             pc=standing.pc,
             at=self._world.clock.now(),
-            bound=kept(standing.bound),
+            bound=standing.bound,
             session=acting.session,
             detail=detail or standing.failing,
         )
-
-
-def kept(value: JSON) -> JSON:
-    """Return a bound value as it is written down: moments as marked text."""
-    if isinstance(value, datetime):
-        return {_MOMENT: value.isoformat()}
-    if isinstance(value, Mapping):
-        return {name: kept(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [kept(item) for item in value]
-    return value
-
-
-def recalled(value: JSON) -> JSON:
-    """Return a bound value as it was before it was written down."""
-    if isinstance(value, Mapping):
-        if value.keys() == {_MOMENT}:
-            return datetime.fromisoformat(value[_MOMENT])
-        return {name: recalled(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [recalled(item) for item in value]
-    return value

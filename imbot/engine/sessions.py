@@ -49,10 +49,10 @@ ABSENT = _Absent()
 
 @dataclass(slots=True)
 class _OwnWrite:
-    """A write of ours that GWS has not shown yet."""
+    """Writes of ours to one key that GWS has not shown yet, oldest first."""
 
     old: JSON | _Absent
-    new: JSON | _Absent
+    new: list[JSON | _Absent]
 
 
 @dataclass(slots=True)
@@ -116,6 +116,7 @@ class SessionTable:
     def __init__(self, next_id: Callable[[str], str]) -> None:
         self._next_id = next_id
         self._entries: dict[SessionKey, SessionEntry] = {}
+        self._live: dict[str, dict[SessionKey, SessionEntry]] = {}
         self._aliases: dict[SessionKey, SessionKey] = {}
         self._completed: dict[str, OrderedDict[SessionKey, None]] = {}
 
@@ -127,11 +128,7 @@ class SessionTable:
 
     def live(self, agent: str) -> Iterator[SessionEntry]:
         """Yield the agent's sessions that are not Completed."""
-        return (
-            entry
-            for entry in list(self._entries.values())
-            if entry.key.agent == agent and not entry.session.is_completed
-        )
+        return iter(list(self._live.get(agent, {}).values()))
 
     def __len__(self) -> int:
         """Return how many sessions are kept, completed ones included."""
@@ -225,8 +222,10 @@ class SessionTable:
         listed = {SessionKey(agent, session.id) for session in notice.sessions}
         for session in notice.sessions:
             entry = self.get(SessionKey(agent, session.id))
-            if entry is not None and entry.seen_at > notice.asked_at:
-                continue
+            if entry is not None:
+                listed.add(entry.key)
+                if entry.seen_at > notice.asked_at:
+                    continue
             shown = SessionNotice(session, notice.at, _ALL_USER_DATA)
             events += self.see_session(agent, shown, received_at=notice.since, resync=True)
         for entry in self.live(agent):
@@ -269,22 +268,25 @@ class SessionTable:
             return
         data = dict(entry.session.user_data)
         for name, new in changes.items():
-            pending = entry.own_writes.get(name)
-            old = data.get(name, ABSENT) if pending is None else pending.old
-            entry.own_writes[name] = _OwnWrite(old, new)
+            known = _OwnWrite(data.get(name, ABSENT), [])
+            entry.own_writes.setdefault(name, known).new.append(new)
             _put(data, name, new)
         entry.session = replace(entry.session, user_data=data)
 
-    def withdraw_write(self, key: SessionKey, names: list[str]) -> None:
+    def withdraw_write(self, key: SessionKey, changes: Mapping[str, JSON | _Absent]) -> None:
         """Take our own write back: it surely did not happen."""
         entry = self._entries.get(key)
         if entry is None:
             return
         data = dict(entry.session.user_data)
-        for name in names:
-            pending = entry.own_writes.pop(name, None)
-            if pending is not None:
-                _put(data, name, pending.old)
+        for name, new in changes.items():
+            pending = entry.own_writes.get(name)
+            if pending is None or new not in pending.new:
+                continue
+            pending.new.remove(new)
+            _put(data, name, pending.new[-1] if pending.new else pending.old)
+            if not pending.new:
+                del entry.own_writes[name]
         entry.session = replace(entry.session, user_data=data)
 
     def claim(self, key: SessionKey) -> None:
@@ -307,8 +309,7 @@ class SessionTable:
             said=list(said),
             is_new=False,
         )
-        self._entries[key] = entry
-        self._note_aliases(key, seen.session)
+        self._add(entry)
         if seen.session.is_completed:
             self._remember_completed(key)
 
@@ -324,8 +325,7 @@ class SessionTable:
             first_seen_at=received_at,
             seen_at=received_at,
         )
-        self._entries[key] = entry
-        self._note_aliases(key, notice.session)
+        self._add(entry)
         self._note_state(entry, notice.at)
         return Event(
             id=self._next_id(agent),
@@ -338,12 +338,19 @@ class SessionTable:
             resync=resync,
         )
 
+    def _add(self, entry: SessionEntry) -> None:
+        self._entries[entry.key] = entry
+        self._note_aliases(entry.key, entry.session)
+        if not entry.session.is_completed:
+            self._live.setdefault(entry.key.agent, {})[entry.key] = entry
+
     def _note_state(self, entry: SessionEntry, at: datetime) -> None:
         if entry.session.state == SessionState.TALKING and entry.talking_at is None:
             entry.talking_at = at
         if entry.session.is_completed:
             entry.completed_at = at
             entry.own_writes.clear()
+            self._live.get(entry.key.agent, {}).pop(entry.key, None)
             self._remember_completed(entry.key)
 
     def _note_aliases(self, key: SessionKey, session: ImSession) -> None:
@@ -398,24 +405,34 @@ def _reconcile(
         if pending is None:
             if (old := known.get(name, ABSENT)) != new:
                 foreign[name] = _change(old, new)
-        elif new == pending.new:
-            del entry.own_writes[name]
+        elif new in pending.new:
             if pending.old != new:
                 own[name] = _change(pending.old, new)
+            _shown(entry, name, new)
         elif new != pending.old:
             del entry.own_writes[name]
             foreign[name] = _change(pending.old, new)
     return foreign, own
 
 
+def _shown(entry: SessionEntry, name: str, new: JSON | _Absent) -> None:
+    """Note that GWS has shown one of our writes, and so all before it."""
+    pending = entry.own_writes[name]
+    pending.old = new
+    del pending.new[: pending.new.index(new) + 1]
+    if not pending.new:
+        del entry.own_writes[name]
+
+
 def _overlaid(
     entry: SessionEntry, foreign: Mapping[str, JSON], own: Mapping[str, JSON]
 ) -> Mapping[str, JSON]:
-    """Return the session's user data with these changes made."""
+    """Return the session's user data with these changes made, our newer writes laid over them."""
     if not foreign and not own:
         return entry.session.user_data
     data = dict(entry.session.user_data)
     for changes in (foreign, own):
         for name, change in changes.items():
-            _put(data, name, change.get("new", ABSENT))
+            pending = entry.own_writes.get(name)
+            _put(data, name, pending.new[-1] if pending else change.get("new", ABSENT))
     return data

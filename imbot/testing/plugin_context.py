@@ -151,7 +151,7 @@ class _FakeIm:
             raise PermanentError("there is no session to act on")
         return self.fake.session
 
-    async def send_message(self, text: str, *, to: str | None = None) -> None:
+    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:  # noqa: ARG002  shown only when parked
         self._session()
         self.fake.note("send_message", text=text, to=to)
 

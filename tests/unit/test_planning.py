@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imbot.engine.running import kept, recalled
 from imbot.engine.watching import Ended, Logged
 from imbot.errors import PermanentError
 from imbot.model import ConnectionChange, ImSession, OutcomeKind, Participant, Reason, SessionNotice
@@ -295,11 +294,3 @@ class _Completing(_With):
     def __init__(self, gws, complete):
         super().__init__(gws, gws.send_message)
         self.complete = complete
-
-
-def test_moments_survive_the_disk():
-    """A bound moment is a moment again after a restart."""
-    moment = datetime(2026, 3, 1, tzinfo=UTC)
-    bound = {"a": [moment, {"b": (1, "x")}], "c": None}
-
-    assert recalled(kept(bound)) == {"a": [moment, {"b": [1, "x"]}], "c": None}

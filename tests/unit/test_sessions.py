@@ -244,7 +244,7 @@ def test_a_withdrawn_write_leaves_what_was(book):
     book.see("Talking", user_data={"a": "0"})
     book.table.expect_write(KEY, {"a": "1", "b": "1"})
 
-    book.table.withdraw_write(KEY, ["a", "b", "unknown"])
+    book.table.withdraw_write(KEY, {"a": "1", "b": "1", "c": "1"})
 
     assert book.entry.session.user_data == {"a": "0"}
 
@@ -256,6 +256,27 @@ def test_writing_twice_before_gws_shows_it_keeps_the_first_old_value(book):
     book.table.expect_write(KEY, {"a": "2"})
 
     assert changes(book.data(a="2"), own=True) == [{"a": {"old": "0", "new": "2"}}]
+
+
+def test_each_of_our_writes_to_one_key_is_ours(book):
+    """GWS shows them one by one."""
+    book.see("Talking")
+    book.table.expect_write(KEY, {"a": "1"})
+    book.table.expect_write(KEY, {"a": "2"})
+
+    assert changes(book.data(a="1"), own=True) == [{"a": {"new": "1"}}]
+    assert book.entry.session.user_data == {"a": "2"}
+    assert changes(book.data(a="2"), own=True) == [{"a": {"old": "1", "new": "2"}}]
+
+
+def test_withdrawing_one_write_leaves_the_other(book):
+    """Only the one that failed did not happen."""
+    book.see("Talking")
+    book.table.expect_write(KEY, {"a": "1"})
+    book.table.expect_write(KEY, {"a": "2"})
+    book.table.withdraw_write(KEY, {"a": "2"})
+
+    assert book.entry.session.user_data == {"a": "1"}
 
 
 def test_our_own_deletion_is_told_apart(book):
@@ -280,7 +301,7 @@ def test_a_write_that_changes_nothing_is_no_event(book):
 def test_writes_to_a_session_nobody_knows_are_nothing(book):
     """The session may have been forgotten meanwhile."""
     book.table.expect_write(KEY, {"a": "1"})
-    book.table.withdraw_write(KEY, ["a"])
+    book.table.withdraw_write(KEY, {"a": "1"})
     book.table.claim(KEY)
 
     assert book.entry is None
