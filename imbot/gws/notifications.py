@@ -208,7 +208,8 @@ def _spoken_text(item: JSON) -> str:
 
 def _speaker(body: Mapping[str, JSON]) -> str | None:
     for name in _NAMES_OF_SPEAKER:
-        value = body.get(name)
+        if (value := body.get(name)) is None:
+            continue
         who = _object(value)
         names = (who.get(key) for key in ("phoneNumber", "digits", "userName", "name", "nickname"))
         for candidate in (value, *names):
