@@ -15,7 +15,7 @@ from imbot.engine.planning import Next, Over, Standing, Start, after, lateness, 
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
-from imbot.model import OutcomeKind, SessionKey
+from imbot.model import SessionKey
 from imbot.ports import Store
 from imbot.records import Effect, RunSeen, RunState
 
@@ -142,6 +142,7 @@ class Runs:
     async def _steps(
         self, start: Start, standing: Standing, acting: Acting, release: Callable[[], None]
     ) -> Over:
+        begun = standing
         while True:
             scope, senses = await self._view.of_now(start.event)
             planned = next_step(start, standing, scope, senses)
@@ -149,6 +150,9 @@ class Runs:
                 self._watch(Logged(start, text))
             if isinstance(planned, Over):
                 return planned
+            if standing is not begun:
+                # Where a run ends is written down at its end; only what is between is here.
+                self._store.note([self._seen(start, RunState.RUNNING, planned.standing, acting)])
             outcome = await self._actor.carry_out(
                 planned,
                 acting,
@@ -161,8 +165,6 @@ class Runs:
             if isinstance(reached, Over):
                 return reached
             standing = reached
-            if outcome.kind is not OutcomeKind.WITHHELD:
-                self._store.note([self._seen(start, RunState.RUNNING, standing, acting)])
 
     def _is_over(self, start: Start, planned: Next, acting: Acting) -> Callable[[], str]:
         """Return what tells why the run must end early."""
