@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from imbot.gws.status import AgentStatus
 from imbot.loading import Wanted, installed, plugin_settings, require_rulebook, rule_secrets
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Network, Random, Store
-from imbot.records import RuleSeen
+from imbot.records import Retention, RuleSeen
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rule, Rulebook
 from imbot.settings import AgentPart, Settings
@@ -44,6 +45,9 @@ log = structlog.get_logger()
 
 #: Seconds that what is in flight gets to finish at a stop.
 DRAIN_S = 10.0
+
+#: When the store first forgets, after a start and its logins, and how often from then on.
+FIRST_FORGET_S, FORGET_EVERY_S = 600.0, 86_400.0
 
 #: Agents that begin their login in one second; GWS is not to be stormed.
 LOGINS_PER_S = 100.0
@@ -155,6 +159,7 @@ class App:
             asyncio.create_task(self._live(agent, index / LOGINS_PER_S))
             for index, agent in enumerate(self.agents.values())
         ]
+        lives.append(asyncio.create_task(self._forget_daily()))
         stopping = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [stopping, self._tasks.failed, *lives]
         try:
@@ -180,6 +185,17 @@ class App:
     async def _live(self, agent: Agent, delay_s: float) -> None:
         await self._ports.clock.sleep(delay_s)
         await agent.run()
+
+    async def _forget_daily(self) -> None:
+        """Delete what ended too long ago: some time after the start, then once a day."""
+        history = timedelta(seconds=self._settings.delivery.keep)
+        what = Retention(history, max(history, Retention().marks))
+        pause_s = FIRST_FORGET_S
+        while True:
+            await self._ports.clock.sleep(pause_s)
+            rows = await self._store.forget(what)
+            log.info("store.forgot", rows=rows)
+            pause_s = FORGET_EVERY_S
 
     async def _stop(self, lives: list[asyncio.Task[None]]) -> None:
         """Finish what is in flight, then leave: each step has its limit."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from imbot.model import JSON, Batch
-from imbot.records import Change, Recovered
+from imbot.records import Change, Recovered, Retention
 
 
 class Random(Protocol):
@@ -189,6 +189,14 @@ class Store(Protocol):
 
     async def recover(self, now: datetime) -> Recovered:
         """Return what was unfinished, to be called once before anything is written."""
+        ...
+
+    async def forget(self, what: Retention) -> int:
+        """Delete what ended too long ago; return how many rows.
+
+        Raises:
+            StoreError: The store refused.
+        """
         ...
 
     async def close(self) -> None:

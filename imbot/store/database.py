@@ -11,12 +11,11 @@ import sqlalchemy as sa
 from imbot.clock import Clock
 from imbot.errors import ConfigError
 from imbot.problems import Place, Problem
-from imbot.records import Change, Recovered
+from imbot.records import Change, Recovered, Retention
 from imbot.store import recovery, retention
 from imbot.store.connection import IN_MEMORY, Database
 from imbot.store.lock import StoreLock
 from imbot.store.migrations import migrate
-from imbot.store.retention import Retention
 from imbot.store.statements import Statements
 from imbot.store.writer import InlineWriter, ThreadWriter
 
@@ -73,7 +72,7 @@ class SqlStore:
         )
         return recovered
 
-    async def forget(self, what: Retention = Retention()) -> int:  # noqa: B008  a frozen value
+    async def forget(self, what: Retention) -> int:
         """Delete what ended too long ago, between the commits of others; return how many rows.
 
         Raises:

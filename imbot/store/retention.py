@@ -4,12 +4,12 @@ What is open stays whatever its age: runs that go on, effects that are sending, 
 sessions that are not Completed, and everything these need.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from imbot.records import Retention
 from imbot.store.connection import Database
 from imbot.store.schema import (
     EFFECT_IS_PARKED,
@@ -28,19 +28,6 @@ from imbot.store.schema import (
 
 #: Rows of one kind deleted by one transaction: about 10 ms.
 CHUNK_ROWS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long what has ended is kept.
-
-    Attributes:
-        history: Runs with their effects, events, sessions and gaps.
-        marks: Once marks; with a mark gone a rule may act again in that scope.
-    """
-
-    history: timedelta = timedelta(days=30)
-    marks: timedelta = timedelta(days=400)
 
 
 _EFFECT_IS_OPEN = EFFECT_IS_UNSETTLED | EFFECT_IS_PARKED

@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from imbot.records import EffectState, EventHandled, EventSeen, GapSeen, OnceMarked, RunState
+from imbot.records import (
+    EffectState,
+    EventHandled,
+    EventSeen,
+    GapSeen,
+    OnceMarked,
+    Retention,
+    RunState,
+)
 from imbot.store.database import open_store
 from imbot.store.queries import Views
-from imbot.store.retention import CHUNK_ROWS, Retention
+from imbot.store.retention import CHUNK_ROWS
 from tests.unit.store_samples import (
     T0,
     StoppedClock,
@@ -61,7 +69,7 @@ async def test_what_ended_long_ago_is_forgotten(store):
     gap = GapSeen("bot1", ("s1",), "lost", OLD, OLD)
     await store.commit([*ended(), seen(completed_at=OLD, first_seen_at=OLD), gap, *NEWEST])
 
-    assert await store.forget() == 4
+    assert await store.forget(Retention()) == 4
 
     assert await counts(store) == dict.fromkeys(TABLES, 0) | {"events": 1}
 
@@ -71,7 +79,7 @@ async def test_what_ended_lately_is_kept(store):
     gap = GapSeen("bot1", ("s1",), "lost", OLD, at)
     await store.commit([*ended(at=at), seen(completed_at=at, first_seen_at=OLD), gap, *NEWEST])
 
-    assert await store.forget() == 0
+    assert await store.forget(Retention()) == 0
     assert await store.forget(Retention(history=timedelta(days=28))) == 4
 
 
@@ -83,7 +91,7 @@ async def test_an_open_effect_keeps_all_that_explains_it(store, state):
     await store.commit([*ended(state=state), seen(completed_at=OLD, first_seen_at=OLD), *NEWEST])
     before = await counts(store)
 
-    assert await store.forget() == 0
+    assert await store.forget(Retention()) == 0
 
     assert await counts(store) == before
 
@@ -95,14 +103,14 @@ async def test_an_open_run_and_an_open_session_are_kept(store):
     undecided = [EventSeen(event(3, session_id="s3", at=OLD))]
     await store.commit([*waiting, *said, *undecided, seen(first_seen_at=OLD), *NEWEST])
 
-    assert await store.forget() == 0
+    assert await store.forget(Retention()) == 0
 
 
 async def test_the_newest_event_stays_so_that_ids_go_on(store):
     """Else an id would be given twice, and a parked effect mistaken for a new one."""
     await store.commit([*ended(1), *ended(2)])
 
-    await store.forget()
+    await store.forget(Retention())
 
     assert (await store.recover(T0)).last_event_number == 2
     assert (await counts(store))["events"] == 1
@@ -112,7 +120,7 @@ async def test_once_marks_go_by_their_own_age(store):
     days = [timedelta(days=n) for n in (399, 401)]
     await store.commit([OnceMarked("r", f"s{age.days}", "run", T0 - age) for age in days])
 
-    assert await store.forget() == 1
+    assert await store.forget(Retention()) == 1
 
     assert await store.marked([("r", "s399"), ("r", "s401")]) == {("r", "s399")}
 
@@ -128,7 +136,7 @@ async def test_much_is_forgotten_a_little_at_a_time(store):
         )
     )
 
-    assert await store.forget() == number * 2
+    assert await store.forget(Retention()) == number * 2
 
     assert len(begun) == 4
     assert (await counts(store))["effects"] == 0
