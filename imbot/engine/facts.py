@@ -14,6 +14,9 @@ from imbot.rulebook.calendars import Calendar
 
 T = TypeVar("T")
 
+#: Python 3.11 calls a function for each look at a member, and every event comes by here.
+_MESSAGE = EventKind.MESSAGE
+
 
 @dataclass(frozen=True, slots=True)
 class Bot:
@@ -130,7 +133,7 @@ def event_facts(event: Event, now: datetime) -> dict[str, JSON]:
     """Return what rules see as ``event``; its age counts up to ``now``."""
     return {
         **event.fields,
-        "kind": event.kind.value,
+        "kind": str(event.kind),
         "at": event.at,
         "age": (now - event.received_at).total_seconds(),
         "resync": event.resync,
@@ -162,9 +165,9 @@ def scope_of(
         "bot": bot.facts(),
     }
     if session is not None:
-        scope["session"] = session_facts(session, entry)
-        if session.participants:
-            scope["participant"] = session.participants[0].facts()
-    if event.kind is EventKind.MESSAGE:
+        facts = scope["session"] = session_facts(session, entry)
+        if facts["participants"]:
+            scope["participant"] = facts["participants"][0]
+    if event.kind is _MESSAGE:
         scope["message"] = {"text": event.fields["text"], "at": event.at}
     return scope

@@ -26,5 +26,6 @@ def match(event: Event, index: Index, scope: Scope, senses: Senses) -> Sequence[
     return [
         Match(rule, event)
         for rule in index.candidates(event, scope)
-        if rule.when is None or rule.when.holds(rule_scope(scope, rule), senses)
+        if rule.when is None
+        or rule.when.holds(rule_scope(scope, rule) if rule.vars else scope, senses)
     ]

@@ -6,7 +6,7 @@ Whether ``when`` holds is for the engine to say.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from imbot.model import Event, EventKind
@@ -23,6 +23,9 @@ from imbot.rulebook.schema import (
 from imbot.rulebook.texttests import TextTests, key_of, passes
 
 _Filed: TypeAlias = dict[Any, list[Filed]]
+
+#: Adds the number of each rule that may run for an event in a scope.
+_Collect: TypeAlias = Callable[[Event, Mapping[str, Any], list[int]], None]
 
 
 def trigger_holds(trigger: Trigger, event: Event) -> bool:
@@ -48,17 +51,18 @@ class Index:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rule for rule in rules if rule.enabled)
-        self._states = _States(self._of_kind(StateTrigger))
-        self._messages = _Messages(self._of_kind(MessageTrigger))
-        self._userdata = {
-            own: _Userdata(
-                (trigger, filed)
-                for trigger, filed in self._of_kind(UserdataTrigger)
-                if trigger.own or not own
-            )
+        states = _States(self._of_kind(StateTrigger))
+        messages = _Messages(self._of_kind(MessageTrigger))
+        connections = _Connections(self._of_kind(ConnectionTrigger))
+        self._collect: dict[bool, dict[EventKind, _Collect]] = {
+            own: {
+                EventKind.STATE: states.collect,
+                EventKind.MESSAGE: messages.collect,
+                EventKind.USERDATA: self._userdata(own=own).collect,
+                EventKind.CONNECTION: connections.collect,
+            }
             for own in (False, True)
         }
-        self._connections = _Connections(self._of_kind(ConnectionTrigger))
 
     def candidates(self, event: Event, scope: Mapping[str, Any]) -> Sequence[Rule]:
         """Return, in rulebook order, every rule that the event starts, and few others.
@@ -70,18 +74,15 @@ class Index:
             scope: What rules see, without their own ``vars``.
         """
         found: list[int] = []
-        match event.kind:
-            case EventKind.STATE:
-                self._states.collect(event, scope, found)
-            case EventKind.MESSAGE:
-                self._messages.collect(event, scope, found)
-            case EventKind.USERDATA:
-                self._userdata[event.own].collect(event, scope, found)
-            case EventKind.CONNECTION:
-                self._connections.collect(event, scope, found)
+        self._collect[event.own][event.kind](event, scope, found)
         if len(found) > 1:
             found = sorted(set(found))
         return [self._rules[number] for number in found]
+
+    def _userdata(self, *, own: bool) -> "_Userdata":
+        """Return the triggers that wait for the changes of others, or also for our own."""
+        filed = self._of_kind(UserdataTrigger)
+        return _Userdata((trigger, entry) for trigger, entry in filed if trigger.own or not own)
 
     def _of_kind(self, kind: type[Any]) -> list[tuple[Any, Filed]]:
         """Return each trigger of one kind with its rule's number and the facts of its ``when``."""
