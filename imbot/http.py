@@ -227,9 +227,11 @@ class _Door:
             allow_redirects=False,
             trace_request_ctx=progress,
         ) as response:
+            began_at = asyncio.get_running_loop().time()
             body = await _body(response, request.limit_bytes)
+            read_s = asyncio.get_running_loop().time() - began_at
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, headers, body)
+        return Reply(response.status, headers, body, read_s)
 
 
 async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:

@@ -55,11 +55,13 @@ class Reply:
         status: HTTP status.
         headers: Names in lower case; of a repeated one the last value.
         body: Decoded bytes.
+        read_s: Seconds that the body took to arrive after its head.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    read_s: float = 0.0
 
 
 class Http(Protocol):

@@ -247,7 +247,8 @@ class BayeuxClient:
         if session.command.delay_s > 0:
             await self._clock.sleep(session.command.delay_s)
         received = await transport.carry_out(session.command, ack=session.ack)
-        at = Chance(self._clock.monotonic(), self._random)
+        # What happened while the reply was being read is not in it.
+        at = Chance(self._clock.monotonic() - received.read_s, self._random)
         self._skipped += received.skipped
         if received.events:
             client_id, ack = transport.client_id or "", received.ack
@@ -286,6 +287,7 @@ class _Received:
         reply: The meta message that answers the command; empty when ``fault`` says why not.
         fault: Why there is no reply; None when there is one.
         ack: The batch number of the events; None when the ack extension is off.
+        read_s: Seconds that the reply took to arrive after its head.
     """
 
     events: Sequence[dict[str, JSON]]
@@ -294,6 +296,7 @@ class _Received:
     reply: Message
     fault: Fault | None
     ack: int | None
+    read_s: float
 
 
 class _AckExtension(Extension):
@@ -345,6 +348,7 @@ class _Transport(TransportBase):
         self._clock = clock
         self._timeout_s = CLOSE_S
         self._elements: list[JSON] = []
+        self._read_s = 0.0
 
     @property
     def connection_type(self) -> ConnectionType:
@@ -355,7 +359,7 @@ class _Transport(TransportBase):
         """Send one command and return what came back, trouble included."""
         self._ack.number = ack
         self._timeout_s = command.timeout_s
-        self._elements = []
+        self._elements, self._read_s = [], 0.0
         reply: Message = {}
         fault = None
         try:
@@ -372,6 +376,7 @@ class _Transport(TransportBase):
             reply=reply,
             fault=fault,
             ack=ack,
+            read_s=self._read_s,
         )
 
     async def disconnect(self) -> None:
@@ -402,7 +407,7 @@ class _Transport(TransportBase):
                 self._timeout_s,
             )
         )
-        self._elements = _elements_of(reply, now=self._clock.now())
+        self._elements, self._read_s = _elements_of(reply, now=self._clock.now()), reply.read_s
         response = await self._consume_payload(self._elements, find_response_for=payload[0])
         if response is None:
             text = f"no reply to {payload[0]['channel'].value} among {len(self._elements)} messages"
