@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imbot.cli.output import print_problems
-from imbot.cli.settings import load_and_warn, load_plugins
-from imbot.config import DEFAULT_FILE
+from imbot.cli.settings import load, load_plugins
+from imbot.config import DEFAULT_FILE, Loaded
+from imbot.errors import ConfigError
 from imbot.loading import Wanted, make_rulebook, rule_paths, rule_secrets
 from imbot.pluginhost import PluginSettings, find_plugins
-from imbot.problems import Severity
+from imbot.problems import Problem, Severity
 
 #: Where rules are looked for when nothing names them.
 _DEFAULT_RULES = Path("rules")
@@ -19,18 +20,31 @@ _DEFAULT_RULES = Path("rules")
 def check(paths: Sequence[Path], config: Path | None, *, strict: bool) -> int:
     """Check rule files; return 0, or 1 with an error (with ``strict``, a warning) among them.
 
-    Without a settings file every standard plugin counts as installed, and hosts are not checked.
+    Without settings, or with wrong ones, every standard plugin counts as installed, and hosts are
+    not checked.
     """
-    if config is None and not DEFAULT_FILE.exists():
+    loaded, problems = _settings(config)
+    if loaded is None:
         wanted = Wanted(find_plugins(PluginSettings(), with_options=False))
-        paths = paths or [_DEFAULT_RULES]
+        paths = paths or ([] if problems else [_DEFAULT_RULES])
     else:
-        loaded = load_and_warn(config)
-        settings = loaded.settings
-        secrets = rule_secrets(settings, os.environ)
-        wanted = Wanted.by(settings, load_plugins(loaded), secrets)
+        plugins = load_plugins(loaded)
+        problems += plugins.warnings
+        wanted = Wanted.by(loaded.settings, plugins, rule_secrets(loaded.settings, os.environ))
         paths = paths or rule_paths(loaded)
-    _book, problems = make_rulebook(paths, wanted, today=datetime.now(UTC).date())
+    _book, found = make_rulebook(paths, wanted, today=datetime.now(UTC).date())
+    problems += found
     print_problems(problems)
     counted = problems if strict else [p for p in problems if p.severity is Severity.ERROR]
     return 1 if counted else 0
+
+
+def _settings(config: Path | None) -> tuple[Loaded | None, list[Problem]]:
+    """Return the settings, None where there are none that can be used, and what is wrong there."""
+    if config is None and not DEFAULT_FILE.exists():
+        return None, []
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        return None, list(error.problems)
+    return loaded, list(loaded.warnings)

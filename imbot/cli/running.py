@@ -47,7 +47,7 @@ async def _serve(loaded: Loaded, ports: Ports) -> int:
     log = structlog.get_logger()
     stop = stop_on_signal()
     async with open_app(loaded, ports, watch=log_sight) as app:
-        log.info("imbot.ready", agents=len(app.agents), rules=len(app.rulebook.rules))
+        log.info("imbot.started", agents=len(app.agents), rules=len(app.rulebook.rules))
         await app.run(stop)
     log.info("imbot.stopped")
     return 0

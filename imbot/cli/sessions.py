@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
-from imbot.cli.telling import arguments, quoted, told
+from imbot.cli.telling import arguments, is_mark, quoted, told
 from imbot.records import Effect, GapSeen
 from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
 
@@ -82,6 +82,8 @@ def _timeline(history: SessionHistory) -> Iterator[_Line]:
 
 def _event(seen: EventView) -> Iterator[_Line]:
     event = seen.event
+    if event.own and all(map(is_mark, event.fields["changed"])):
+        return  # nothing that anybody asks about
     own = "own " if event.own else ""
     yield event.received_at, f"{own}{event.kind}", told(event)
     if seen.handled_at is None:

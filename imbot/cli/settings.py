@@ -28,7 +28,5 @@ def load_and_warn(path: Path | None, options: Sequence[str] = ()) -> Loaded:
 
 
 def load_plugins(loaded: Loaded) -> Plugins:
-    """Return the plugins after their self-checks; warnings go to standard error."""
-    found = find_plugins(plugin_settings(loaded))
-    print_problems(found.warnings, to_stderr=True)
-    return asyncio.run(check_plugins(found))
+    """Return the plugins after their self-checks."""
+    return asyncio.run(check_plugins(find_plugins(plugin_settings(loaded))))

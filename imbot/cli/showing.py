@@ -24,7 +24,9 @@ def config(path: Path | None, options: Sequence[str]) -> int:
 
 def plugins(path: Path | None, *, as_json: bool) -> int:
     """List the plugins; return 1 when one that should work does not."""
-    found = load_plugins(load(path)).found
+    loaded = load_plugins(load(path))
+    print_problems(loaded.warnings, to_stderr=True)
+    found = loaded.found
     rows = [
         (one.name, one.status, tuple(action.name for action in one.actions), one.reason, one.origin)
         for one in found

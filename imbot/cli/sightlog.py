@@ -7,7 +7,7 @@ import structlog
 
 from imbot.engine.planning import Start
 from imbot.engine.watching import Acted, Decided, Ended, Happened, Logged, Sight
-from imbot.model import Event, OutcomeKind, Suppressed
+from imbot.model import Event, Outcome, OutcomeKind, Step, Suppressed
 
 log = structlog.get_logger()
 
@@ -23,20 +23,28 @@ def log_sight(sight: Sight) -> None:
             for no in plan.suppressed:
                 log.debug("rule.suppressed", **_suppressed(plan.event, no))
         case Acted(start, step, outcome):
-            facts = {**_run(start), "action": step.action, "place": step.place}
-            if outcome.kind is OutcomeKind.DONE:
-                log.debug("step.done", **facts)
-            else:
-                name = f"step.{outcome.kind}"
-                is_trouble = outcome.kind in (OutcomeKind.FAILED, OutcomeKind.PARKED)
-                write = log.warning if is_trouble else log.info
-                write(name, **facts, cause=outcome.detail, attempts=outcome.attempts)
+            _log_step(start, step, outcome)
         case Logged(start, text):
             log.info("rule.log", **_run(start), text=text)
         case Ended(start, over):
             log.debug("run.ended", **_run(start), state=over.state, cause=over.detail)
         case _:
             pass
+
+
+def _log_step(start: Start, step: Step, outcome: Outcome) -> None:
+    facts = {**_run(start), "action": step.action, "place": step.place}
+    match outcome.kind:
+        case OutcomeKind.DONE:
+            log.debug("step.done", **facts)
+        case OutcomeKind.WITHHELD:
+            log.info("step.withheld", **facts, cause=outcome.detail)
+        case OutcomeKind.CANCELLED:
+            log.info("step.cancelled", **facts, cause=outcome.detail)
+        case OutcomeKind.FAILED:
+            log.warning("step.failed", **facts, cause=outcome.detail, attempts=outcome.attempts)
+        case OutcomeKind.PARKED:
+            log.warning("step.parked", **facts, cause=outcome.detail, attempts=outcome.attempts)
 
 
 def _where(event: Event) -> dict[str, str]:

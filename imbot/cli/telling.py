@@ -32,7 +32,7 @@ def _what(event: Event) -> str:
 def changes(changed: Mapping[str, Mapping[str, JSON]]) -> str:
     """Return what changed in user data: ``key: old → new``, without imbot's own marks."""
     shown = [f"{key}: {_change(sides)}" for key, sides in changed.items() if not is_mark(key)]
-    return ", ".join(shown) or "a mark"
+    return ", ".join(shown)
 
 
 def _change(sides: Mapping[str, JSON]) -> str:
