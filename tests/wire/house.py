@@ -77,6 +77,11 @@ def settings_file(
     return path
 
 
+def tell(text: str) -> None:
+    """Print a figure or a seed; pytest shows it with a failure, and with ``-s``."""
+    print(text)  # noqa: T201  that is what it is for
+
+
 async def until(holds: Callable[[], object], *, within_s: float = 10.0, what: str = "") -> None:
     """Wait until it holds.
 
