@@ -1,16 +1,19 @@
-"""Writes what docs/reference says of settings and plugins from the models themselves.
+"""Writes what docs/reference says of settings, plugins and commands from the code itself.
 
 ``python docs/generate.py`` replaces what stands between the marks; a test keeps it in step.
 """  # noqa: INP001  a script, not a package
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, SecretStr
 from pydantic.fields import FieldInfo
+from typer.models import ArgumentInfo
 
+from imbot.cli.root import cli
 from imbot.durations import format_duration
 from imbot.plugin import Action
 from imbot.pluginhost import Found, PluginSettings, find_plugins
@@ -33,9 +36,9 @@ _WORDS: dict[object, str] = {
 
 def main() -> None:
     """Write every page anew."""
-    for name, lines in (("settings.md", settings()), ("plugins.md", plugins())):
+    for name, lines in PAGES.items():
         page = REFERENCE / name
-        page.write_text(filled(page.read_text(), lines))
+        page.write_text(filled(page.read_text(), lines()))
 
 
 def filled(page: str, lines: Iterator[str]) -> str:
@@ -102,6 +105,47 @@ def _repeatable(action: Action[Any]) -> str:
     except AttributeError:
         return "Whether it may be repeated depends on its arguments."
     return "It may be repeated." if is_repeatable else "It is never repeated blindly."
+
+
+# Commands -------------------------------------------------------------------------------------
+
+
+def commands() -> Iterator[str]:
+    """Yield every command with its arguments and options."""
+    for command in cli.registered_commands:
+        callback = cast("Callable[..., None]", command.callback)
+        yield from (f"## `imbot {command.name or callback.__name__}`", "")
+        yield from (_code(callback.__doc__ or ""), "")
+        rows = [_parameter(each) for each in signature(callback).parameters.values()]
+        if rows:
+            yield from _table("argument or option", rows)
+
+
+def _parameter(parameter: Parameter) -> tuple[str, str, str, str]:
+    """Return the row of what a command takes."""
+    due, told = get_args(parameter.annotation)
+    spelled = parameter.name.replace("_", "-")
+    if isinstance(told, ArgumentInfo):
+        words = [spelled.upper()]
+    else:
+        # What Annotated holds has the first name where a default would stand.
+        named = [told.default, *(told.param_decls or ())]
+        words = [word for word in named if isinstance(word, str)] or [f"--{spelled}"]
+        if parameter.default is True:
+            words.append(f"--no-{spelled}")
+    name = ", ".join(f"`{word}`" for word in words)
+    if due is bool:
+        return name, "flag", "on" if parameter.default else "off", told.help or ""
+    default = "" if parameter.default is None else f"`{parameter.default}`"
+    return name, _kind(due).replace("duration", "seconds"), default, told.help or ""
+
+
+#: What stands between the marks of each page.
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "settings.md": settings,
+    "plugins.md": plugins,
+    "cli.md": commands,
+}
 
 
 # Tables ---------------------------------------------------------------------------------------
