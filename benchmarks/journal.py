@@ -51,11 +51,28 @@ def run(effort: Effort = Effort(), *, seed: int = 1) -> Result:
     return Result("journal", [_table(rounds, effort)], _goals(rounds, effort), rounds)
 
 
-def _yardstick(path: Path, events: list[Event], rounds: Rounds) -> None:
+def commits_s(path: Path, count: int) -> list[float]:
+    """Return the seconds that each of so many commits of one row takes: what the disk is like."""
+    connection = _direct(path)
+    found = []
+    for number in range(count):
+        began = time.perf_counter()
+        connection.execute("INSERT INTO events VALUES (?, '', '', '')", [str(number)])
+        found.append(time.perf_counter() - began)
+    connection.close()
+    return found
+
+
+def _direct(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("CREATE TABLE events (id TEXT PRIMARY KEY, agent TEXT, at TEXT, body TEXT)")
+    return connection
+
+
+def _yardstick(path: Path, events: list[Event], rounds: Rounds) -> None:
+    connection = _direct(path)
     cpu, began = time.process_time(), time.perf_counter()
     for start in range(0, len(events), _IN_A_TRANSACTION):
         some = events[start : start + _IN_A_TRANSACTION]

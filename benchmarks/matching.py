@@ -46,13 +46,13 @@ class Effort:
     """
 
     sizes: Sequence[int] = SIZES
-    events: int = 2000
+    events: int = 500
     rounds: int = 5
     at_least_s: float = 0.25
     jinja_up_to: int = 10
 
 
-QUICK = Effort(sizes=(1, 10, 1000), events=500, rounds=3, at_least_s=0.03)
+QUICK = Effort(sizes=(1, 10, 1000), rounds=3, at_least_s=0.03)
 
 
 def rulebook(texts: Sequence[str]) -> Rulebook:

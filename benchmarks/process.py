@@ -24,7 +24,7 @@ from imbot.gws.notifications import DeviceNotice, heard
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import Batch, ImSession, Notice, SessionNotice
 from imbot.plugin import Action, Context, action
-from imbot.records import Change, Recovered
+from imbot.records import Change, Recovered, Retention
 from imbot.testing.house import House, build
 
 SESSIONS = 10
@@ -58,6 +58,10 @@ class NoStore:
     async def recover(self, now: datetime) -> Recovered:  # noqa: ARG002  there never is anything
         """Return nothing."""
         return Recovered()
+
+    async def forget(self, what: Retention) -> int:  # noqa: ARG002  there never is anything
+        """Forget nothing."""
+        return 0
 
     async def close(self) -> None:
         """Do nothing."""
