@@ -64,8 +64,9 @@ class Crm:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     def _app(self) -> web.Application:
         app = web.Application()
@@ -81,6 +82,10 @@ class Crm:
 
     async def _interaction(self, request: web.Request) -> web.Response:
         key = (request.match_info["id"], request.match_info["session"])
+        try:
+            interaction = await request.json()
+        except ValueError:
+            return web.json_response({"error": "this is no JSON"}, status=400)
         status = 200 if key in self.interactions else 201
-        self.interactions[key] = await request.json()
+        self.interactions[key] = interaction
         return web.json_response({}, status=status)

@@ -1,0 +1,53 @@
+"""Rules of imbot/admin/health.py: whether imbot serves, for who asks by HTTP."""
+
+import socket
+
+import aiohttp
+import pytest
+
+from imbot.admin.health import Health, HealthServer
+from imbot.errors import ImbotError
+
+DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("health", "status"),
+    [(Health("ready", (), 2, 2), 200), (DEGRADED, 200), (Health("starting", ("x",), 1, 0), 503)],
+    ids=lambda value: getattr(value, "status", value),
+)
+async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
+    """A load balancer waits for 200; one agent that is locked out must not take imbot down."""
+    async with (
+        HealthServer("127.0.0.1:0", lambda: health) as server,
+        aiohttp.ClientSession() as client,
+        client.get(f"{server.url}/health") as reply,
+    ):
+        assert reply.status == status
+        assert reply.headers["Cache-Control"] == "no-store"
+        assert await reply.json() == {
+            "status": health.status,
+            "reasons": list(health.reasons),
+            "agents": health.agents,
+            "agents_up": health.agents_up,
+        }
+
+
+async def test_nothing_else_is_served():
+    async with (
+        HealthServer("[::1]:0", lambda: DEGRADED) as server,
+        aiohttp.ClientSession() as client,
+    ):
+        assert server.url.startswith("http://[::1]:")
+        async with client.get(f"{server.url}/metrics") as reply:
+            assert reply.status == 404
+        async with client.post(f"{server.url}/health") as reply:
+            assert reply.status == 405
+
+
+async def test_a_port_in_use_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ImbotError, match=f"admin.listen: cannot listen on 127.0.0.1:{port}"):
+            async with HealthServer(f"127.0.0.1:{port}", lambda: DEGRADED):
+                pass

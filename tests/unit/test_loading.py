@@ -1,0 +1,148 @@
+"""Rules of imbot/loading.py: files and settings in, one rulebook out."""
+
+from datetime import date
+
+import pytest
+
+from imbot.config import load_settings
+from imbot.errors import RulebookError
+from imbot.loading import (
+    Wanted,
+    installed,
+    make_rulebook,
+    plugin_settings,
+    require_rulebook,
+    rule_files,
+    rule_paths,
+    rule_secrets,
+)
+from imbot.pluginhost import PluginSettings, find_plugins
+
+TODAY = date(2026, 3, 2)
+RULES = "version: 1\nrules:\n  - {{id: {}, trigger: {{state: Talking}}, do: [{{log: x}}]}}\n"
+SETTINGS = """
+gws: {url: "http://gws.test"}
+agents: [{user: bot1, password: "${env:PW}"}]
+secrets: {A: "${env:PW}"}
+plugins: {paths: [own], disabled: [crm], options: {x: {y: 1}}}
+http: {allow: ["http://a.test"]}
+timezone: Europe/Berlin
+country: AT
+"""
+
+
+@pytest.fixture
+def plugins():
+    return find_plugins(PluginSettings(), with_options=False)
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    """Settings in a folder below where imbot was started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "etc" / "rules").mkdir(parents=True)
+    (tmp_path / "etc" / "imbot.yaml").write_text(SETTINGS)
+    return load_settings((tmp_path / "etc" / "imbot.yaml").relative_to(tmp_path), environment=ENV)
+
+
+ENV = {"PW": "pw"}
+
+
+def test_a_folder_is_read_in_the_order_of_names_without_tests_and_other_files(tmp_path):
+    for name in ("b.yaml", "a.yml", "c.test.yaml", "notes.md", "sub.yaml.bak"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "sub").mkdir()
+
+    files, problems = rule_files([tmp_path])
+
+    assert [file.name for file in files] == [f"{tmp_path}/a.yml", f"{tmp_path}/b.yaml"]
+    assert problems == []
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_read(tmp_path):
+    (tmp_path / "a.yaml").write_text("x")
+    (tmp_path / "empty").mkdir()
+    paths = [tmp_path / name for name in ("gone", "a.yaml", "empty", "nul\0")]
+
+    files, problems = rule_files(paths)
+
+    assert [file.text for file in files] == [b"x"]
+    assert [str(problem).split(": ")[1] for problem in problems] == [
+        "error[no-rules]",
+        "warning[no-rules]",
+        "error[no-rules]",
+    ]
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path):
+    (tmp_path / "odd.yaml").mkdir()
+
+    _, problems = rule_files([tmp_path])
+
+    assert "Is a directory" in problems[0].what
+
+
+def test_there_is_no_rulebook_with_a_path_that_cannot_be_read(tmp_path, plugins):
+    (tmp_path / "a.yaml").write_text(RULES.format("a"))
+
+    book, problems = make_rulebook([tmp_path / "a.yaml"], Wanted(plugins), today=TODAY)
+    assert [rule.id for rule in book.rules] == ["a"]
+    assert problems == []
+
+    paths = [tmp_path / "a.yaml", tmp_path / "gone"]
+    book, problems = make_rulebook(paths, Wanted(plugins), today=TODAY)
+    assert book is None
+    assert len(problems) == 1
+
+
+def test_rules_are_named_as_whoever_started_imbot_would_name_them(loaded, plugins, tmp_path):
+    """A place in an error must be one that an editor opens."""
+    (tmp_path / "etc" / "rules" / "a.yaml").write_text(RULES.format("a"))
+
+    book = require_rulebook(loaded, Wanted(plugins), today=TODAY)
+
+    assert book.rules[0].place.path == "etc/rules/a.yaml"
+    assert [str(path) for path in rule_paths(loaded)] == ["etc/rules"]
+
+
+def test_a_rulebook_that_is_wrong_is_refused_with_every_error(loaded, plugins, tmp_path):
+    (tmp_path / "etc" / "rules" / "a.yaml").write_text("rools: []\nversion: 2\n")
+
+    with pytest.raises(RulebookError) as refused:
+        require_rulebook(loaded, Wanted(plugins), today=TODAY)
+
+    assert [problem.code for problem in refused.value.problems] == [
+        "unknown-key",
+        "unknown-version",
+    ]
+
+
+def test_settings_say_what_rules_are_checked_against(loaded, plugins, tmp_path):
+    wanted = Wanted.by(loaded.settings, plugins, ["A"])
+
+    assert wanted.secrets == {"A"}
+    assert wanted.allowed_hosts == ("http://a.test",)
+    assert (wanted.timezone, wanted.country) == ("Europe/Berlin", "AT")
+    own = plugin_settings(loaded)
+    assert own.paths == (tmp_path / "etc" / "own",)
+    assert own.disabled == {"crm"}
+    assert own.options["x"].keys() == {"y"}
+
+
+def test_rules_get_the_secrets_of_the_settings_and_of_the_folder(loaded, tmp_path):
+    """The settings' win: who wrote them meant it."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "A").write_text("other")
+    (folder / "B").write_text("b\n")
+
+    secrets = rule_secrets(loaded.settings, {"CREDENTIALS_DIRECTORY": str(folder)})
+
+    assert {name: secrets[name] for name in "AB"} == {"A": "pw", "B": "b"}
+
+
+def test_each_action_comes_with_the_options_of_its_plugin(plugins):
+    found = installed(plugins)
+
+    assert found["reply"].action.name == "reply"
+    assert found.keys() == plugins.actions.keys()
