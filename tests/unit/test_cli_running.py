@@ -1,0 +1,158 @@
+"""Commands that serve: how they begin, what they show, and how they end."""
+
+import asyncio
+import json
+import os
+import signal
+from datetime import timedelta
+
+import pytest
+import structlog
+
+from imbot.cli import demo, running, simulating
+from imbot.cli.running import EXIT_INTERRUPTED, on_loop, stop_on_signal
+from imbot.errors import ImbotError
+from imbot.model import SessionKey
+from imbot.simulator import SimulatorSettings
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs(monkeypatch):
+    """Commands set up the log of the whole process; here there is none."""
+    for module in (running, demo):
+        monkeypatch.setattr(module, "configure_logs", lambda *_: None)
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def ends_soon(monkeypatch):
+    """Be asked to stop after a moment."""
+
+    def soon():
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, stop.set)
+        return stop
+
+    for module in (running, simulating, demo):
+        monkeypatch.setattr(module, "stop_on_signal", soon)
+
+
+@pytest.fixture
+async def signals():
+    """Take the handlers of signals off again."""
+    yield
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+async def test_the_first_signal_asks_and_the_second_cancels(signum, signals):  # noqa: ARG001
+    """In order if there is time, at once if there is none."""
+    stopped = asyncio.Event()
+
+    async def serve():
+        stop = stop_on_signal()
+        os.kill(os.getpid(), signum)
+        await stop.wait()
+        stopped.set()
+        os.kill(os.getpid(), signum)
+        await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(serve())
+    assert stopped.is_set()
+
+
+def test_what_is_cancelled_ends_with_the_exit_code_of_an_interrupt():
+    async def cancelled():
+        raise asyncio.CancelledError
+
+    async def done():
+        return 3
+
+    assert on_loop(cancelled()) == EXIT_INTERRUPTED == 130
+    assert on_loop(done()) == 3
+
+
+def test_the_loop_is_asyncio_s_own_where_no_faster_one_is(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+
+    async def loop_name():
+        return type(asyncio.get_running_loop()).__module__.startswith("asyncio")
+
+    assert on_loop(loop_name())
+
+
+@pytest.mark.usefixtures("ends_soon")
+def test_run_serves_until_it_is_asked_to_stop(tmp_path, monkeypatch):
+    """A GWS that does not answer keeps nobody."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "imbot.yaml").write_text(
+        json.dumps(
+            {
+                "gws": {"url": "http://127.0.0.1:9"},
+                "agents": [{"user": "bot1", "password": "${env:PW}"}],
+                "admin": {"listen": "127.0.0.1:0"},
+            }
+        )
+    )
+    monkeypatch.setenv("PW", "pw")
+
+    assert running.run(tmp_path / "imbot.yaml", ()) == 0
+    assert (tmp_path / "imbot.db").exists()
+
+
+@pytest.mark.usefixtures("ends_soon")
+def test_simulate_says_where_everything_is(capsys):
+    settings = SimulatorSettings(agents=simulating.accounts(12), port=0)
+
+    assert simulating.simulate(settings, parties=1, crm_port=0) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("GWS", "chat", "control"),
+        *["agent"] * 10,
+        *("and", "CRM", "Ctrl-C"),
+    ]
+    assert lines[3] == "agent        bot1 / pw, number 1001"
+    assert lines[13] == "             and 2 more, to bot12"
+
+
+def test_the_demo_serves_sessions_within_seconds(capsys, monkeypatch):
+    """It is the first thing that anybody sees of imbot."""
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    assert demo.demo(seconds=3, seed=0, port=0) == 0
+
+    out = capsys.readouterr().out
+    assert "It ends after 3 s." in out
+    assert "reply “Hello" in out
+    assert "what we said came back" in out
+
+
+@pytest.mark.usefixtures("ends_soon")
+def test_the_demo_is_no_success_when_nobody_was_served(capsys, monkeypatch):
+    monkeypatch.setattr(demo, "_until_office_hours", lambda _now: timedelta(hours=1))
+
+    assert demo.demo(seconds=None, seed=0, port=0) == 1
+
+    out = capsys.readouterr().out
+    assert "Ctrl-C ends it." in out
+    assert "outside office hours" in out
+    assert "0 sessions, 0 served" in out
+
+
+def test_the_demo_tells_whom_nobody_served(capsys, monkeypatch):
+    monkeypatch.setattr(demo.Tally, "unserved", lambda *_: [SessionKey("bot1", "s1")])
+    monkeypatch.setattr(demo, "_PARTIES", 0)
+
+    assert demo.demo(seconds=1, seed=0, port=0) == 1
+    assert "Not served: bot1/s1" in capsys.readouterr().out
+
+
+def test_the_demo_gives_up_when_no_agent_comes_up(monkeypatch):
+    monkeypatch.setattr(demo, "_UP_S", 0.0)
+
+    with pytest.raises(ImbotError, match="did not come up within 0 s"):
+        demo.demo(seconds=1, seed=0, port=0)
