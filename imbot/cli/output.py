@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TextIO
 
@@ -24,6 +24,9 @@ _COLOURS = {
     "magenta": "35",
     "cyan": "36",
 }
+
+#: Shorter cells stay in one piece; longer ones are folded where a terminal is narrow.
+_UNBROKEN = 20
 
 
 def print_table(
@@ -94,14 +97,27 @@ def _text(cell: object) -> str:
 
 
 def _print_rich(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    from rich import box
+    """Print a table for eyes: columns without anything in them are left out."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_text(cell)) for cell in row))
+    shown = [[_short(cell) for cell in row] for row in rows]
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.header_style = "bold underline"
+    used = [at for at in range(len(columns)) if not shown or any(row[at] for row in shown)]
+    for at in used:
+        widest = max(len(cells[at]) for cells in [columns, *shown])
+        table.add_column(columns[at], overflow="fold", no_wrap=widest <= _UNBROKEN)
+    for row in shown:
+        table.add_row(*(Text(row[at]) for at in used))
     Console(highlight=False).print(table)
+
+
+def _short(cell: object) -> str:
+    """Return a cell for eyes: a moment of today without its date."""
+    if isinstance(cell, datetime):
+        local = cell.astimezone()
+        is_today = local.date() == datetime.now(UTC).astimezone().date()
+        return f"{local:%H:%M:%S}" if is_today else f"{local:%Y-%m-%d %H:%M}"
+    return _text(cell)
