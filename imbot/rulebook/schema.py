@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
+from imbot.model import JSON, ConnectionChange, EventKind
+from imbot.problems import Place, Problem
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.scope import Senses
-
-from imbot.model import JSON, ConnectionChange, EventKind
-from imbot.problems import Place, Problem
 
 
 class Value(Protocol):
