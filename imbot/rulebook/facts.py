@@ -121,11 +121,8 @@ def _holds(node: Tree) -> Iterator[Fact]:
                 yield from _holds(part)
         case Junction(parts=parts):
             yield from _either([tuple(_holds(part)) for part in parts], node)
-        case Compare(first=first, rest=rest):
-            left = first
-            for op, right in rest:
-                yield _comparison(op, left, right)
-                left = right
+        case Compare():
+            yield from _comparisons(node)
         case Apply(function=function) if function.name == "closed":
             # So that a rule for open hours and one for closed hours never seem to meet.
             yield Refuted(Other(f"open{normal(node).removeprefix(function.name)}"))
@@ -133,6 +130,14 @@ def _holds(node: Tree) -> Iterator[Fact]:
             yield _text_test(node) or Other(normal(node))
         case _:
             yield Other(normal(node))
+
+
+def _comparisons(node: Compare) -> Iterator[Fact]:
+    """Yield a fact for each link of a chain such as ``1 < x < 3``."""
+    left = node.first
+    for op, right in node.rest:
+        yield _comparison(op, left, right)
+        left = right
 
 
 def _fails(node: Tree) -> Iterator[Fact]:
