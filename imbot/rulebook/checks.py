@@ -24,6 +24,7 @@ from imbot.rulebook.schema import (
     Let,
     Log,
     MessageTrigger,
+    OnceScope,
     Rule,
     StateTrigger,
     Stop,
@@ -189,16 +190,29 @@ class _Running:
 
     def loops(self) -> Iterator[Problem]:
         """Yield each step that starts its own rule again."""
-        if self.rule.once is not None:
-            return
+        once = self.rule.once
         own = [t for t in self.rule.triggers if isinstance(t, UserdataTrigger) and t.own]
         for act in self.acts:
-            for trigger in own:
+            for trigger in own if once is None else ():
                 yield from self._writes_what_it_watches(act, trigger.keys)
-            if self.needs(act) is Operation.INITIATE and self._starts_on_new_session():
-                what = "the session that it begins starts this rule again"
-                cure = "add 'when: not session.mine'"
-                yield _warning(act.place, "self-trigger", what, cure)
+            # A new session is a new scope, so once for each session does not help.
+            if once is None or once.scope is OnceScope.SESSION:
+                yield from self._starts_on_what_it_begins(act)
+
+    def _starts_on_what_it_begins(self, act: Act) -> Iterator[Problem]:
+        """Yield the problem of a step that surely begins a session which starts the rule again.
+
+        Every session is Completed in the end; whether it comes to be Talking the other party says.
+        """
+        if self.needs(act) is not Operation.INITIATE or not _is_on_the_way(act) or terms(self.rule):
+            return
+        states = [t.to for t in self.rule.triggers if isinstance(t, StateTrigger)]
+        what = "the session that it begins starts this rule again"
+        cure = "add 'when: not session.mine'"
+        if any(to is None or SessionState.COMPLETED in to for to in states):
+            yield _error(act.place, "self-trigger", what, cure)
+        elif any(to is not None and to & _OF_ANY_NEW_SESSION for to in states):
+            yield _warning(act.place, "self-trigger", what, cure)
 
     def _writes_what_it_watches(
         self, act: Act, watched: frozenset[str] | None
@@ -221,31 +235,25 @@ class _Running:
             for each in terms(self.rule)
         )
 
-    def _starts_on_new_session(self) -> bool:
-        """Whether a session of our own starts the rule whatever it is like."""
-        return not terms(self.rule) and any(
-            isinstance(trigger, StateTrigger)
-            and (trigger.to is None or trigger.to & _OF_ANY_NEW_SESSION)
-            for trigger in self.rule.triggers
-        )
-
     # What it says for certain
 
     @property
     def surely_says(self) -> Act | None:
         """The first reply that every run of the rule comes to."""
         for step in self.rule.program.instructions:
-            path = str(getattr(step, "path", ""))
-            is_on_the_way = path.startswith("do/") and path.count("/") == 1
-            if is_on_the_way and isinstance(step, Stop):
+            if not _is_on_the_way(step):
+                continue
+            if isinstance(step, Stop):
                 return None
-            if (
-                is_on_the_way
-                and isinstance(step, Act)
-                and self.needs(step) is Operation.SEND_MESSAGE
-            ):
+            if isinstance(step, Act) and self.needs(step) is Operation.SEND_MESSAGE:
                 return step
         return None
+
+
+def _is_on_the_way(step: object) -> bool:
+    """Whether every run comes to a step, unless it ends before: it stands in no branch."""
+    path = str(getattr(step, "path", ""))
+    return path.startswith("do/") and path.count("/") == 1
 
 
 def _written(act: Act) -> str | None:

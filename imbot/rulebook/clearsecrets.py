@@ -10,6 +10,7 @@ _NAMES = (
     *("apikey", "accesskey", "privatekey", "subscriptionkey", "credential", "credentials"),
 )
 _IN_QUERY = re.compile(r"[?&]([\w.-]+)=(?!\{\{)[^&#\s{]+")
+_PASSWORD = "a user's password"  # noqa: S105  the words, not one
 _CURE = "put it in the settings' secrets and write {{ secret('NAME') }}"
 
 
@@ -33,7 +34,8 @@ def refuse_clear_secrets(entry: Entry, desk: Desk, *, is_sent_out: bool) -> None
                 node.place, "clear-secret", f"'{key.raw}' looks like a secret in clear text", _CURE
             )
         elif why := _in_url(node.raw):
-            report(node.place, "clear-secret", f"{why} in clear text in a URL", _CURE)
+            surely = desk.error if why == _PASSWORD else report
+            surely(node.place, "clear-secret", f"{why} in clear text in a URL", _CURE)
 
 
 def _texts(entry: Entry) -> list[tuple[Node, Node]]:
@@ -54,6 +56,6 @@ def _in_url(text: str) -> str:
         return ""
     userinfo, at, _ = text.partition("://")[2].partition("/")[0].rpartition("@")
     if at and "{{" not in userinfo:
-        return "a user's password"
+        return _PASSWORD
     names = (found[1] for found in _IN_QUERY.finditer(text))
     return next((f"'{name}'" for name in names if is_secret_name(name)), "")

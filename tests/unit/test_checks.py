@@ -184,7 +184,7 @@ def test_many_rules_on_one_edge_are_checked_in_little_time():
         ("{state: Completed}", "[{complete: x}]", ["error[dead-step]"]),
         ("{state: Completed}", "[{unset: [a]}]", ["error[dead-step]"]),
         ("{state: Completed}", "[{if: session.id, then: [{reply: x}]}]", ["error[dead-step]"]),
-        ("{state: Completed}", "[{initiate: {to: 1}}, {reply: x}]", []),
+        ("{state: Completed}", "[{if: session.id, then: [{initiate: {to: 1}}, {reply: x}]}]", []),
         ("{state: Completed}", "[{crm.upsert: {}}, {log: x}]", []),
         ("[{state: Completed}, {message: any}]", "[{reply: x}]", []),
         ("{state: [Talking, Completed]}", "[{reply: x}]", []),
@@ -225,7 +225,15 @@ def test_a_rule_that_begins_sessions_must_not_start_on_them():
 
     assert told(a_rule(do=initiate)) == ["warning[self-trigger]"]
     assert told(a_rule(when="not session.mine", do=initiate)) == []
-    assert told(a_rule("{state: Completed}", do=initiate)) == []
+    assert told(a_rule("{state: Completed}", do=initiate)) == ["error[self-trigger]"]
+    assert told(a_rule("{state: any}", do=initiate, more="once: session")) == [
+        "error[self-trigger]"
+    ]
+    assert told(a_rule("{state: Completed}", do=initiate, more="once: day")) == []
+    assert told(a_rule(when="not session.mine", trigger="{state: any}", do=initiate)) == []
+    guarded = "[{if: not session.mine, then: [{initiate: {to: 3003}}]}]"
+    assert told(a_rule("{state: Completed}", do=guarded)) == []
+    assert told(a_rule("{message: any}", do=initiate)) == []
 
 
 def test_a_message_too_long_to_send_is_an_error():
