@@ -67,7 +67,7 @@ async def test_killed_at_any_moment_it_greets_nobody_twice_and_forgets_nobody(si
     delivery = {"quiesce": "3s"}
     config = settings_file(tmp_path, simulator.url, agents=AGENTS, delivery=delivery)
     async with Daemon(config) as daemon:
-        await until(lambda: in_service(simulator, *AGENTS), within_s=20)
+        await until(lambda: in_service(simulator, *AGENTS), within_s=60)
         rings = [
             asyncio.create_task(ring_until(over, simulator, agent, random)) for agent in AGENTS
         ]
@@ -186,7 +186,7 @@ async def test_a_wrong_password_is_told_and_does_not_storm_the_login(simulator, 
     config = settings_file(tmp_path, simulator.url, admin={"listen": listen})
     config.write_text(config.read_text().replace("pw-bot1", "mistyped"))
     async with Daemon(config) as daemon, aiohttp.ClientSession() as http:
-        await until(lambda: "locked out" in daemon.text, within_s=20)
+        await until(lambda: "locked out" in daemon.text, within_s=60)
         refused = [e for e in simulator.world.log if e.status_code == 20]
         assert len(refused) == 3
         async with http.get(f"http://{listen}/health") as response:
