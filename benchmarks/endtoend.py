@@ -36,13 +36,13 @@ class Effort:
         rounds: How often everything is measured.
     """
 
-    agents: int = 10
+    agents: int = 20
     rules: int = 1000
     batches: tuple[int, ...] = (1, 10)
-    events: int = 2000
-    paced: int = 600
+    events: int = 1500
+    paced: int = 400
     per_s: float = 200.0
-    rounds: int = 5
+    rounds: int = 4
 
 
 QUICK = Effort(events=500, paced=100, rounds=2)
