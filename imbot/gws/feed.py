@@ -6,7 +6,6 @@ logins: the agent looks at what it remembers. Source: contract 2.9, 2.10, 9.4.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, StoreError
 from imbot.gws.client import GwsClient
 from imbot.gws.notifications import Device, DeviceNotice, heard
+from imbot.gws.remembered import Remembered
 from imbot.model import (
     JSON,
     Batch,
@@ -49,7 +49,7 @@ class KnownSessions:
 
     def __init__(self) -> None:
         self.live: dict[str, ImSession] = {}
-        self._past: deque[str] = deque(maxlen=REMEMBERED)
+        self._past = Remembered(REMEMBERED)
 
     def knows(self, name: str) -> bool:
         """Return whether a session of this id or alias was ever shown."""
@@ -66,7 +66,8 @@ class KnownSessions:
 
     def forget(self, names: Iterable[str]) -> None:
         """Remember these names as past."""
-        self._past.extend(name for name in names if name not in self._past)
+        for name in names:
+            self._past.add(name)
 
     def note_snapshot(self, sessions: Iterable[ImSession], before: Iterable[str]) -> None:
         """Take in all there are; those known before it was asked for, and absent, are over."""
@@ -125,7 +126,7 @@ class Feed:
         self._cut_at: datetime | None = None
         self._owed: list[ConnectionNotice] = []
         self._since: datetime | None = None
-        self._strangers: deque[str] = deque(maxlen=REMEMBERED)
+        self._strangers = Remembered(REMEMBERED)
         self._may_pass = asyncio.Event()
         self.known = KnownSessions()
         self.devices: tuple[Device, ...] = ()
@@ -322,7 +323,7 @@ class Feed:
         now = self._clock.now()
         found = [SessionNotice(one, now) for one in sessions if name in (one.id, *one.aliases)]
         if not found:
-            self._strangers.append(name)
+            self._strangers.add(name)
         return found
 
     async def _hand(self, batch: Batch) -> None:

@@ -3,8 +3,7 @@
 Which operation accepts one, if any, is not documented. Source: contract 1.9 [I].
 """
 
-from collections import deque
-
+from imbot.gws.remembered import Remembered
 from imbot.gws.settings import WAIT
 from imbot.model import ImSession, SessionState
 
@@ -27,13 +26,13 @@ class Invitations:
         self._on_alerting = on_alerting
         self._patience_s = patience_s
         self._ringing: dict[str, tuple[float, str]] = {}
-        self._tried: deque[str] = deque(maxlen=_REMEMBERED)
-        self._dialled: deque[str] = deque(maxlen=_REMEMBERED)
+        self._tried = Remembered(_REMEMBERED)
+        self._dialled = Remembered(_REMEMBERED)
 
     def see(self, session: ImSession, now: float) -> None:
         """Look at a session as shown; one that was seen dialling is ours and rings elsewhere."""
         if session.state == SessionState.INITIATING:
-            self._dialled.append(session.id)
+            self._dialled.add(session.id)
         if session.state != SessionState.ALERTING:
             self._ringing.pop(session.id, None)
         elif session.id not in self._dialled and session.id not in self._tried:
@@ -48,13 +47,13 @@ class Invitations:
         for session_id, (due_at, operation) in self._ringing.items():
             if due_at <= now:
                 del self._ringing[session_id]
-                self._tried.append(session_id)
+                self._tried.add(session_id)
                 return session_id, operation
         return None
 
     def give_back(self, session_id: str) -> None:
         """Note that the operation surely was not done: when shown ringing again, it is due."""
-        self._tried.remove(session_id)
+        self._tried.discard(session_id)
 
     def _plan(self, session: ImSession, now: float) -> None:
         named = [name for name in ACCEPTING if name in (session.capabilities or ())]
