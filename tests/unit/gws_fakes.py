@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from imbot.bayeux.session import BayeuxResume
@@ -13,32 +12,10 @@ from imbot.gws.auth import Basic
 from imbot.gws.settings import AgentSettings, GwsSettings
 from imbot.model import Batch
 from imbot.ports import Reply
+from imbot.testing.time import START, LoopClock, SteadyRandom
 
-EPOCH = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+EPOCH = START
 URL = "https://gws.example:8090"
-
-
-class LoopClock:
-    """The loop's time as the world's time, so that a virtual loop makes both virtual."""
-
-    def now(self):
-        return EPOCH + timedelta(seconds=self.monotonic())
-
-    def monotonic(self):
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds):
-        await asyncio.sleep(seconds)
-
-
-class Steady:
-    """Chance that is always the same: the upper end."""
-
-    def random(self):
-        return 0.5
-
-    def uniform(self, a, b):
-        return (a + b) / 2
 
 
 def reply(status=200, body=None, **headers):
@@ -315,7 +292,7 @@ class Rig:
             network=self.gws,
             intake=self.taken,
             clock=LoopClock(),
-            random=Steady(),
+            random=SteadyRandom(),
             bayeux=self.bayeuxes,
         )
         self.life = None

@@ -6,7 +6,7 @@ A scripted server stands behind the Http port; time is the loop's own virtual ti
 import asyncio
 import json
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -21,37 +21,15 @@ from imbot.errors import (
     TemporaryError,
 )
 from imbot.ports import Reply
+from imbot.testing.time import START, LoopClock
 
 pytestmark = pytest.mark.looptime
 
-EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+EPOCH = START
 URL = "http://127.0.0.1:8090/api/v2/notifications"
 IM = "/v2/me/im-sessions"
 HELD = 30.0
 WANTED = (Channel(IM),)
-
-
-class LoopClock:
-    """The running loop's time, which looptime makes virtual."""
-
-    def now(self):
-        return EPOCH + timedelta(seconds=self.monotonic())
-
-    def monotonic(self):
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds):
-        await asyncio.sleep(seconds)
-
-
-class Middle:
-    """Dice that always fall in the middle."""
-
-    def random(self):
-        return 0.5
-
-    def uniform(self, a, b):
-        return (a + b) / 2
 
 
 class Server:
@@ -206,7 +184,7 @@ def client_of(server, owner, *, channels=WANTED, headers=dict):
         channels=channels,
         listener=owner,
         clock=LoopClock(),
-        random=Middle(),
+        random=SteadyRandom(),
         headers=headers,
     )
 
