@@ -1,4 +1,4 @@
-"""``python -m benchmarks [PART …] [--quick] [--json FILE]``: measures and prints the tables."""
+"""``python -m benchmarks [PART …] [--quick] [--markdown] [--json FILE]``: measures and prints the tables."""
 
 import argparse
 import sys
@@ -45,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         results.append(PARTS[name][asked.quick](asked.seed))
         print(f"{name}: measured in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    show(results)
+    show(results, as_markdown=asked.markdown)
     write_json(asked.json, results)
     print(f"every value of every round: {asked.json}", file=sys.stderr)
     return 0
@@ -55,6 +55,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all without")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads")
+    parser.add_argument("--markdown", action="store_true", help="tables as Markdown, for docs/")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
     parser.add_argument("--seed", type=int, default=1, help="decides rules' events and texts")
     return parser

@@ -46,7 +46,7 @@ class Effort:
     """
 
     sizes: Sequence[int] = SIZES
-    events: int = 500
+    events: int = 200
     rounds: int = 5
     at_least_s: float = 0.25
     jinja_up_to: int = 10

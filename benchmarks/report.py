@@ -104,11 +104,14 @@ def machine() -> dict[str, str]:
     }
 
 
-def show(results: Sequence[Result]) -> None:
+def show(results: Sequence[Result], *, as_markdown: bool = False) -> None:
     """Print every table, and at last what was promised."""
     tables = [table for result in results for table in result.tables]
     tables.append(_goals(results))
-    if sys.stdout.isatty():
+    if as_markdown:
+        for table in tables:
+            print("\n".join(_markdown(table)), end="\n\n")
+    elif sys.stdout.isatty():
         _show_rich(tables)
     else:
         for table in tables:
@@ -164,6 +167,15 @@ def _show_rich(tables: Sequence[Table]) -> None:
         console.print(grid)
         for note in table.notes:
             console.print(f"  {note}", style="dim")
+
+
+def _markdown(table: Table) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    rule = ["---", *("--:" for _ in table.columns[1:])]
+    lines = [f"**{table.title}**", "", line(table.columns), line(rule), *map(line, table.rows)]
+    return [*lines, "", *table.notes] if table.notes else lines
 
 
 def _plain(table: Table) -> list[str]:

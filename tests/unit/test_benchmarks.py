@@ -133,6 +133,15 @@ def test_a_table_for_a_terminal_holds_the_same(capsys, monkeypatch):
     assert all(word in out for word in ("Title", "row", "1.5", "a note", "NO", "yes"))
 
 
+def test_a_table_for_the_docs_is_markdown(capsys):
+    """So that docs/topics/performance.md is pasted, never typed."""
+    table = Table("Title", ("name", "figure"), [("row", "1.5")], ("a note",))
+    show([Result("part", [table], [])], as_markdown=True)
+    assert "**Title**\n\n| name | figure |\n| --- | --: |\n| row | 1.5 |\n\na note\n" in (
+        capsys.readouterr().out
+    )
+
+
 def test_figures_are_rounded_to_three_digits():
     """More would be noise."""
     assert [number(value) for value in (0.012345, 1.2345, 99.96, 1234.5, 1234567.0)] == [
