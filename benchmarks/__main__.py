@@ -1,4 +1,4 @@
-"""``python -m benchmarks [PART …] [--quick] [--markdown] [--json FILE]``: measures and prints the tables."""
+"""``python -m benchmarks [PART …]`` measures and prints the tables; see ``--help``."""
 
 import argparse
 import sys
