@@ -21,7 +21,7 @@ from imbot.errors import (
     TemporaryError,
 )
 from imbot.ports import Reply
-from imbot.testing.time import START, LoopClock
+from imbot.testing.time import START, LoopClock, SteadyRandom
 
 pytestmark = pytest.mark.looptime
 
