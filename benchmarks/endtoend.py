@@ -45,7 +45,7 @@ class Effort:
     rounds: int = 4
 
 
-QUICK = Effort(events=500, paced=100, rounds=2)
+QUICK = Effort(events=300, paced=60, rounds=2)
 
 
 def run(effort: Effort = Effort(), *, seed: int = 1) -> Result:

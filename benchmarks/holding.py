@@ -36,7 +36,7 @@ class Effort:
     rules: int = 10
 
 
-QUICK = Effort(agents=(50, 200), hold_s=1.0, window_s=2.0, rounds=2)
+QUICK = Effort(agents=(20, 120), hold_s=0.5, window_s=1.5, rounds=2)
 
 
 def run(effort: Effort = Effort(), *, seed: int = 1) -> Result:  # noqa: ARG001  nothing is random here
