@@ -153,7 +153,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is spelled out
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli()
+        cli(prog_name="imbot")
     except (ConfigError, RulebookError) as error:
         print_problems(error.problems, to_stderr=True)
         sys.exit(1)

@@ -23,9 +23,10 @@ class NoArgs(BaseModel):
     """Nothing."""
 
 
-def rules(*steps, trigger="{state: Talking}"):
+def rules(*steps, trigger="{state: Talking}", when="true"):
     lines = "".join(f"      - {step}\n" for step in steps)
-    return f"version: 1\nrules:\n  - id: r\n    trigger: {trigger}\n    do:\n{lines}"
+    head = f"version: 1\nrules:\n  - id: r\n    trigger: {trigger}\n    when: {when}\n"
+    return f"{head}    do:\n{lines}"
 
 
 class Web:
@@ -115,9 +116,8 @@ async def test_a_reply_without_a_known_number_says_so():
 
 async def test_initiate_takes_a_free_agent():
     """``agent: any``: whoever has no session and is logged in."""
-    steps = rules(
-        "initiate: {to: 3003, agent: any}\n        as: call", trigger="{state: Completed}"
-    )
+    begin = "initiate: {to: 3003, agent: any}"
+    steps = rules(begin, trigger="{state: Completed}", when="not session.mine")
     house = build(steps, agents=("bot1", "bot2", "bot3"))
     house.gws["bot2"].is_up = False
     await house.state("Talking", "s2", agent="bot1")

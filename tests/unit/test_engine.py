@@ -191,7 +191,11 @@ async def test_a_completed_session_ends_the_run():
 
 async def test_a_rule_that_completion_started_runs():
     """CRM sync happens when the session is over."""
-    book = rule(["log: over", "initiate: {to: 3003}"], trigger="{state: Completed}")
+    book = rule(
+        ["log: over", "initiate: {to: 3003}"],
+        trigger="{state: Completed}",
+        when="not session.mine",
+    )
     house = build(book)
 
     await house.state("Completed")
