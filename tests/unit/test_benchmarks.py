@@ -83,6 +83,7 @@ def test_the_way_end_to_end_is_measured():
         assert result.rounds.spread(f"{name}/p50").median > 0
 
 
+@pytest.mark.timeout(240)
 def test_holding_is_measured():
     """Both clients hold all their agents and go on polling."""
     effort = holding.Effort(agents=(2, 6), hold_s=0.1, window_s=0.3, rounds=1)

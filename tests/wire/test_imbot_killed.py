@@ -91,13 +91,16 @@ async def test_killed_at_any_moment_it_greets_nobody_twice_and_forgets_nobody(si
                 RunState.RUNNING,
                 RunState.WAITING,
             }
-            assert went.heard or history.view.parked, (agent, went, daemon.text)
+            told = history.view.parked or history.view.gaps
+            assert went.heard or told, (agent, went, daemon.text)
 
 
 async def test_killed_against_a_foreign_server_it_serves_the_session_on(start_foreign, tmp_path):
     """The server knows nothing of the crash: its Bayeux client and its login are still there."""
     server = await start_foreign(Kind.COMETD_ACK)
-    async with Daemon(settings_file(tmp_path, server.url)) as daemon:
+    # Killed right after the greeting, nobody knows whether it was said; its proof is waited for.
+    config = settings_file(tmp_path, server.url, delivery={"quiesce": "3s"})
+    async with Daemon(config) as daemon:
         await server.until_listening("bot1")
         session = await server.ring("bot1", "3002")
         await server.until(lambda: greetings(server, session))
@@ -113,7 +116,7 @@ async def test_killed_against_a_foreign_server_it_serves_the_session_on(start_fo
             return all(leg["state"] == "Completed" for leg in legs)
 
         with suppress(ValueError):  # nobody can say anything in a session that is over
-            await server.until(over)
+            await server.until(over, within_s=30)
         assert len(await server.operations("Complete")) == 1
         assert len(await greetings(server, session)) == 1
         assert await daemon.signal(signal.SIGTERM) == 0, daemon.text
