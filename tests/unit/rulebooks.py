@@ -2,14 +2,10 @@
 
 from datetime import date
 
+from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.rulebook.loader import RuleFile, load_rulebook
-from plugins import completion, crm, http, initiate, reply, tagging
 
-ACTIONS = {
-    action.name: action
-    for module in (reply, tagging, completion, initiate, http, crm)
-    for action in module.plugin.actions
-}
+ACTIONS = find_plugins(PluginSettings(), with_options=False).actions
 SETTINGS = {
     "secrets": frozenset({"CRM_URL"}),
     "allowed_hosts": ["https://crm.example", "https://a.example"],
