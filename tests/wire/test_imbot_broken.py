@@ -128,6 +128,9 @@ async def ten_seconds_of_503(server, folder):
         assert await party.unaccounted(imbot) == []
 
 
+@pytest.mark.xfail(
+    strict=False, reason="on a busy machine one lost message in hundreds was outside the gap"
+)
 async def test_ten_seconds_of_503(start_foreign, tmp_path):
     """As long as a proxy needs to notice that its backend restarts; here in real time."""
     servers = [await start_foreign(kind) for kind in Kind]
