@@ -33,6 +33,7 @@ from imbot.bayeux.session import (
     Do,
     Down,
     Gap,
+    GoodPoll,
     Report,
     Session,
     Up,
@@ -77,8 +78,13 @@ class Listener(Protocol):
         """
         ...
 
-    async def gap(self, cause: str, since: datetime, seconds: float) -> None:
-        """Learn that the subscription works, and that messages since then may be lost."""
+    async def gap(self, cause: str, good: GoodPoll) -> None:
+        """Learn that the subscription works, and what may be lost.
+
+        Args:
+            cause: What broke it.
+            good: The last good poll before: messages since it was sent may be lost.
+        """
         ...
 
     async def down(self, cause: str) -> None:
@@ -149,13 +155,11 @@ class BayeuxClient:
         return self._session is not None and self._session.ack is not None
 
     @property
-    def last_good_at(self) -> datetime | None:
-        """When a poll was last answered well; None before the first."""
+    def last_good(self) -> GoodPoll | None:
+        """The last poll that was answered well; None before the first."""
         if self._session is None:
             return None
-        return self._clock.now() - timedelta(
-            seconds=self._clock.monotonic() - self._session.good_at
-        )
+        return self._good_poll(self._session.asked_at, self._session.good_at)
 
     @property
     def skipped(self) -> int:
@@ -169,7 +173,7 @@ class BayeuxClient:
         return BayeuxResume(
             session.client_id,
             session.ack,
-            self.last_good_at,
+            self.last_good,
             pending=session.pending,
             gap_cause=session.gap_cause,
         )
@@ -186,11 +190,13 @@ class BayeuxClient:
         """
         if self._task is not None:
             raise RuntimeError("this Bayeux client is open already; close it first")
-        away = timedelta()
-        if resume is not None and resume.good_at is not None:
-            away = max(away, self._clock.now() - resume.good_at)
-        good_at = self._clock.monotonic() - away.total_seconds()
-        session = opening(self._channels, good_at=good_at, resume=resume)
+        good = None if resume is None else resume.good
+        session = opening(
+            self._channels,
+            asked_at=self._monotonic(None if good is None else good.asked_at),
+            good_at=self._monotonic(None if good is None else good.answered_at),
+            resume=resume,
+        )
         transport = _Transport(
             self._http,
             self._url,
@@ -246,9 +252,10 @@ class BayeuxClient:
         """Carry out the session's command, hand over what came, and return what is next."""
         if session.command.delay_s > 0:
             await self._clock.sleep(session.command.delay_s)
+        asked_at = self._clock.monotonic()
         received = await transport.carry_out(session.command, ack=session.ack)
         # What happened while the reply was being read is not in it.
-        at = Chance(self._clock.monotonic() - received.read_s, self._random)
+        at = Chance(asked_at, self._clock.monotonic() - received.read_s, self._random)
         self._skipped += received.skipped
         if received.events:
             client_id, ack = transport.client_id or "", received.ack
@@ -258,22 +265,30 @@ class BayeuxClient:
         else:
             after, reports = failed(session, received.fault, at=at)
         for report in reports:
-            await self._tell(report, at)
+            await self._tell(report)
         return after
 
-    async def _tell(self, report: Report, at: Chance) -> None:
+    async def _tell(self, report: Report) -> None:
         match report:
             case Down(cause):
                 await self._listener.down(cause)
             case Up():
                 await self._listener.up()
-            case Gap(cause, seconds):
-                # What came with the reply was handed over first, which takes its time.
-                gap_s = seconds + self._clock.monotonic() - at.now
-                since = self._clock.now() - timedelta(seconds=gap_s)
-                await self._listener.gap(cause, since, gap_s)
+            case Gap(cause, asked_at, good_at):
+                await self._listener.gap(cause, self._good_poll(asked_at, good_at))
             case _:
                 await self._listener.warning(report.fault)
+
+    def _good_poll(self, asked_at: float, good_at: float) -> GoodPoll:
+        now = self._clock.now()  # read first: should we be held up here, a gap grows
+        ages_s = (self._clock.monotonic() - moment for moment in (asked_at, good_at))
+        return GoodPoll(*(now - timedelta(seconds=age_s) for age_s in ages_s))
+
+    def _monotonic(self, moment: datetime | None) -> float:
+        """Return a moment that another process wrote down, or else now, by this one's clock."""
+        monotonic = self._clock.monotonic()  # read first, for the same reason
+        away = timedelta() if moment is None else self._clock.now() - moment
+        return monotonic - max(timedelta(), away).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)

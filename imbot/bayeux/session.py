@@ -59,13 +59,28 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class GoodPoll:
+    """The last poll that was answered well, by the wall clock.
+
+    Attributes:
+        asked_at: When it was sent. Its reply brought whatever the server had for us by then, so
+            nothing older can be lost any more: here a gap begins. What came up later, even while
+            the reply was on its way, goes with a server that forgets the client id.
+        answered_at: When it was answered: how old a thing is at most that was not there before.
+    """
+
+    asked_at: datetime
+    answered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BayeuxResume:
     """What a process leaves to the next so that it can go on with the same Bayeux session.
 
     Attributes:
         client_id: The Bayeux client id.
         ack: Number of the last batch kept; None when the ack extension is off.
-        good_at: Moment of the last good poll, from which a gap counts; None for unknown.
+        good: The last good poll, from which a gap counts; None for unknown.
         pending: Channels that were still to be subscribed.
         gap_cause: Why messages since then may be lost already, whatever is acknowledged; empty
             when they cannot.
@@ -73,7 +88,7 @@ class BayeuxResume:
 
     client_id: str
     ack: int | None = None
-    good_at: datetime | None = field(default=None, compare=False)
+    good: GoodPoll | None = field(default=None, compare=False)
     pending: tuple[Channel, ...] = ()
     gap_cause: str = ""
 
@@ -125,10 +140,15 @@ class Up:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The subscription works, but messages of the last so many seconds may be lost."""
+    """The subscription works, but messages since the last good connect was sent may be lost.
+
+    It is over with the first good connect after all is subscribed: what comes up from now on
+    waits for the next one. Moments are monotonic, see :class:`GoodPoll`.
+    """
 
     cause: str
-    seconds: float
+    asked_at: float
+    good_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +168,9 @@ class Session:
     Attributes:
         channels: Every channel wanted, whatever the server last said about it.
         command: The one command outstanding.
-        good_at: Monotonic moment of the last good connect; at first of the opening, or of the
-            last good connect of the process before.
+        asked_at: Monotonic moment at which the last good connect was sent; at first of the
+            opening, or that of the process before.
+        good_at: Monotonic moment at which it was answered.
         client_id: From the last handshake; None before.
         ack: Number of the last batch kept; None when the ack extension is off.
         advice: The server's wishes.
@@ -165,6 +186,7 @@ class Session:
 
     channels: tuple[Channel, ...]
     command: Command
+    asked_at: float
     good_at: float
     client_id: str | None = None
     ack: int | None = None
@@ -187,8 +209,9 @@ class Turn(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """When it is, and the dice."""
+    """When the command was sent, when it is now, and the dice."""
 
+    asked_at: float
     now: float
     random: Random
 
@@ -201,13 +224,24 @@ class Chance(NamedTuple):
 
 
 def opening(
-    channels: Sequence[Channel], *, good_at: float, resume: BayeuxResume | None = None
+    channels: Sequence[Channel],
+    *,
+    good_at: float,
+    asked_at: float | None = None,
+    resume: BayeuxResume | None = None,
 ) -> Session:
     """Return a session about to handshake or, given what an earlier one left, about to go on.
 
     It polls, after it has subscribed what the earlier one had not.
+
+    Args:
+        channels: What to subscribe.
+        good_at: Now, or when the earlier one's last good connect was answered.
+        asked_at: When that was sent.
+        resume: What the earlier one left.
     """
-    session = Session(tuple(channels), Command(Do.HANDSHAKE), good_at)
+    asked_at = good_at if asked_at is None else asked_at
+    session = Session(tuple(channels), Command(Do.HANDSHAKE), asked_at, good_at)
     if resume is None:
         return session
     unacknowledged = "resumed without acknowledgements" if resume.ack is None else ""
@@ -229,7 +263,7 @@ def answered(session: Session, reply: Message, *, metas: Sequence[Message], at: 
         session: Where the session stood.
         reply: The meta message that answers the command.
         metas: Every meta message that came with it, itself included.
-        at: When it came.
+        at: When the command went out and this came.
     """
     session, warnings = _advised(session, metas)
     do = session.command.do
@@ -324,10 +358,11 @@ def _after_connect(session: Session, reply: Message, at: Chance) -> Turn:
 def _after_good_connect(session: Session, reply: Message, at: Chance) -> Turn:
     reports: tuple[Report, ...] = (Up(),) if session.is_down else ()
     if session.gap_cause:
-        reports = (*reports, Gap(session.gap_cause, at.now - session.good_at))
+        reports = (*reports, Gap(session.gap_cause, session.asked_at, session.good_at))
     number = ack_number(reply)
     good = replace(
         session,
+        asked_at=at.asked_at,
         good_at=at.now,
         ack=session.ack if session.ack is None or number is None else number,
         is_open=True,

@@ -8,7 +8,7 @@ never see them.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,6 +67,10 @@ def lane_of(event: Event) -> SessionKey:
     """Return what events are kept in order by: their session, or their agent without one."""
     return event.session_key or SessionKey(event.agent, "")
 
+
+#: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
+#: held until a snapshot was read.
+_ON_ITS_WAY = timedelta(seconds=15)
 
 #: Seconds that cancelled tasks get to end.
 CANCEL_S = 5.0
@@ -162,21 +166,21 @@ class Dispatch:
         now = self._world.clock.now()
         changes: list[Change] = []
         events: list[Event] = []
-        for notice in (*self._absence(batch, now), *batch.notices):
+        notices = (*self._absence(batch, now), *batch.notices)
+        for notice in notices:
             made = self._take_in(batch.agent, notice, now, changes)
             changes += (EventSeen(event) for event in made)
             events += made
+        # Last: the snapshot with a gap shows which sessions began and ended in it.
+        changes += self._gaps(batch.agent, notices)
         changes += self._sessions_of(events)
         if batch.client_id is not None and batch.ack is not None:
             changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
-        try:
-            if changes:
-                await self._store.commit(changes)
-        except asyncio.CancelledError:
-            # The table has the events, the writer too, before whatever they lead to.
+        if changes:
+            # Whatever the events lead to is written behind them, perhaps in the same commit.
+            self._store.note(changes)
             self._begin(events)
-            raise
-        self._begin(events)
+            await self._store.commit(())
 
     def _begin(self, events: Iterable[Event]) -> None:
         if self._holds_back:
@@ -233,7 +237,6 @@ class Dispatch:
                 return table.see_snapshot(agent, notice)
             case ConnectionNotice():
                 if notice.change is ConnectionChange.GAP:
-                    changes.append(self._gap(agent, notice))
                     quiet_at = now + timedelta(seconds=self._world.quiesce_s)
                     self._world.echoes.expire_agent(agent, quiet_at)
                 return table.see_connection(agent, notice, received_at=now)
@@ -244,13 +247,13 @@ class Dispatch:
     def _absence(self, batch: Batch, now: datetime) -> list[ConnectionNotice]:
         """Return the gap between two starts, once, when the agent's sessions are seen again.
 
-        Nobody heard what was said in them meanwhile. It begins when they were last seen.
+        Nobody heard what was said in them meanwhile. It begins when GWS last told of them.
         """
         if not any(isinstance(notice, SnapshotNotice) for notice in batch.notices):
             return []
         if (since := self._away_since.pop(batch.agent, None)) is None:
             return []
-        gap_s = (now - since).total_seconds()
+        gap_s = (now - since + _ON_ITS_WAY).total_seconds()
         return [ConnectionNotice(ConnectionChange.GAP, now, "imbot was not running", gap_s)]
 
     def _hear(
@@ -279,16 +282,19 @@ class Dispatch:
         gws = self._world.agents.get(agent)
         return sender == agent or (gws is not None and sender == gws.facts.number)
 
-    def _gap(self, agent: str, notice: ConnectionNotice) -> GapSeen:
-        live = tuple(entry.key.session_id for entry in self._world.table.live(agent))
-        log.warning("agent.gap", agent=agent, reason=notice.reason, seconds=notice.gap_s)
-        return GapSeen(
-            agent,
-            live,
-            notice.reason,
-            notice.at - timedelta(seconds=notice.gap_s),
-            notice.at,
-        )
+    def _gaps(self, agent: str, notices: Iterable[Notice]) -> Iterator[GapSeen]:
+        """Yield each gap with the sessions it concerns.
+
+        These are not just the live ones: the reply that shows that the subscription works again
+        may have told that a session is over, and what was said in it before is lost all the same.
+        """
+        for notice in notices:
+            if isinstance(notice, ConnectionNotice) and notice.change is ConnectionChange.GAP:
+                log.warning("agent.gap", agent=agent, reason=notice.reason, seconds=notice.gap_s)
+                began_at = notice.at - timedelta(seconds=notice.gap_s)
+                concerned = self._world.table.live_since(agent, began_at)
+                names = tuple(entry.key.session_id for entry in concerned)
+                yield GapSeen(agent, names, notice.reason, began_at, notice.at)
 
     def _sessions_of(self, events: list[Event]) -> list[Change]:
         """Return the sessions that these events changed, as they stand; wake who waits for them."""

@@ -130,6 +130,15 @@ class SessionTable:
         """Yield the agent's sessions that are not Completed."""
         return iter(list(self._live.get(agent, {}).values()))
 
+    def live_since(self, agent: str, moment: datetime) -> Iterator[SessionEntry]:
+        """Yield the agent's sessions that are not Completed or, as far as imbot saw, were not then.
+
+        By imbot's own clock; the moment of completion is GWS's, whose clock may differ.
+        """
+        over = (self._entries[key] for key in self._completed.get(agent, ()))
+        yield from (entry for entry in over if entry.seen_at >= moment)
+        yield from self.live(agent)
+
     def __len__(self) -> int:
         """Return how many sessions are kept, completed ones included."""
         return len(self._entries)

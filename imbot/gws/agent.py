@@ -341,9 +341,9 @@ class Agent:
 
     async def _give_up(self, cause: str) -> None:
         """Leave a login that is no use any more; what came after its last good poll is in doubt."""
-        good_at = None if self._login is None else self._login.last_good_at
+        good = None if self._login is None else self._login.last_good
         await self._hang_up()
-        await self._feed.cut(cause, good_at or self._clock.now())
+        await self._feed.cut(cause, good)
 
     async def _hang_up(self) -> None:
         self._in_service.clear()

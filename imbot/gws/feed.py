@@ -11,6 +11,7 @@ from datetime import datetime
 
 import structlog
 
+from imbot.bayeux.session import GoodPoll
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, StoreError
 from imbot.gws.client import GwsClient
@@ -123,7 +124,7 @@ class Feed:
         self._seen = seen
         self._client: GwsClient | None = None
         self._is_in_service = False
-        self._cut_at: datetime | None = None
+        self._cut: GoodPoll | None = None
         self._owed: list[ConnectionNotice] = []
         self._since: datetime | None = None
         self._strangers = Remembered(REMEMBERED)
@@ -157,10 +158,9 @@ class Feed:
         if notices or ack is not None:
             await self._hand(Batch(self._user, tuple(notices), client_id, ack))
 
-    async def gap(self, cause: str, since: datetime, seconds: float) -> None:
+    async def gap(self, cause: str, good: GoodPoll) -> None:
         """Note that messages may have been lost; the agent reads a snapshot."""
-        self._owe(ConnectionChange.GAP, cause, seconds)
-        self._since = min(filter(None, (self._since, since)))
+        self._owe_gap(cause, good)
 
     async def down(self, cause: str) -> None:
         """Tell that notifications do not arrive, once."""
@@ -204,13 +204,13 @@ class Feed:
         self.refusal = None
         self._may_pass.set()
 
-    async def cut(self, cause: str, since: datetime) -> None:
-        """Note that the login is given up; messages after ``since`` may be lost."""
+    async def cut(self, cause: str, good: GoodPoll | None) -> None:
+        """Note that the login is given up; messages after its last good poll may be lost."""
         self._is_in_service = False
         self.is_due = False
         await self.down(cause)
-        if self.lost_at is not None and self._cut_at is None:
-            self._cut_at = since
+        self.cause = self.cause or cause
+        self._cut = self._cut or good
 
     def want_snapshot(self) -> None:
         """Have the agent read a snapshot."""
@@ -346,19 +346,21 @@ class Feed:
         if self.is_whole:
             return
         self.is_whole = True
-        if self.lost_at is None:
-            return
-        now = self._clock.now()
-        if self._cut_at is not None:
-            self._owe(ConnectionChange.GAP, self.cause, (now - self._cut_at).total_seconds())
-            self._since = min(filter(None, (self._since, self._cut_at)))
-            self._cut_at = None
-        lost_s = (now - self.lost_at).total_seconds()
-        self._owe(ConnectionChange.RESTORED, self.cause, lost_s)
-        log.info("agent.restored", agent=self._user, lost_s=lost_s)
+        if self._cut is not None:
+            good, self._cut = self._cut, None
+            self._owe_gap(self.cause, good)
+        if self.lost_at is not None:
+            self._owe(ConnectionChange.RESTORED, self.cause, self.lost_at)
+            lost_s = self._owed[-1].gap_s
+            log.info("agent.restored", agent=self._user, lost_s=lost_s)
 
-    def _owe(self, change: ConnectionChange, cause: str, gap_s: float) -> None:
-        self._owed.append(ConnectionNotice(change, self._clock.now(), cause, gap_s))
-        if change is ConnectionChange.GAP:
-            self.gaps += 1
+    def _owe_gap(self, cause: str, good: GoodPoll) -> None:
+        self._owe(ConnectionChange.GAP, cause, good.asked_at)
+        self._since = min(filter(None, (self._since, good.answered_at)))
+        self.gaps += 1
+
+    def _owe(self, change: ConnectionChange, cause: str, since: datetime) -> None:
+        now = self._clock.now()
+        seconds = (now - since).total_seconds()
+        self._owed.append(ConnectionNotice(change, now, cause, seconds))
         self.want_snapshot()

@@ -6,13 +6,12 @@ do while logged in, is decided elsewhere. Source: contract 3.5 to 3.7, 9.1, 9.2.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from imbot.bayeux.client import Listener
-from imbot.bayeux.session import BayeuxResume, Channel
+from imbot.bayeux.session import BayeuxResume, Channel, GoodPoll
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.gws.client import GwsClient
@@ -51,8 +50,8 @@ class Bayeux(Protocol):
     """What a login needs of a Bayeux client; see :class:`imbot.bayeux.client.BayeuxClient`."""
 
     @property
-    def last_good_at(self) -> datetime | None:
-        """When a poll was last answered well."""
+    def last_good(self) -> GoodPoll | None:
+        """The last poll that was answered well."""
         ...
 
     def export(self) -> BayeuxResume | None:
@@ -134,9 +133,9 @@ class Login:
         self.mends = 0
 
     @property
-    def last_good_at(self) -> datetime | None:
-        """When a poll was last answered well; None before the first."""
-        return self._bayeux.last_good_at
+    def last_good(self) -> GoodPoll | None:
+        """The last poll that was answered well; None before the first."""
+        return self._bayeux.last_good
 
     async def enter(self, *, is_first: bool) -> None:
         """Return when logged in, subscribed and resynced.

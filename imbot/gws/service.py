@@ -203,10 +203,10 @@ class Service:
         self._proof_at = self._clock.monotonic() + pause_s
 
     def _is_silent(self) -> bool:
-        good_at = self._login.last_good_at
-        if good_at is None or not self._feed.is_whole:
+        good = self._login.last_good
+        if good is None or not self._feed.is_whole:
             return False
-        return (self._clock.now() - good_at).total_seconds() > SILENCE_S
+        return (self._clock.now() - good.answered_at).total_seconds() > SILENCE_S
 
     def _note_trouble(self, error: ActionError) -> None:
         """Log in again where that is the cure; give up where nothing is."""

@@ -162,6 +162,36 @@ async def test_a_poll_whose_reply_is_lost(tmp_path, ack):
             assert len(views.gaps()) == (0 if ack else 1)
 
 
+async def test_what_was_lost_in_an_outage_is_in_the_gap_though_its_end_shows_the_session_over(
+    tmp_path,
+):
+    """The poll that the outage broke took a line; the next good one brings all the others."""
+    async with staged(tmp_path, ack=False) as stage:
+        await stage.start(GREETING)
+        call = stage.ring("3001")
+        await stage.seconds(2)
+        stage.faults(
+            poll_reply_lost={"next": 1}, unavailable={"probability": 1, "only": ["/meta/connect"]}
+        )
+        lost_at = stage.clock.now()
+        call.say("line 1")
+        await stage.seconds(1)
+        call.say("line 2")
+        call.hang_up()
+        await stage.seconds(1)
+        stage.faults()
+        await stage.seconds(30)
+
+        with stage.views() as views:
+            (history,) = views.session(call.id)
+            texts = [
+                one.event.fields["text"] for one in history.events if "text" in one.event.fields
+            ]
+            assert texts == ["line 2"]
+            (gap,) = history.view.gaps
+            assert gap.started_at <= lost_at <= gap.ended_at
+
+
 @pytest.mark.parametrize("ack", [True, False], ids=["ack", "no ack"])
 async def test_who_rang_during_an_outage_is_greeted_after_it(tmp_path, ack):
     """Nobody told imbot; it asks."""

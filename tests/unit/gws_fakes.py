@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import json
 from collections import deque
+from datetime import timedelta
 from urllib.parse import urlsplit
 
-from imbot.bayeux.session import BayeuxResume
+from imbot.bayeux.session import BayeuxResume, GoodPoll
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Basic
 from imbot.gws.settings import AgentSettings, GwsSettings
@@ -203,6 +204,11 @@ class FakeDoor:
         self.is_closed = True
 
 
+def good_poll(answered_at, *, held_s=0.0):
+    """Return a poll that was answered well."""
+    return GoodPoll(answered_at - timedelta(seconds=held_s), answered_at)
+
+
 class FakeBayeux:
     """A Bayeux client whose server is the test."""
 
@@ -212,7 +218,7 @@ class FakeBayeux:
         self.goodbye = None
         self.resumes = []
         self.opened_with = None
-        self.last_good_at = None
+        self.last_good = None
 
     def export(self):
         """Return what another open resumes with."""
@@ -223,7 +229,7 @@ class FakeBayeux:
         await asyncio.sleep(0.01)
         self.resumes.append(resume)
         self.opened_with = self.headers()
-        self.last_good_at = self.clock.now()
+        self.last_good = good_poll(self.clock.now())
 
     async def close(self, *, goodbye=True):
         """Close."""
@@ -231,7 +237,7 @@ class FakeBayeux:
 
     async def say(self, *elements, ack=None):
         """Deliver one reply's elements."""
-        self.last_good_at = self.clock.now()
+        self.last_good = good_poll(self.clock.now())
         await self.listener.messages(list(elements), "client-1", ack)
 
 

@@ -40,17 +40,17 @@ class Loaded:
         return a + (b - a) * self.number
 
 
-def at(now, number=0.5):
-    return Chance(now, Loaded(number))
+def at(now, number=0.5, *, asked_at=None):
+    return Chance(now if asked_at is None else asked_at, now, Loaded(number))
 
 
 def reply(session, **fields):
     return {"channel": f"/meta/{session.command.do}", "id": "1", "successful": True, **fields}
 
 
-def after(session, now=0.0, number=0.5, **fields):
+def after(session, now=0.0, number=0.5, *, asked_at=None, **fields):
     answer = reply(session, **fields)
-    return answered(session, answer, metas=[answer], at=at(now, number))
+    return answered(session, answer, metas=[answer], at=at(now, number, asked_at=asked_at))
 
 
 def polling(now=0.0, *, ack=None, channels=WANTED, **advice):
@@ -151,8 +151,21 @@ def test_a_lost_poll_is_a_gap_unless_the_server_sends_it_again(ack):
 
     session, reports = after(session, 12)
 
-    assert reports == (() if ack == 0 else (Gap("transport: lost", 12),))
+    assert reports == (() if ack == 0 else (Gap("transport: lost", 0, 0),))
     assert (session.failures, session.gap_cause, session.command.hold) == (0, "", True)
+
+
+@pytest.mark.parametrize("ack", [None, 0])
+def test_a_gap_begins_where_the_last_good_connect_was_sent(ack):
+    """What came up while its reply was on its way goes with a client id that is forgotten."""
+    session, _ = after(polling(ack=ack), 30, asked_at=1)
+    session, _ = after(session, 31, asked_at=30, successful=False, error="402::")
+    while session.command.do is not Do.CONNECT:
+        session, _ = after(session, 32, clientId="d")
+    session, reports = after(session, 34, asked_at=33)
+
+    assert reports == (Gap("server: /meta/connect: 402::", asked_at=1, good_at=30),)
+    assert (session.asked_at, session.good_at) == (33, 34)
 
 
 def test_one_lost_poll_is_no_outage_but_the_second_in_a_row_is():
@@ -163,7 +176,7 @@ def test_one_lost_poll_is_no_outage_but_the_second_in_a_row_is():
     session, fourth = after(session, 4)
 
     assert (first, second, third) == ((), (Down("transport: lost"),), ())
-    assert fourth == (Up(), Gap("transport: lost", 4))
+    assert fourth == (Up(), Gap("transport: lost", 0, 0))
 
 
 def test_a_poll_that_nobody_answered_is_an_outage_at_once():
@@ -395,13 +408,13 @@ def test_a_resumed_session_polls_first_and_handshakes_only_if_forgotten(ack):
 def test_who_goes_on_subscribes_what_was_pending_and_tells_the_gap_that_was_not_told():
     """A login lost between handshake and connect must leave nobody deaf, and no gap silent."""
     left = BayeuxResume("c", 0, pending=WANTED[1:], gap_cause="402")
-    session = opening(WANTED, good_at=0, resume=left)
+    session = opening(WANTED, asked_at=-3, good_at=0, resume=left)
     assert (session.command.do, session.command.channel) == (Do.SUBSCRIBE, "/b")
 
     session, _ = after(session, 1)
     session, reports = after(session, 9)
 
-    assert reports == (Gap("402", 9),)
+    assert reports == (Gap("402", -3, 0),)
     assert (session.command.do, session.gap_cause) == (Do.CONNECT, "")
 
 

@@ -10,12 +10,14 @@ from imbot.errors import StoreError
 from imbot.model import (
     Batch,
     ConnectionChange,
+    ConnectionNotice,
     FaultNotice,
     ImSession,
     MessageNotice,
     SessionNotice,
+    SnapshotNotice,
 )
-from imbot.records import AckSeen, EchoSeen, EventSeen, GapSeen
+from imbot.records import AckSeen, EchoSeen, EventHandled, EventSeen, GapSeen
 from imbot.testing.house import CUSTOMER, build
 from imbot.testing.memory_store import MemoryStore
 
@@ -147,6 +149,26 @@ async def test_a_gap_is_kept_with_the_sessions_it_may_concern():
     assert gap.ended_at - gap.started_at == timedelta(seconds=3)
 
 
+async def test_a_gap_concerns_whoever_was_there_meanwhile_and_nobody_else():
+    """The reply that ends a gap may end a session too; what was said in it before is lost."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    skewed = house.clock.now() - timedelta(hours=1)
+    for name in ("earlier", "ended", "live"):
+        await house.state("Talking", name)
+    await house.state("Completed", "earlier")
+    await asyncio.sleep(10)
+    await house.hear(SessionNotice(ImSession("ended", "Completed"), skewed))
+
+    now = house.clock.now()
+    gap = ConnectionNotice(ConnectionChange.GAP, now, "HTTP 503", 5.0)
+    sessions = (ImSession("live", "Talking"), ImSession("begun", "Talking"))
+    await house.hear(gap, SnapshotNotice(sessions, now, now, now - timedelta(seconds=4)))
+
+    (seen,) = [change for change in store.durable if isinstance(change, GapSeen)]
+    assert sorted(seen.session_ids) == ["begun", "ended", "live"]
+
+
 async def test_a_bug_in_one_event_does_not_stop_the_next(monkeypatch):
     """The daemon lives on, and says what happened."""
     house = build(ECHO)
@@ -175,7 +197,8 @@ async def test_a_failed_store_ends_the_engine():
     store_note = store.note
 
     def note(changes):
-        store.broken = "disk full"
+        if isinstance(changes[0], EventHandled):
+            store.broken = "disk full"
         store_note(changes)
 
     store.note = note

@@ -1,6 +1,7 @@
 """One agent's life: in, out, in again, and operations that outlast a lost login."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -27,6 +28,7 @@ from tests.unit.gws_fakes import (
     changed,
     device,
     devices_changed,
+    good_poll,
     ok,
     refused,
     reply,
@@ -168,7 +170,8 @@ async def test_a_refused_subscription_logs_in_again_with_new_cookies():
     async with rig() as bot:
         await bot.up()
         await asyncio.sleep(30)
-        good_at = bot.bayeux.last_good_at
+        answered_at = bot.agent._clock.now() - timedelta(seconds=1)
+        good = bot.bayeux.last_good = good_poll(answered_at, held_s=29)
         await bot.bayeux.listener.refused(Fault(FaultClass.AUTH, text="402"))
         await bot.until(lambda: not bot.agent.is_up)
         await bot.until(lambda: bot.agent.is_up)
@@ -179,10 +182,33 @@ async def test_a_refused_subscription_logs_in_again_with_new_cookies():
         lost, gap, restored, snapshot = bot.taken.notices
         assert [lost.change, gap.change, restored.change] == ["lost", "gap", "restored"]
         assert "refused" in lost.reason
-        assert snapshot.since == good_at
-        assert gap.gap_s == pytest.approx((gap.at - good_at).total_seconds())
+        assert snapshot.since == answered_at
+        assert gap.gap_s == pytest.approx((gap.at - good.asked_at).total_seconds())
         assert 0 < restored.gap_s < gap.gap_s
         assert bot.agent.status.gaps == 1
+
+
+async def test_a_first_login_that_listened_and_then_failed_leaves_a_gap():
+    """It heard of sessions, and nobody listened until the next login."""
+    async with rig() as bot:
+        bot.gws.answer_next("StartContactCenterSession", refused(4, "no place"))
+        bot.begin()
+        await bot.until(lambda: bot.agent.is_up)
+        first, second = bot.bayeuxes
+
+        gap, snapshot = bot.taken.notices
+        assert (gap.change, "no place" in gap.reason) == (ConnectionChange.GAP, True)
+        assert gap.at - timedelta(seconds=gap.gap_s) == first.last_good.asked_at
+        assert snapshot.since < second.last_good.asked_at < gap.at
+
+
+async def test_logins_that_never_listened_leave_no_gap():
+    async with rig() as bot:
+        bot.bayeuxes.failures.append(TemporaryError("HTTP 503"))
+        bot.begin()
+        await bot.until(lambda: bot.agent.is_up)
+
+        assert bot.taken.of(ConnectionNotice) == []
 
 
 async def test_an_agent_that_was_logged_out_elsewhere_logs_in_again():

@@ -8,7 +8,7 @@ from imbot.errors import Fault, FaultClass, TemporaryError
 from imbot.gws.service import MAX_MENDS
 from imbot.gws.status import AgentState
 from imbot.model import ConnectionNotice, SessionNotice, SnapshotNotice
-from tests.unit.gws_fakes import changed, ok, refused, reply, rig, session
+from tests.unit.gws_fakes import changed, good_poll, ok, refused, reply, rig, session
 
 pytestmark = pytest.mark.looptime
 LIST = "GET /api/v2/me/im-sessions"
@@ -23,7 +23,7 @@ async def test_a_snapshot_that_fails_is_tried_again_with_the_news_told_at_once()
         await bot.up()
         bot.gws.answer_next(LIST, *(reply(503, "busy") for _ in range(3)))
         since = bot.agent._clock.now()
-        await bot.bayeux.listener.gap("poll lost", since, 2.0)
+        await bot.bayeux.listener.gap("poll lost", good_poll(since))
         await bot.until(lambda: bot.taken.notices)
         assert [notice.change for notice in bot.taken.notices] == ["gap"]
         await bot.until(lambda: len(bot.taken.notices) == 2)
@@ -176,7 +176,7 @@ async def test_what_comes_with_the_first_poll_does_not_wait_for_who_is_polling()
             await opened(resume=resume)
 
         bot.bayeux.open = open_with_news
-        await listener.gap("poll lost", bot.agent._clock.now(), 1.0)
+        await listener.gap("poll lost", good_poll(bot.agent._clock.now()))
         await listener.refused(Fault(FaultClass.CSRF, http_status=403))
         await bot.until(lambda: len(bot.taken.notices) == 3, 2)
 
