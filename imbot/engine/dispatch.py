@@ -1,9 +1,9 @@
 """Takes in what the wires bring and hands each event to the flow.
 
 Events stay in order within an IM session and go side by side across sessions. A batch is kept
-before anything is done about it, and before the wire may ask for the next: its events, the echoes
-in it and the acknowledgement number are one transaction. Own echoes are taken out here; rules
-never see them.
+before anything goes out because of it, and before the wire may ask for the next: its events, the
+echoes in it and the acknowledgement number are one transaction. Own echoes are taken out here;
+rules never see them.
 """
 
 import asyncio
@@ -162,7 +162,7 @@ class Dispatch:
         self._away_since: dict[str, datetime] = {}
 
     async def accept(self, batch: Batch) -> None:
-        """Return when the batch is kept; its events are then on their way."""
+        """Return when the batch is kept; its events are on their way by then."""
         now = self._world.clock.now()
         changes: list[Change] = []
         events: list[Event] = []

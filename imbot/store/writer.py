@@ -1,4 +1,4 @@
-"""Group commit: whatever waits while one transaction is written goes into the next one.
+"""Group commit: what comes together, or while a transaction is written, goes into one.
 
 A writer owns the database from when it is made. Rows are written in the order given; the first
 error ends everything: what was not yet written never is, and every waiter and later caller is told.
@@ -9,7 +9,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol, TypeAlias
+from queue import SimpleQueue
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from imbot.errors import StoreError
 from imbot.store.connection import Database
@@ -17,6 +18,9 @@ from imbot.store.statements import Write
 
 #: Rows that nobody waits for are durable at the latest so many seconds later.
 NOTE_DELAY_S = 0.05
+
+#: Turns of the event loop that a group waits for what follows at once: the intents of the batch.
+TURNS = 4
 
 #: Something to do with the database after the rows given before it are durable.
 Task: TypeAlias = Callable[[Database], Any]
@@ -90,101 +94,117 @@ def _carried_out(database: Database, rows: Sequence[Write], task: Task | None) -
         return None, f"store {database.path}: {type(error).__name__}: {error}"
 
 
+class _Group(NamedTuple):
+    """What goes into one transaction, and who waits for it."""
+
+    rows: list[Write]
+    asks: list[_Ask]
+
+
 class ThreadWriter:
-    """Works on a thread of its own; tasks of any event loop may use it."""
+    """Works on a thread of its own; what waits is gathered in the event loop.
+
+    The thread is woken once for a whole group: each waking costs more than a row.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rows: list[Write] = []
         self._asks: list[_Ask] = []
-        self._ended = ""
-        self._wake = threading.Condition(threading.Lock())
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = ""  # why callers are refused
+        self._broken = ""  # why the thread writes nothing more
+        self._groups: SimpleQueue[_Group | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="imbot-store", daemon=True)
         self._thread.start()
 
     def note(self, rows: Sequence[Write]) -> None:
         """Take rows that nobody waits for."""
-        with self._wake:
-            self._refuse_if_ended()
-            if not self._rows:
-                self._wake.notify()
-            self._rows.extend(rows)
+        self._refuse_if_ended()
+        if self._timer is None and not self._asks:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(NOTE_DELAY_S, self._hand_over)
+        self._rows.extend(rows)
 
     async def carry_out(self, task: Task | None, rows: Sequence[Write] = ()) -> Any:  # noqa: ANN401  what the task returns
         """Write these rows and all before, then return what the task returns."""
-        ask = _Ask(task, asyncio.get_running_loop().create_future())
-        self._take(ask, rows)
+        self._refuse_if_ended()
+        loop = asyncio.get_running_loop()
+        if not self._asks:
+            loop.call_soon(self._turn, loop, TURNS)
+        self._rows.extend(rows)
+        ask = _Ask(task, loop.create_future())
+        self._asks.append(ask)
         return await ask.future
 
     async def close(self) -> None:
         """Write what waits and close the database."""
         if self._ended == _CLOSED:
             return
+        self._refuse_if_ended()
+        self._ended = _CLOSED
         ask = _Ask(Database.close, asyncio.get_running_loop().create_future())
-        self._take(ask, (), last=True)
+        self._asks.append(ask)
+        self._hand_over()
+        self._groups.put(None)
         await ask.future
         self._thread.join()
 
     def abandon(self) -> None:
         """Close the database as a crash would; a transaction under way may still take place."""
-        with self._wake:
-            self._ended = _CLOSED
-            asks, self._asks, self._rows = self._asks, [], []
-            self._wake.notify()
+        self._ended = self._broken = _CLOSED
+        self._hand_over()
+        self._groups.put(None)
         self._thread.join()
-        for ask in asks:
-            ask.error = _CLOSED
-            ask.resolve()
-
-    def _take(self, ask: _Ask, rows: Sequence[Write], *, last: bool = False) -> None:
-        with self._wake:
-            self._refuse_if_ended()
-            self._rows.extend(rows)
-            self._asks.append(ask)
-            if last:
-                self._ended = _CLOSED
-            self._wake.notify()
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
             raise StoreError(self._ended)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
+        """Hand the group over once the loop has turned so many times."""
+        if left:
+            loop.call_soon(self._turn, loop, left - 1)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the thread everything that waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._rows or self._asks:
+            self._groups.put(_Group(self._rows, self._asks))
+            self._rows, self._asks = [], []
+
+    # On the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
         while group := self._next_group():
             self._work(*group)
         self._database.close()
 
-    def _next_group(self) -> tuple[list[Write], list[_Ask]] | None:
-        """Return everything that waits once it is due; None when nothing more will come."""
-        with self._wake:
-            self._wake.wait_for(lambda: self._rows or self._is_due())
-            self._wake.wait_for(self._is_due, NOTE_DELAY_S)
-            if not self._rows and not self._asks:
-                return None
-            rows, asks, self._rows, self._asks = self._rows, self._asks, [], []
-            return rows, asks
-
-    def _is_due(self) -> bool:
-        return bool(self._asks or self._ended)
+    def _next_group(self) -> _Group | None:
+        """Return all that was handed over, once there is anything; None when nothing will be."""
+        group = self._groups.get()
+        while group is not None and not self._groups.empty():
+            more = self._groups.get()
+            if more is None:
+                self._groups.put(None)
+                break
+            group.rows.extend(more.rows)
+            group.asks.extend(more.asks)
+        return group
 
     def _work(self, rows: list[Write], asks: list[_Ask]) -> None:
-        error = _carried_out(self._database, rows, None)[1]
+        error = self._broken or _carried_out(self._database, rows, None)[1]
         for ask in asks:
             if not error:
                 ask.result, error = _carried_out(self._database, (), ask.task)
             ask.error = error
         if error:
-            asks += self._end(error)
+            self._ended = self._broken = error
         _resolve_all(asks)
-
-    def _end(self, error: str) -> list[_Ask]:
-        """Take nothing more; return who waits in vain."""
-        with self._wake:
-            self._ended = error
-            asks, self._asks, self._rows = self._asks, [], []
-        for ask in asks:
-            ask.error = error
-        return asks
 
 
 def _resolve_all(asks: list[_Ask]) -> None:
