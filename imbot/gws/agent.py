@@ -23,6 +23,7 @@ from imbot.errors import (
 )
 from imbot.gws.client import GwsClient, is_conflict, is_gone
 from imbot.gws.feed import Feed
+from imbot.gws.flag import Flag
 from imbot.gws.initiating import Slot, reaches
 from imbot.gws.invitations import Invitations
 from imbot.gws.login import BayeuxFactory, Login
@@ -77,12 +78,12 @@ class Agent:
         self._facts = AgentFacts(settings.user, place=settings.place)
         self._login: Login | None = None
         self._service: Service | None = None
-        self._in_service = asyncio.Event()
+        self._in_service = Flag()
         self._has_served = False
         self._slot: Slot | None = None
         self._life: asyncio.Timeout | None = None
         self._is_stopping = False
-        self._ended = asyncio.Event()
+        self._ended = Flag()
         self._ended.set()
         self._state = AgentState.STOPPED
         self._since = clock.now()

@@ -15,6 +15,7 @@ from imbot.bayeux.session import GoodPoll
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, StoreError
 from imbot.gws.client import GwsClient
+from imbot.gws.flag import Flag
 from imbot.gws.notifications import Device, DeviceNotice, heard
 from imbot.gws.remembered import Remembered
 from imbot.model import (
@@ -128,10 +129,10 @@ class Feed:
         self._owed: list[ConnectionNotice] = []
         self._since: datetime | None = None
         self._strangers = Remembered(REMEMBERED)
-        self._may_pass = asyncio.Event()
+        self._may_pass = Flag()
         self.known = KnownSessions()
         self.devices: tuple[Device, ...] = ()
-        self.wake = asyncio.Event()
+        self.wake = Flag()
         self.refusal: Fault | None = None
         self.broken: StoreError | None = None
         self.is_whole = False
@@ -259,11 +260,11 @@ class Feed:
 
     async def wait(self, limit_s: float) -> None:
         """Return when there is something to look at, or after so many seconds."""
+        timer = asyncio.get_running_loop().call_later(max(0.0, limit_s), self.wake.set)
         try:
-            async with asyncio.timeout(max(0.0, limit_s)):
-                await self.wake.wait()
-        except TimeoutError:
-            return
+            await self.wake.wait()
+        finally:
+            timer.cancel()
 
     def note_devices(self, devices: Iterable[Device]) -> None:
         """Take in devices as shown; others stay."""

@@ -3,9 +3,9 @@
 Source: contract 1.12.
 """
 
-import asyncio
 from collections.abc import Iterable
 
+from imbot.gws.flag import Flag
 from imbot.model import ImSession, Participant, SessionState
 
 
@@ -22,7 +22,7 @@ class Slot:
         self._known = frozenset(known)
         self._candidate: str | None = None
         self._is_accepted = False
-        self.found = asyncio.Event()
+        self.found = Flag()
         self.session_id: str | None = None
 
     def offer(self, session: ImSession) -> None:

@@ -4,13 +4,12 @@ One coroutine does one thing after the other, woken by the feed or by time, unti
 renewed. Source: contract 1.9, 2.10, 3.9; reliability I8.
 """
 
-import asyncio
-
 import structlog
 
 from imbot.clock import Clock
 from imbot.errors import ActionError, FaultClass
 from imbot.gws.feed import Feed
+from imbot.gws.flag import Flag
 from imbot.gws.invitations import Invitations
 from imbot.gws.login import Login
 from imbot.ports import Random
@@ -50,7 +49,7 @@ class Service:
         login: Login,
         *,
         feed: Feed,
-        ready: asyncio.Event,
+        ready: Flag,
         invitations: Invitations,
         clock: Clock,
         random: Random,

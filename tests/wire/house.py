@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -46,10 +46,6 @@ rules:
 GREETING = "Hello 3002, here is Robin."
 
 STORE = "imbot.db"
-
-#: A gap begins where the last good reply was read. What was said while that reply was on its way
-#: is lost as well; on a busy machine that is so long.
-ON_ITS_WAY = timedelta(seconds=0.1)
 
 PERIOD_S = 0.02
 
@@ -185,8 +181,7 @@ class Said:
 
     def is_inside(self, gap: GapSeen) -> bool:
         """Whether the gap tells that this line may be lost."""
-        begun_at = gap.started_at - ON_ITS_WAY
-        overlaps = begun_at <= self.ended_at and gap.ended_at >= self.begun_at
+        overlaps = gap.started_at <= self.ended_at and self.begun_at <= gap.ended_at
         return self.session in gap.session_ids and overlaps
 
 
@@ -212,7 +207,7 @@ class Party:
         heard = imbot.heard(self.session)
         return [line for line in self.said if line.text not in heard]
 
-    async def unaccounted(self, imbot: Imbot, *, within_s: float = 5.0) -> list[Said]:
+    async def unaccounted(self, imbot: Imbot, *, within_s: float = 20.0) -> list[Said]:
         """Return the lines that imbot never heard and that no gap tells of.
 
         A gap is told with the snapshot that ends it, so it may take a moment.
@@ -255,9 +250,12 @@ def parked(history: SessionHistory) -> bool:
 class Daemon:
     """``imbot run`` in a process of its own; what it writes goes to a file."""
 
-    def __init__(self, config: Path, *options: str) -> None:
+    def __init__(
+        self, config: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._config = config
         self._options = options
+        self._environment = {**os.environ, **(environment or {})}
         self.output = config.with_name("output.txt")
         self.process: asyncio.subprocess.Process | None = None
 
@@ -270,7 +268,7 @@ class Daemon:
         """End it at once, if it still runs."""
         await self.kill()
 
-    async def start(self, *, environment: Mapping[str, str] | None = None, **options: Any) -> None:
+    async def start(self, **options: Any) -> None:
         """Start it; return at once."""
         with self.output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
@@ -279,7 +277,7 @@ class Daemon:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(environment or {})},
+                env=self._environment,
                 **options,
             )
 
