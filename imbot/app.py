@@ -32,7 +32,7 @@ from imbot.engine.watching import Watcher, unwatched
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
 from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
-from imbot.gws.status import AgentStatus
+from imbot.gws.status import AgentState, AgentStatus
 from imbot.loading import Wanted, installed, plugin_settings, require_rulebook, rule_secrets
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Network, Random, Store
@@ -177,7 +177,7 @@ class App:
         """Return how imbot is doing."""
         statuses = [agent.status for agent in self.agents.values()]
         up = sum(agent.is_up for agent in self.agents.values())
-        reasons = [_told(status) for status in statuses if status.cause]
+        reasons = [_told(status) for status in statuses if status.state is not AgentState.UP]
         if up == len(statuses):
             return Health("ready", (), len(statuses), up)
         return Health("degraded" if up else "starting", reasons[:20], len(statuses), up)
@@ -224,8 +224,7 @@ async def open_app(
     settings = loaded.settings
     found = find_plugins(plugin_settings(loaded))
     plugins = await check_plugins(found)
-    for plugin in plugins.found:
-        log.debug("plugin.found", plugin=plugin.name, status=plugin.status, reason=plugin.reason)
+    _tell_plugins(plugins)
     secrets = rule_secrets(settings, ports.environment)
     wanted = Wanted.by(settings, plugins, secrets)
     today = ports.clock.now().date()
@@ -318,5 +317,17 @@ def _rule_seen(rule: Rule) -> RuleSeen:
     return RuleSeen(rule.version, rule.id, rule.place.path, rule.source)
 
 
+def _tell_plugins(plugins: Plugins) -> None:
+    for one in plugins.found:
+        if one.is_broken:
+            facts = {"plugin": one.name, "status": one.status.value, "path": one.origin}
+            log.warning("plugin.broken", cause=one.reason, **facts)
+        else:
+            log.debug("plugin.found", plugin=one.name, status=one.status.value, reason=one.reason)
+    for problem in plugins.warnings:
+        log.warning("plugin.warning", cause=str(problem))
+
+
 def _told(status: AgentStatus) -> str:
-    return f"agent {status.user} is {status.state.value}: {status.cause}"
+    state = status.state.value.replace("_", " ")
+    return f"agent {status.user} is {state}" + (f": {status.cause}" if status.cause else "")

@@ -69,6 +69,11 @@ class Found:
     options: BaseModel | None = None
 
     @property
+    def is_broken(self) -> bool:
+        """Whether it should work and does not."""
+        return self.status not in (PluginStatus.ENABLED, PluginStatus.DISABLED)
+
+    @property
     def actions(self) -> tuple[Action[Any], ...]:
         """The actions that it declares; none while it has not loaded."""
         return () if self.plugin is None else self.plugin.actions
@@ -223,7 +228,9 @@ def _loaded(name: str, origin: str, load: Callable[[], object]) -> Found:
         plugin = load()
     except PluginError as error:
         return replace(failed, reason=str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's module
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  somebody else's module
         return replace(failed, reason=_why(error))
     if not isinstance(plugin, Plugin):
         told = f"'plugin' is a {type(plugin).__name__}, not an imbot.plugin.Plugin"

@@ -1,5 +1,6 @@
 """Every command with its options; what a command does is in a module of its own."""
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -153,7 +154,10 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # what a terminal cannot show is spelled out
             stream.reconfigure(errors="backslashreplace")
     try:
-        cli(prog_name="imbot")
+        try:
+            cli(prog_name="imbot")
+        finally:
+            sys.stdout.flush()
     except (ConfigError, RulebookError) as error:
         print_problems(error.problems, to_stderr=True)
         sys.exit(1)
@@ -163,3 +167,14 @@ def main() -> None:
     except ImbotError as error:
         complain(error)
         sys.exit(1)
+    except OSError as error:
+        _forget_output()
+        where = error.filename or "standard output"
+        complain(f"{where}: {error.strerror}; make room, or write elsewhere")
+        sys.exit(1)
+
+
+def _forget_output() -> None:
+    """Let what could not be written go: Python would try again, and complain, when it ends."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123  it is no file
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from imbot.app import Ports, open_app
+from imbot.cli import EXIT_INTERRUPTED
 from imbot.cli.settings import load_and_warn
 from imbot.cli.sightlog import log_sight
 from imbot.clock import SystemClock
@@ -19,9 +20,6 @@ from imbot.config import Loaded
 from imbot.http import AiohttpNetwork
 from imbot.logs import configure_logs
 from imbot.store.database import open_store
-
-#: Exit code after a second Ctrl-C, as shells have it.
-EXIT_INTERRUPTED = 128 + signal.SIGINT
 
 
 def run(config: Path | None, options: Sequence[str]) -> int:

@@ -9,11 +9,8 @@ from imbot.cli.output import print_problems, print_table
 from imbot.cli.settings import load, load_and_warn, load_plugins
 from imbot.config import masked
 from imbot.loading import Wanted, require_rulebook, rule_secrets
-from imbot.pluginhost import PluginStatus
 from imbot.rulebook.schema import Rule
 from imbot.yamlfile import dump
-
-_FINE = frozenset({PluginStatus.ENABLED, PluginStatus.DISABLED})
 
 
 def config(path: Path | None, options: Sequence[str]) -> int:
@@ -33,7 +30,7 @@ def plugins(path: Path | None, *, as_json: bool) -> int:
     ]
     columns = ("plugin", "status", "actions", "reason", "from")
     print_table("Plugins", columns, rows, as_json=as_json)
-    return 0 if all(one.status in _FINE for one in found) else 1
+    return 1 if any(one.is_broken for one in found) else 0
 
 
 def rules(path: Path | None, *, as_json: bool) -> int:

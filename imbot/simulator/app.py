@@ -158,7 +158,10 @@ class Simulator:
         except OSError as error:
             await runner.cleanup()
             where = f"{self.settings.host}:{self.settings.port}"
-            raise ImbotError(f"the simulator cannot listen on {where}: {error}") from error
+            raise ImbotError(
+                f"the simulator cannot listen on {where}: {error.strerror or error}; "
+                "stop what listens there, or choose another port or address"
+            ) from error
         self._runner = runner
         host, port = runner.addresses[0][:2]
         self._url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from imbot.jsontext import decode_json, encode_json
+from imbot.problems import did_you_mean
 from imbot.simulator.agents import Agent, Logins, UserState
 from imbot.simulator.bayeux import BayeuxServer
 from imbot.simulator.conversation import ImSession, RefusedError
-from imbot.simulator.faults import Faults
+from imbot.simulator.faults import Faults, Knob
 from imbot.simulator.journal import Entry, Happening
 from imbot.simulator.world import World
 
@@ -37,6 +39,7 @@ class ControlApi:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
+            web.get("/_control/", self._index),
             web.get("/_control/stats", self._stats),
             web.get("/_control/log", self._log),
             web.get("/_control/agents", self._agents),
@@ -45,7 +48,7 @@ class ControlApi:
             web.post("/_control/sessions", _guarded(self._ring)),
             web.get("/_control/sessions/{id}", _guarded(self._session)),
             web.post("/_control/sessions/{id}", _guarded(self._change_session)),
-            web.get("/_control/faults", self._faults),
+            web.get("/_control/faults", _guarded(self._faults)),
             web.put("/_control/faults", _guarded(self._replace_faults)),
             web.patch("/_control/faults", _guarded(self._change_faults)),
             web.post("/_control/restart", _guarded(self._restart)),
@@ -56,6 +59,11 @@ class ControlApi:
         self._world.journal.add(Happening.RESTART)
         self._logins.clear()
         self._bayeux.clear()
+
+    async def _index(self, _request: web.Request) -> web.StreamResponse:
+        """Answer what can be asked for, to whoever opens the address that `simulate` prints."""
+        requests = [f"{route.method} {route.path}" for route in self.routes()]
+        return json_response({"requests": requests})
 
     async def _stats(self, _request: web.Request) -> web.StreamResponse:
         sessions = self._world.sessions()
@@ -134,16 +142,16 @@ class ControlApi:
         return json_response(session_view(self._world.session(session_id)))
 
     async def _faults(self, request: web.Request) -> web.StreamResponse:
-        faults = self._world.faults.of(request.query.get("agent", ""))
+        faults = self._world.faults.of(self._agent_of(request))
         return json_response(faults.model_dump(mode="json"))
 
     async def _replace_faults(self, request: web.Request) -> web.StreamResponse:
         faults = Faults.model_validate(await _body(request))
-        self._world.faults.replace(faults, request.query.get("agent", ""))
+        self._world.faults.replace(faults, self._agent_of(request))
         return await self._faults(request)
 
     async def _change_faults(self, request: web.Request) -> web.StreamResponse:
-        agent = request.query.get("agent", "")
+        agent = self._agent_of(request)
         now = self._world.faults.of(agent).model_dump()
         faults = Faults.model_validate({**now, **await _body(request)})
         self._world.faults.replace(faults, agent)
@@ -152,6 +160,11 @@ class ControlApi:
     async def _restart(self, _request: web.Request) -> web.StreamResponse:
         self.restart()
         return json_response({})
+
+    def _agent_of(self, request: web.Request) -> str:
+        """Return the agent that faults are for; empty for everybody's."""
+        user = request.query.get("agent", "")
+        return self._world.agent(user).user if user else ""
 
     def _agent_view(self, agent: Agent) -> Mapping[str, object]:
         live = self._world.live_session(agent)
@@ -203,12 +216,19 @@ def _guarded(endpoint: _Endpoint) -> _Endpoint:
             status = _HTTP_STATUS.get(refused.status_code, 400)
             return json_response({"error": str(refused)}, status)
         except ValidationError as invalid:
-            problems = [
-                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in invalid.errors()
-            ]
-            return json_response({"error": "; ".join(problems)}, 400)
+            problems = "; ".join(map(_told, invalid.errors()))
+            return json_response({"error": problems}, 400)
 
     return answer
+
+
+def _told(detail: ErrorDetails) -> str:
+    """Return what is wrong with one fault knob, and the cure."""
+    *knob, name = map(str, detail["loc"])
+    if detail["type"] != "extra_forbidden":
+        return f"{'.'.join([*knob, name])}: {detail['msg']}"
+    known = (Knob if knob else Faults).model_fields
+    return f"{'.'.join([*knob, name])}: there is no such knob; {did_you_mean(name, known)}"
 
 
 async def _body(request: web.Request) -> Mapping[str, object]:

@@ -59,7 +59,10 @@ class Crm:
         except OSError as error:
             await runner.cleanup()
             where = f"{self.host}:{self.port}"
-            raise ImbotError(f"the CRM cannot listen on {where}: {error.strerror}") from error
+            raise ImbotError(
+                f"the CRM cannot listen on {where}: {error.strerror or error}; "
+                "stop what listens there, or choose another port"
+            ) from error
         self._runner = runner
         return self
 

@@ -3,10 +3,12 @@
 import json
 import logging
 import socket
+from pathlib import Path
 
 import pytest
 import structlog
 
+from imbot.cli import main as entry_point
 from imbot.cli.root import main
 
 RULES = "version: 1\nrules:\n  - {id: hi, trigger: {state: Talking}, do: [{reply: Hello}]}\n"
@@ -167,6 +169,35 @@ def test_a_plugin_that_fails_is_an_error(imbot, home):
     code, out, _ = imbot("plugins", "-c", "more.yaml")
     assert code == 1
     assert "failed to load" in out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+@pytest.mark.parametrize("words", [["config"], ["rules", "--json"], ["version"], ["plugins"]])
+def test_output_that_cannot_be_written_is_told(words, imbot, monkeypatch):
+    """A full disk is the operator's trouble, not a mistake of imbot."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+
+        code, _, err = imbot(*words)
+
+    assert code == 1
+    assert err == (
+        "imbot: standard output: No space left on device; make room, or write elsewhere\n"
+    )
+
+
+def test_ctrl_c_before_anything_began_is_no_traceback(monkeypatch):
+    """Imports take a second on a busy machine; who thinks again by then is not shown code."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imbot.cli.root.main", interrupted)
+
+    with pytest.raises(SystemExit) as ended:
+        entry_point()
+
+    assert ended.value.code == 130
 
 
 def test_the_version_is_told(imbot):

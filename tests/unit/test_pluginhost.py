@@ -183,6 +183,7 @@ def test_an_entry_point_that_leads_nowhere_is_told(tmp_path, distribution):
         ("\n\nraise ValueError('no')", "ValueError: no ({path}:3)"),
         ("def f():\n    assert 0\nf()", "AssertionError ({path}:2)"),
         ("import sys\nsys.exit('bye')", "SystemExit: bye ({path}:2)"),
+        ("raise BaseException('odd')", "BaseException: odd ({path}:1)"),
         (
             "import nowhere_to_be_found",
             "ModuleNotFoundError: No module named 'nowhere_to_be_found' ({path}:1)",
@@ -216,6 +217,13 @@ def test_a_module_that_fails_says_why_and_where(folder, text, reason):
     assert bad.reason == reason.replace("{path}", str(path))
     assert good.status is PluginStatus.ENABLED
     assert not [name for name in sys.modules if name.endswith("_bad") and "raise" in text]
+
+
+def test_ctrl_c_while_a_plugin_loads_is_no_mistake_of_the_plugin(folder):
+    write(folder, "bad.py", "raise KeyboardInterrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        own(folder)
 
 
 def test_what_a_broken_plugin_would_offer_stands_under_its_name(folder):

@@ -652,7 +652,24 @@ async def test_faults_are_read_replaced_and_changed(client):
     assert own.json["late_echo"]["next"] == 3
     assert (await control(agent, "GET", "/faults")).json["late_echo"]["next"] == 0
     bad = await control(agent, "PUT", "/faults", json={"no_ecko": True})
-    assert (bad.status, "no_ecko" in bad.json["error"]) == (400, True)
+    assert (bad.status, bad.json["error"]) == (
+        400,
+        "no_ecko: there is no such knob; did you mean 'no_echo'?",
+    )
+    bad = await control(agent, "PUT", "/faults", json={"no_echo": {"nex": 1, "probability": 2}})
+    assert "no_echo.nex: there is no such knob; did you mean 'next'?" in bad.json["error"]
+    assert "no_echo.probability: Input should be less than or equal to 1" in bad.json["error"]
+    for method in ("GET", "PUT", "PATCH"):
+        nobody = await control(agent, method, "/faults?agent=nobody", json={"no_echo": True})
+        assert (nobody.status, nobody.json) == (404, {"error": "no agent 'nobody'"})
+
+
+async def test_the_control_api_says_what_can_be_asked_for(client):
+    """The address that `imbot simulate` prints must lead somewhere."""
+    requests = (await control(await client(), "GET", "/")).json["requests"]
+
+    assert "PUT /_control/faults" in requests
+    assert "POST /_control/sessions/{id}" in requests
 
 
 async def test_agents_can_be_looked_at_and_thrown_out(client):
