@@ -220,6 +220,7 @@ class Event:
             and ``change`` (connection).
         resync: Whether it was seen by a snapshot and not by a notification.
         own: Whether our own write made it; only userdata events can be.
+        session_key: The pair that orders, marks and echoes are kept by; None without a session.
     """
 
     id: str
@@ -231,11 +232,11 @@ class Event:
     fields: Mapping[str, JSON] = field(default_factory=dict)
     resync: bool = False
     own: bool = False
+    session_key: SessionKey | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def session_key(self) -> SessionKey | None:
-        """The pair that orders, marks and echoes are kept by; None without a session."""
-        return None if self.session is None else SessionKey(self.agent, self.session.id)
+    def __post_init__(self) -> None:
+        key = None if self.session is None else SessionKey(self.agent, self.session.id)
+        object.__setattr__(self, "session_key", key)
 
 
 # What imbot decided and did -------------------------------------------------------------------

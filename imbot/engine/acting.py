@@ -125,8 +125,7 @@ class Actor:
             args = installed.action.args.model_validate(step.args)
         except ValidationError as error:
             return _failed(step, PermanentError(_why_invalid(step, error)))
-        await self._until_talking(installed.action, acting, release)
-        if over := is_over():
+        if await self._until_talking(installed.action, acting, release) and (over := is_over()):
             return Outcome(step.key, OutcomeKind.CANCELLED, over)
         if withheld := self._withheld(installed.action.needs, acting.session):
             return Outcome(step.key, OutcomeKind.WITHHELD, withheld)
@@ -264,12 +263,15 @@ class Actor:
 
     async def _until_talking(
         self, action: Action[BaseModel], acting: Acting, release: Callable[[], None]
-    ) -> None:
-        """Wait, with a limit, until a session that the run itself began is Talking."""
+    ) -> bool:
+        """Wait, with a limit, until a session that the run itself began is Talking.
+
+        Return whether it was to be waited for.
+        """
         key = acting.session
         begun_here = key is not None and key != acting.ledger.start.event.session_key
         if key is None or not begun_here or action.needs in (None, Operation.INITIATE):
-            return
+            return False
         until = self._world.clock.now() + timedelta(seconds=ANSWER_S)
         while (left_s := _left_s(until, self._world)) > 0:
             entry = self._world.table.get(key)
@@ -277,9 +279,10 @@ class Actor:
                 SessionState.INITIATING,
                 SessionState.ALERTING,
             ):
-                return
+                break
             release()
             await _first_of(self._change_of(key), timeout_s=left_s)
+        return True
 
     def _withheld(self, needs: Operation | None, key: SessionKey | None) -> str:
         """Return why a step cannot succeed now; empty when it can."""
@@ -338,6 +341,8 @@ def _plain(result: BaseModel | JSON) -> JSON:
     Raises:
         PermanentError: It cannot.
     """
+    if result is None:
+        return None
     plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
     try:
         encode_json(plain)

@@ -11,7 +11,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from imbot.durations import format_duration
-from imbot.engine.matching import Match, rule_scope
+from imbot.engine.matching import rule_scope
 from imbot.errors import PermanentError
 from imbot.model import JSON, Event, Outcome, OutcomeKind, Reason, Scope, Step, Suppressed
 from imbot.records import RunState
@@ -98,9 +98,8 @@ def plan(event: Event, candidates: Sequence[Start], now: datetime, limits: Limit
     return Plan(event, tuple(starts), tuple(suppressed))
 
 
-def start_of(match: Match, scope: Scope, senses: Senses) -> Start:
-    """Return the run that a match would make."""
-    rule, event = match.rule, match.event
+def start_of(rule: Rule, event: Event, scope: Scope, senses: Senses) -> Start:
+    """Return the run that a rule would make of an event that starts it."""
     scope = rule_scope(scope, rule)
     return Start(
         rule=rule,
@@ -256,14 +255,16 @@ def next_step(start: Start, standing: Standing, scope: Scope, senses: Senses) ->
 
 def after(start: Start, standing: Standing, act: Act, outcome: Outcome) -> Standing | Over:
     """Return where the run stands after a step, or its end."""
+    bound, cancelled = standing.bound, standing.cancelled
     if outcome.kind is OutcomeKind.CANCELLED:
-        return replace(standing, pc=standing.pc + 1, cancelled=outcome.detail)
-    if outcome.kind in (OutcomeKind.DONE, OutcomeKind.WITHHELD):
-        bound = dict(standing.bound)
-        if act.bind is not None and outcome.kind is OutcomeKind.DONE:
-            bound[act.bind] = outcome.result
-        return replace(standing, pc=standing.pc + 1, bound=bound)
-    return _after_failure(start.rule, standing, act, outcome.error_kind, outcome.detail)
+        cancelled = outcome.detail
+    elif outcome.kind not in (OutcomeKind.DONE, OutcomeKind.WITHHELD):
+        return _after_failure(start.rule, standing, act, outcome.error_kind, outcome.detail)
+    elif act.bind is not None and outcome.kind is OutcomeKind.DONE:
+        bound = {**bound, act.bind: outcome.result}
+    reached = Standing(standing.pc + 1, bound, standing.failing, cancelled)
+    is_end = isinstance(start.rule.program.instructions[reached.pc], End)
+    return _end(reached, []) if is_end else reached
 
 
 def _step(start: Start, pc: int, act: Act, scope: Scope, senses: Senses) -> Step:

@@ -174,7 +174,7 @@ class Runs:
         def is_over() -> str:
             if planned.act.even_if_completed:
                 return ""
-            for key in (event.session_key, acting.session):
+            for key in dict.fromkeys((event.session_key, acting.session)):
                 if key is None or (ended_before and key == event.session_key):
                     continue
                 entry = self._world.table.get(key)

@@ -42,10 +42,12 @@ class View:
         agent = AgentFacts(event.agent) if gws is None else gws.facts
         scope = scope_of(event, session, entry, agent=agent, bot=self.around.bot, now=now)
         texts = () if entry is None else entry.said
-        return scope, Moment(now, self.around, texts, await self._done(event))
+        done = await self._done(event) if self.asked_once else frozenset()
+        return scope, Moment(now, self.around, texts, done)
 
     async def _done(self, event: Event) -> frozenset[str]:
-        if not self.asked_once or event.session is None:
+        """Return which of the rules that are asked for have acted in the event's session."""
+        if event.session is None:
             return frozenset()
         scope = f"session {event.agent}/{event.session.id}"
         await self._marks.load((rule_id, scope) for rule_id in self.asked_once)
