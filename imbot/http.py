@@ -21,6 +21,8 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from imbot import __version__
+from imbot.clock import Clock, SystemClock
+from imbot.cookies import Cookies
 from imbot.errors import (
     ActionError,
     AmbiguousError,
@@ -78,17 +80,17 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = parsedate_to_datetime(value).astimezone(now.tzinfo)
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (moment.astimezone(now.tzinfo) - now).total_seconds())
+    return max(0.0, (moment - now).total_seconds())
 
 
 class AiohttpNetwork:
     """Doors over two pools of connections: a bounded one, and one that polls cannot use up.
 
     To be made inside a running loop. A door asked for with ``polls`` sends everything over the
-    unbounded pool, so that one agent's polls and operations share one cookie jar.
+    unbounded pool, so that one agent's polls and operations share their cookies.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class AiohttpNetwork:
         connect_s: float = CONNECT_S,
         operations_limit: int = OPERATIONS_LIMIT,
         link: Link | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Prepare the pools; nothing is connected yet.
 
@@ -108,38 +111,27 @@ class AiohttpNetwork:
             connect_s: Seconds for getting a connection.
             operations_limit: Connections of the bounded pool.
             link: What connects instead of sockets; it has no TLS.
+            clock: Tells when cookies end; None for the machine's.
 
         Raises:
             ConfigError: ``ca_file`` cannot be read, or an entry of ``allow`` is no origin.
         """
-        self._trace = aiohttp.TraceConfig(
-            trace_config_ctx_factory=_given,  # type: ignore[arg-type]  # any callable will do
-        )
-        self._trace.on_request_headers_sent.append(_mark_sent)  # type: ignore[arg-type]  # so it gets
-        self._connect_s = connect_s
         self._allowed = _allowed(allow)
-        self._sessions: set[aiohttp.ClientSession] = set()
-        self._polls, self._operations = _connectors(ca_file, link, (0, operations_limit))
+        self._clock = clock or SystemClock()
+        self._polls, self._operations = (
+            _session(connector, connect_s)
+            for connector in _connectors(ca_file, link, (0, operations_limit))
+        )
 
     def door(self, *, polls: bool = False, guarded: bool = False) -> Http:
-        """Return a new door with a cookie jar of its own."""
-        session = aiohttp.ClientSession(
-            connector=self._polls if polls else self._operations,
-            connector_owner=False,
-            cookie_jar=aiohttp.CookieJar(unsafe=True),
-            headers={"User-Agent": f"imbot/{__version__}"},
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._connect_s),
-            middlewares=(_send_once,),
-            trace_configs=[self._trace],
-        )
-        self._sessions.add(session)
-        return _Door(session, self._allowed if guarded else None, forget=self._sessions.discard)
+        """Return a new door with cookies of its own."""
+        session = self._polls if polls else self._operations
+        return _Door(session, self._allowed if guarded else None, clock=self._clock)
 
     async def close(self) -> None:
         """Close every connection, and with them every door; what is under way fails."""
         await self._polls.close()
         await self._operations.close()
-        self._sessions.clear()
 
 
 class _LinkConnector(aiohttp.BaseConnector):
@@ -168,18 +160,16 @@ class _Progress:
 
 
 class _Door:
-    """Sends requests with one cookie jar; see :class:`imbot.ports.Http`."""
+    """Sends requests with cookies of its own; see :class:`imbot.ports.Http`."""
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        allowed: frozenset[str] | None,
-        *,
-        forget: Callable[[aiohttp.ClientSession], None],
+        self, session: aiohttp.ClientSession, allowed: frozenset[str] | None, *, clock: Clock
     ) -> None:
         self._session = session
         self._allowed = allowed
-        self._forget = forget
+        self._clock = clock
+        self._cookies = Cookies()
+        self._is_closed = False
 
     async def send(self, request: Request) -> Reply:
         """Return the response to one request, whatever its status.
@@ -190,7 +180,7 @@ class _Door:
             AmbiguousError: Bytes were sent and no whole answer came, or it was too large.
         """
         self._check(request)
-        if self._session.closed:
+        if self._is_closed or self._session.closed:
             raise TemporaryError("the door is closed", fault=Fault(FaultClass.TRANSPORT))
         progress = _Progress()
         try:
@@ -200,9 +190,8 @@ class _Door:
             raise _converted(request, error, is_sent=progress.is_sent) from error
 
     async def close(self) -> None:
-        """Let go of the pool; afterwards nothing is sent any more."""
-        await self._session.close()
-        self._forget(self._session)
+        """Send nothing any more; what others send goes on."""
+        self._is_closed = True
 
     def _check(self, request: Request) -> None:
         if _METHOD.fullmatch(request.method) is None:
@@ -220,21 +209,30 @@ class _Door:
                 raise _unsendable(f"the value of the header {name} holds a control character")
 
     async def _exchange(self, request: Request, progress: _Progress) -> Reply:
+        url = URL(request.url, encoded=True)
         async with self._session.request(
             request.method,
-            URL(request.url, encoded=True),
+            url,
             data=request.body,
-            headers=request.headers,
+            headers=self._with_cookies(request.headers, url),
             allow_redirects=False,
             trace_request_ctx=progress,
             # A POST it never sends again, and a held poll need not keep the layer in between.
             middlewares=() if request.method == "POST" else None,
         ) as response:
+            self._cookies.keep(url, response.cookies.values(), now=self._clock.now())
             began_at = asyncio.get_running_loop().time()
             body = await _body(response, request.limit_bytes)
             read_s = asyncio.get_running_loop().time() - began_at
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Reply(response.status, headers, body, read_s)
+
+    def _with_cookies(self, headers: Mapping[str, str], url: URL) -> Mapping[str, str]:
+        own = "; ".join(value for name, value in headers.items() if name.lower() == "cookie")
+        if not (cookies := self._cookies.header(url, now=self._clock.now(), own=own)):
+            return headers
+        others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
+        return {**others, "Cookie": cookies}
 
 
 async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
@@ -310,6 +308,22 @@ def _connectors(
     return [
         aiohttp.TCPConnector(limit=limit, ssl=context, socket_factory=_socket) for limit in limits
     ]
+
+
+def _session(connector: aiohttp.BaseConnector, connect_s: float) -> aiohttp.ClientSession:
+    """Return what all doors of a pool send through; whose cookies go along is theirs to say."""
+    trace = aiohttp.TraceConfig(
+        trace_config_ctx_factory=_given,  # type: ignore[arg-type]  # any callable will do
+    )
+    trace.on_request_headers_sent.append(_mark_sent)  # type: ignore[arg-type]  # so it gets
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"imbot/{__version__}"},
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
+        middlewares=(_send_once,),
+        trace_configs=[trace],
+    )
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

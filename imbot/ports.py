@@ -65,7 +65,7 @@ class Reply:
 
 
 class Http(Protocol):
-    """A door to HTTP with a cookie jar of its own."""
+    """A door to HTTP with cookies of its own."""
 
     async def send(self, request: Request) -> Reply:
         """Return the response to one request, whatever its status.

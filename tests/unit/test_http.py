@@ -164,6 +164,16 @@ async def test_a_door_keeps_cookies_of_a_numeric_host_and_shares_them_with_no_ot
     assert others.headers["x-cookie"] == ""
 
 
+async def test_a_door_adds_its_cookies_to_those_of_the_request(door, site):
+    """Behind SAML the request brings the cookies of somebody else's login."""
+    request = get(f"{site}/echo", headers={"cookie": "SAML=x; JSESSIONID=old"})
+    assert (await door.send(request)).headers["x-cookie"] == "SAML=x; JSESSIONID=old"
+
+    cookies = (await door.send(request)).headers["x-cookie"].split("; ")
+
+    assert sorted(cookies) == ["BAYEUX_BROWSER=def", "JSESSIONID=abc", "SAML=x"]
+
+
 async def test_the_environment_sets_no_proxy(door, site, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
 
@@ -385,6 +395,7 @@ def test_a_socket_notices_by_itself_that_its_peer_vanished(monkeypatch):
         ("-5", None),
         ("soon", None),
         ("²", None),
+        ("Wed, 01 Jan 2025 00:01:00 +999999999999999999", None),
         ("9" * 400, 999_999_999.0),
     ],
 )

@@ -1,0 +1,98 @@
+"""The cookies behind one door: what servers gave, and what each gets back. No I/O.
+
+aiohttp's own jar takes 5 KB for the two cookies of an agent, and a daemon keeps a thousand agents.
+Unlike it, this one gives a cookie back to the very host that set it, whatever domain the cookie
+names: an agent talks to one host, and plugins need not share a login between two.
+Source: RFC 6265, 5.1.4, 5.2 to 5.4.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.cookies import Morsel
+
+from yarl import URL
+
+_SECONDS = re.compile(r"(-?)([0-9]+)", re.ASCII)
+#: Some thirty years; a cookie that asks for more gets these.
+_MOST_SECONDS = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class _Cookie:
+    """One cookie; of the same host, path and name there is only one."""
+
+    host: str
+    path: str
+    name: str
+    pair: str
+    is_secure: bool
+    ends_at: datetime | None
+
+    def replaces(self, other: "_Cookie") -> bool:
+        return (self.host, self.path, self.name) == (other.host, other.path, other.name)
+
+    def is_over(self, now: datetime) -> bool:
+        return self.ends_at is not None and self.ends_at <= now
+
+    def is_for(self, url: URL) -> bool:
+        within = self.path if self.path.endswith("/") else f"{self.path}/"
+        return (
+            self.host == url.raw_host
+            and (self.path == url.raw_path or url.raw_path.startswith(within))
+            and (url.scheme == "https" or not self.is_secure)
+        )
+
+
+class Cookies:
+    """What one door keeps, and no other sees."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: tuple[_Cookie, ...] = ()
+
+    def keep(self, url: URL, given: Iterable[Morsel[str]], *, now: datetime) -> None:
+        """Take in the cookies that came with the answer from ``url``; forget those that ended."""
+        for morsel in given:
+            cookie = _cookie(url, morsel, now)
+            others = (one for one in self._kept if not cookie.replaces(one))
+            self._kept = tuple(one for one in (*others, cookie) if not one.is_over(now))
+
+    def header(self, url: URL, *, now: datetime, own: str = "") -> str:
+        """Return what to send as ``Cookie``; of one name, the cookie of the longest path.
+
+        Args:
+            url: Where the request goes.
+            now: When.
+            own: The ``Cookie`` header that the request brings; what a server gave overrides it.
+        """
+        fitting = [one for one in self._kept if one.is_for(url) and not one.is_over(now)]
+        fitting.sort(key=lambda one: len(one.path))
+        pairs = {pair.partition("=")[0]: pair for pair in map(str.strip, own.split(";")) if pair}
+        pairs.update((one.name, one.pair) for one in fitting)
+        return "; ".join(pairs.values())
+
+
+def _cookie(url: URL, morsel: Morsel[str], now: datetime) -> _Cookie:
+    path = morsel["path"]
+    if not path.startswith("/"):
+        path = url.raw_path.rpartition("/")[0] or "/"
+    pair = f"{morsel.key}={morsel.coded_value}"
+    ends_at = _end(morsel, now)
+    return _Cookie(url.raw_host or "", path, morsel.key, pair, bool(morsel["secure"]), ends_at)
+
+
+def _end(morsel: Morsel[str], now: datetime) -> datetime | None:
+    """Return when the cookie ends; None for with the session, or for what cannot be read."""
+    if (match := _SECONDS.fullmatch(str(morsel["max-age"]))) is not None:
+        minus, digits = match.groups()
+        seconds = _MOST_SECONDS if len(digits) > len(str(_MOST_SECONDS)) else int(digits)
+        return now if minus else now + timedelta(seconds=min(seconds, _MOST_SECONDS))
+    try:
+        moment = parsedate_to_datetime(morsel["expires"])
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
