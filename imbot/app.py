@@ -261,6 +261,7 @@ def gws_settings(settings: Settings) -> GwsSettings:
         url=part.url,
         cometd_path=part.cometd_path,
         on_alerting=part.on_alerting,
+        alerting_s=part.alerting,
         on_stop=OnStop(part.on_stop),
         leftovers=Leftovers(part.leftovers),
         resync_s=part.resync,

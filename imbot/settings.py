@@ -21,6 +21,7 @@ from pydantic import (
 
 from imbot.durations import format_duration, parse_duration
 from imbot.problems import nearest
+from imbot.secretnames import is_secret_name
 
 
 def _seconds(given: object) -> object:
@@ -86,15 +87,6 @@ Origin = Annotated[str, AfterValidator(_origin)]
 #: Text that is never shown; not empty.
 Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
 
-_SECRET_NAME = re.compile(
-    "(authorization|password|passwd|secret|token|apikey|accesskey|cookie)$", re.IGNORECASE
-)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether what stands under such a key is usually a secret."""
-    return _SECRET_NAME.search(re.sub(r"[-_. ]", "", name)) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
@@ -132,6 +124,8 @@ class GwsPart(_Part):
     """Whether a step is withheld when GWS does not list its operation as a capability."""
     on_alerting: str = Field(default="wait", min_length=1)
     """``wait``, or the name of the operation that accepts an invitation."""
+    alerting: Seconds = 2.0
+    """How long an invitation may ring before that is tried."""
     on_stop: Literal["logout", "keep", "complete"] = "logout"
     """What a stop does with the logins; ``complete`` ends live sessions first."""
     leftovers: Literal["adopt", "complete"] = "adopt"

@@ -88,6 +88,7 @@ class Agent:
         self._state = AgentState.STOPPED
         self._since = clock.now()
         self._cause = ""
+        self._version = ""
 
     # Who and how --------------------------------------------------------------------------------
 
@@ -332,13 +333,22 @@ class Agent:
             random=self._random,
             resync_s=self._gws.resync_s,
         )
-        await login.enter(is_first=not self._has_served)
+        try:
+            await login.enter(is_first=not self._has_served)
+        finally:
+            self._note_version(login.version)
         self._has_served = True
         self._facts = login.facts
         self._mark(AgentState.UP)
         self._in_service.set()
         log.info("agent.up", agent=self._settings.user, device=self._device_path)
         return await service.serve()
+
+    def _note_version(self, version: str) -> None:
+        """Log which GWS this is, once."""
+        if version and version != self._version:
+            self._version = version
+            log.info("gws.version", agent=self._settings.user, version=version)
 
     async def _give_up(self, cause: str) -> None:
         """Leave a login that is no use any more; what came after its last good poll is in doubt."""

@@ -156,8 +156,11 @@ def _meaning(status: int, code: int | None, text: str, body: JSON) -> Meaning:
         if "invalid state" in folded and code in {2, 4, 10}:
             return _CONFLICT
         return meaning_of(code)
-    if code is None and isinstance(body, dict) and body.get("status") == "error":
-        return _LEGACY_ERROR
+    if code is None and isinstance(body, dict):
+        if "invalid state" in folded:
+            return _CONFLICT
+        if body.get("status") == "error":
+            return _LEGACY_ERROR
     return HTTP_STATUSES.get(status, _UNLISTED)
 
 

@@ -26,6 +26,7 @@ class Invitations:
         self._on_alerting = on_alerting
         self._patience_s = patience_s
         self._ringing: dict[str, tuple[float, str]] = {}
+        self._told = Remembered(_REMEMBERED)
         self._tried = Remembered(_REMEMBERED)
         self._dialled = Remembered(_REMEMBERED)
 
@@ -43,11 +44,14 @@ class Invitations:
         return min((due_at for due_at, _ in self._ringing.values()), default=None)
 
     def take(self, now: float) -> tuple[str, str] | None:
-        """Return a session whose time has come, with its operation; each is given out once."""
+        """Return a session whose time has come, with its operation; each is given out once.
+
+        Empty where nobody knows one: it rings on, until GWS, a person or a capability answers.
+        """
         for session_id, (due_at, operation) in self._ringing.items():
             if due_at <= now:
                 del self._ringing[session_id]
-                self._tried.add(session_id)
+                (self._tried if operation else self._told).add(session_id)
                 return session_id, operation
         return None
 
@@ -59,5 +63,6 @@ class Invitations:
         named = [name for name in ACCEPTING if name in (session.capabilities or ())]
         if named:
             self._ringing[session.id] = (now, named[0])
-        elif self._on_alerting != WAIT:
-            self._ringing.setdefault(session.id, (now + self._patience_s, self._on_alerting))
+        elif session.id not in self._told:
+            operation = "" if self._on_alerting == WAIT else self._on_alerting
+            self._ringing.setdefault(session.id, (now + self._patience_s, operation))

@@ -40,6 +40,9 @@ _DOOR_S = 1.0
 #: How often the device's state is asked for while no notification tells it.
 _ASK_AGAIN_S = 1.0
 
+_REDIRECTS = range(300, 400)
+_REFUSED = frozenset({401, 403})
+
 #: Source: contract 8, row 23: the two manuals spell it differently.
 _SIGNALLING = ("sip-signalling-chat", "sip-signaling-chat")
 
@@ -93,6 +96,7 @@ class Login:
         facts: Who the agent is, once it is in.
         device: The device to name in operations; None leaves the choice to GWS.
         mends: How often the HTTP session was renewed.
+        version: Which GWS this is; empty while it has not said so.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Login:
         self.facts = AgentFacts(settings.user, place=settings.place)
         self.device: Device | None = None
         self.mends = 0
+        self.version = ""
 
     @property
     def last_good(self) -> GoodPoll | None:
@@ -198,8 +203,8 @@ class Login:
     async def _enter(self, *, is_first: bool) -> None:
         settings, feed = self._settings, self._feed
         if is_first:
-            await self._log_version()
-        me = await self.client.me()
+            await self._ask_version()
+        me = await self._me()
         self._is_authenticated = True
         check_account(me, settings.user)
         feed.attach(self.client, me.devices)
@@ -216,14 +221,27 @@ class Login:
             await self._complete_leftovers()
         await feed.resync(self.client, enters=True)
 
-    async def _log_version(self) -> None:
-        """Log which GWS this is; nothing depends on it (row 30)."""
+    async def _ask_version(self) -> None:
+        """Ask which GWS this is; nothing depends on it (row 30)."""
         try:
-            version = await self.client.version()
+            self.version = await self.client.version()
         except ActionError as error:
             log.debug("gws.version_unknown", agent=self._settings.user, cause=str(error))
-        else:
-            log.info("gws.version", agent=self._settings.user, version=version)
+
+    async def _me(self) -> Me:
+        """Log in, and return who we are.
+
+        Raises:
+            ActionError: It did not work; only GWS's own word is final, since whatever else answers
+                at its URL may stand in for a GWS that is starting.
+        """
+        try:
+            return await self.client.me()
+        except ActionError as error:
+            fault = error.fault
+            if fault is None or fault.status_code is not None or fault.http_status in _REFUSED:
+                raise
+            raise TemporaryError(f"{error}; {_where_to_look(fault)}", fault=fault) from error
 
     async def _start_session(self) -> None:
         """Return when the device is logged in, or GWS does not say that it is not."""
@@ -254,12 +272,15 @@ class Login:
     async def _choose_device(self) -> Device | None:
         """The only one; of several the one configured, else the only one whose annex allows IM."""
         wanted = self._wanted()
+        name, numbers = self._settings.device, ", ".join(device.number for device in wanted)
+        if name and not any(map(self._is_named, wanted)):
+            facts = {"device": name, "numbers": numbers}
+            log.warning("agent.device_missing", agent=self._settings.user, **facts)
         if len(wanted) == 1:
             return wanted[0]
         capable = [device for device in wanted if await self._allows_im(device)]
         if len(capable) == 1:
             return capable[0]
-        numbers = ", ".join(device.number for device in wanted)
         log.warning("agent.device_open", agent=self._settings.user, numbers=numbers)
         return None
 
@@ -287,10 +308,11 @@ class Login:
 
     def _wanted(self) -> list[Device]:
         """Return the devices the settings name; all of them when they name none of these."""
-        devices, name = list(self._feed.devices), self._settings.device
-        return [
-            one for one in devices if name and name in (one.id, one.path, one.number)
-        ] or devices
+        return list(filter(self._is_named, self._feed.devices)) or list(self._feed.devices)
+
+    def _is_named(self, device: Device) -> bool:
+        name = self._settings.device
+        return bool(name) and name in (device.id, device.path, device.number)
 
     async def _complete_all(self) -> None:
         """Complete what lives and wait until GWS says so; the caller bounds it."""
@@ -308,6 +330,15 @@ class Login:
                 await work
         except (TimeoutError, ActionError) as error:
             log.warning("agent.step_failed", agent=self._settings.user, step=step, cause=str(error))
+
+
+def _where_to_look(fault: Fault) -> str:
+    """Return the cure of a login that was answered by nobody, or by something that is not GWS."""
+    if fault.http_status is None:
+        return "check gws.url, and whether GWS runs; for https also gws.ca_file"
+    if fault.http_status in _REDIRECTS:
+        return "this is a login page, which only people can use; give the agent auth.cookies"
+    return "this is no answer of GWS; check gws.url, and whether GWS runs"
 
 
 def check_account(me: Me, user: str) -> None:

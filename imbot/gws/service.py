@@ -157,6 +157,9 @@ class Service:
 
     async def _accept(self, session_id: str, operation: str) -> None:
         facts = {"agent": self._user, "session": session_id, "operation": operation}
+        if not operation:
+            log.warning("agent.rings_on", agent=self._user, session=session_id)
+            return
         try:
             await self._login.client.operate(session_id, operation)
         except ActionError as error:

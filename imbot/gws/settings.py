@@ -42,7 +42,7 @@ class GwsSettings:
         ready_timeout_s: How long an operation waits for an agent that is logging in again.
         device_timeout_s: How long the device may take to be logged in.
         initiate_timeout_s: How long an accepted InitiateIMSession may take to show its session.
-        alerting_s: How long an invitation may ring before ``on_alerting`` is tried.
+        alerting_s: How long an invitation may ring before ``on_alerting`` is tried, or else told.
         resync_s: Time between two proofs that the subscription is alive; also keeps the HTTP
             session alive, so at most 600.
         lockout_s: Pause after three logins with wrong credentials, and after refusals that only

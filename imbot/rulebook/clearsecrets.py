@@ -3,20 +3,12 @@
 import re
 
 from imbot.rulebook.reading import Desk
+from imbot.secretnames import is_secret_name
 from imbot.yamlfile import Entry, Kind, Node
 
-_NAMES = (
-    *("authorization", "cookie", "token", "secret", "password", "passwd", "passphrase", "pwd"),
-    *("apikey", "accesskey", "privatekey", "subscriptionkey", "credential", "credentials"),
-)
 _IN_QUERY = re.compile(r"[?&]([\w.-]+)=(?!\{\{)[^&#\s{]+")
 _PASSWORD = "a user's password"  # noqa: S105  the words, not one
 _CURE = "put it in the settings' secrets and write {{ secret('NAME') }}"
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether what stands under such a key is usually a secret."""
-    return re.sub(r"[-_. ]", "", name).casefold().endswith(_NAMES)
 
 
 def refuse_clear_secrets(entry: Entry, desk: Desk, *, is_sent_out: bool) -> None:

@@ -17,7 +17,7 @@ from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem, Severity, nearest
 from imbot.rulebook import checks
 from imbot.rulebook.calendars import Calendar, PlaceAt, parse_calendar
-from imbot.rulebook.clearsecrets import is_secret_name, refuse_clear_secrets
+from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import (
     Act,
@@ -33,6 +33,7 @@ from imbot.rulebook.scope import Known, Names
 from imbot.rulebook.steps import Workshop, read_program
 from imbot.rulebook.triggers import read_triggers
 from imbot.rulebook.values import is_template, nodes_of
+from imbot.secretnames import is_secret_name
 from imbot.yamlfile import Entry, Kind, Node, load
 
 #: What ends the name of a file that tests rules and holds none.

@@ -2,7 +2,6 @@
 
 import pytest
 
-from imbot.rulebook.clearsecrets import is_secret_name
 from tests.unit.rulebooks import load
 
 
@@ -239,18 +238,3 @@ def test_a_rule_that_begins_sessions_must_not_start_on_them():
 def test_a_message_too_long_to_send_is_an_error():
     assert told(a_rule(do=f"[{{reply: {'x' * 8193}}}]")) == ["error[long-message]"]
     assert told(a_rule(do=f"[{{reply: {'x' * 8192}}}]")) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "is_secret"),
-    [
-        ("Authorization", True),
-        ("X-Api-Key", True),
-        ("crmToken", True),
-        ("client_secret", True),
-        ("Content-Type", False),
-        ("tokens_left", False),
-    ],
-)
-def test_names_of_secrets_are_known_by_their_last_word(name, is_secret):
-    assert is_secret_name(name) is is_secret

@@ -10,7 +10,6 @@ from imbot.config import folder_secrets, masked, secret_folders
 from imbot.config.references import Sources, fill, has_reference
 from imbot.errors import ConfigError
 from imbot.problems import Place
-from imbot.settings import is_secret_name
 from imbot.yamlfile import dump
 from tests.unit.settings_samples import LEAST, mistakes, read, warnings
 
@@ -263,21 +262,3 @@ def test_an_empty_secret_is_refused(tmp_path):
         "error[wrong-value]: agents.0.auth.bearer: this secret is empty; Token "
         "sent as 'Authorization: Bearer'"
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "is_secret"),
-    [
-        ("password", True),
-        ("CRM_TOKEN", True),
-        ("api-key", True),
-        ("Authorization", True),
-        ("client.secret", True),
-        ("tokens", False),
-        ("key", False),
-        ("author", False),
-    ],
-)
-def test_names_that_sound_secret(name, is_secret):
-    """Too few leak, too many hide what an operator looks for."""
-    assert is_secret_name(name) is is_secret

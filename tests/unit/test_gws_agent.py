@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from imbot.errors import (
     AmbiguousError,
@@ -88,6 +89,38 @@ async def test_gws_need_not_tell_its_version():
     async with rig() as bot:
         bot.gws.answer_next("GET /api/v2/diagnostics/version", TemporaryError("refused"))
         await bot.up()
+
+
+async def test_the_version_of_gws_is_told_once():
+    """Not at each of a hundred tries on a bad morning."""
+    with capture_logs() as logged:
+        async with rig() as bot:
+            bot.gws.answer_next(ME, *(reply(503, "<html>busy") for _ in range(3)))
+            bot.begin()
+            await bot.until(lambda: bot.agent.is_up)
+            assert bot.gws.count("GET /api/v2/diagnostics/version") == 4
+    told = [entry["version"] for entry in logged if entry["event"] == "gws.version"]
+    assert told == ["8.5.202.96"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "cure"),
+    [
+        (TemporaryError("x", fault=Fault(FaultClass.TRANSPORT)), "check gws.url, and whether GWS"),
+        (reply(404, "not here"), "this is no answer of GWS; check gws.url"),
+        (reply(200, "<html>nginx"), "this is no answer of GWS; check gws.url"),
+        (reply(302, ""), "login page, which only people can use; give the agent auth.cookies"),
+    ],
+)
+async def test_what_is_not_gws_is_told_with_where_to_look_and_tried_again_soon(answer, cure):
+    """A wrong URL and a proxy before a GWS that restarts look the same."""
+    async with rig() as bot:
+        bot.gws.answer_next(ME, answer)
+        bot.begin()
+        await bot.until(lambda: bot.agent.status.state is AgentState.WAITING)
+
+        assert cure in bot.agent.status.cause
+        await bot.until(lambda: bot.agent.is_up, 60)
 
 
 async def test_an_agent_tries_until_gws_is_there():

@@ -128,6 +128,18 @@ def test_row_17_invalid_state_is_a_conflict_by_code_or_text(code):
     assert judged(500, {"statusCode": code, "statusMessage": "Invalid State."}) == ("conflict", T)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"statusMessage": "Invalid state"},
+        {"status": "error", "errorDescription": "Operation has invalid state"},
+    ],
+)
+def test_row_17_invalid_state_needs_no_code(body):
+    """Older editions answer without one; the text is the only hint then."""
+    assert judged(500, body) == ("conflict", T)
+
+
 def test_a_404_of_the_collection_means_that_the_feature_is_off():
     assert judged(404, None, item=False) == ("permission", P)
     assert judged(404, {"statusCode": 6}, item=False) == ("permission", P)

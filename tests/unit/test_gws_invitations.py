@@ -21,11 +21,24 @@ def test_a_capability_that_names_the_operation_is_taken_at_once():
 
 
 def test_without_one_it_is_left_to_gws_and_people():
-    """Nobody documented an operation; the default does nothing."""
+    """Nobody documented an operation; the default does nothing, and says so once."""
     invitations = Invitations("wait", patience_s=2.0)
     invitations.see(shown(capabilities=None), 10.0)
 
+    assert invitations.take(11.9) is None
+    assert invitations.take(12.0) == ("S1", "")
+    invitations.see(shown(capabilities=None), 13.0)
     assert invitations.next_at() is None
+
+
+def test_a_capability_may_come_late():
+    """Capabilities change while it rings; having said that there was none is no obstacle."""
+    invitations = Invitations("wait", patience_s=2.0)
+    invitations.see(shown(), 10.0)
+    assert invitations.take(12.0) == ("S1", "")
+    invitations.see(shown(capabilities=("Answer",)), 13.0)
+
+    assert invitations.take(13.0) == ("S1", "Answer")
 
 
 def test_a_configured_operation_is_tried_once_after_a_while():
@@ -78,12 +91,12 @@ def test_what_surely_was_not_done_is_due_again_when_it_is_shown():
     ),
     st.sampled_from(["wait", "AcceptIM"]),
 )
-def test_no_session_is_given_out_twice(history, on_alerting):
+def test_no_session_is_accepted_or_told_twice(history, on_alerting):
     invitations = Invitations(on_alerting, patience_s=2.0)
     given_out = []
     for now, session in enumerate(history):
         invitations.see(session, float(now))
         while (taken := invitations.take(float(now))) is not None:
-            given_out.append(taken[0])
+            given_out.append((taken[0], bool(taken[1])))
 
     assert len(given_out) == len(set(given_out))

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from imbot.gws.settings import Leftovers
 from imbot.gws.status import AgentState
@@ -41,6 +42,16 @@ async def test_of_several_capable_devices_one_is_named_or_the_choice_is_left(
         assert bot.agent.status.device_path == path
         await bot.agent.send_message("S1", "hi", destination="3")
         assert bot.gws.calls[-1].body.get("devicePath") == path
+
+
+async def test_a_device_that_the_agent_has_not_is_told():
+    """A slip in a list of a thousand agents must not pass for a choice."""
+    with capture_logs() as logged:
+        async with rig(agent={"device": "9999"}) as bot:
+            bot.gws.devices = TWO
+            await bot.up()
+    missing = [entry for entry in logged if entry["event"] == "agent.device_missing"]
+    assert [(entry["device"], entry["numbers"]) for entry in missing] == [("9999", "1001, 1002")]
 
 
 async def test_an_agent_without_any_device_leaves_it_to_gws():

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from imbot.errors import Fault, FaultClass, TemporaryError
 from imbot.gws.service import MAX_MENDS
@@ -220,13 +221,35 @@ async def test_an_invitation_is_accepted_by_the_name_gws_gives():
         ]
 
 
-async def test_an_invitation_without_such_a_name_is_left_alone():
-    async with rig() as bot:
-        await bot.up()
-        await bot.bayeux.say(changed(session(state="Alerting")))
-        await asyncio.sleep(20)
+async def test_an_invitation_without_such_a_name_is_left_alone_and_told():
+    """Else the party waits for a bot that will never answer, and nobody knows."""
+    with capture_logs() as logged:
+        async with rig(alerting_s=2.0) as bot:
+            await bot.up()
+            await bot.bayeux.say(changed(session(state="Alerting")))
+            await asyncio.sleep(1.9)
+            assert rings_on(logged) == []
+            await asyncio.sleep(20)
+            await bot.bayeux.say(changed(session(state="Alerting")))
+            await asyncio.sleep(20)
 
-        assert bot.gws.names() == []
+            assert bot.gws.names() == []
+    assert rings_on(logged) == [("warning", "bot1", "S1")]
+
+
+async def test_an_invitation_that_gws_answers_itself_is_not_told():
+    with capture_logs() as logged:
+        async with rig() as bot:
+            await bot.up()
+            await bot.bayeux.say(changed(session(state="Alerting")))
+            await bot.bayeux.say(changed(session()))
+            await asyncio.sleep(20)
+    assert rings_on(logged) == []
+
+
+def rings_on(logged):
+    found = [entry for entry in logged if entry["event"] == "agent.rings_on"]
+    return [(entry["log_level"], entry["agent"], entry["session"]) for entry in found]
 
 
 @pytest.mark.parametrize("answer", [ok(), refused(10, "invalid operation"), refused(2)])
