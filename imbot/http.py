@@ -68,10 +68,17 @@ def origin_of(url: str) -> str:
     Raises:
         ValueError: It is no absolute http(s) URL of plain printable characters, or carries a user.
     """
+    return _origin(_parsed(url))
+
+
+def _parsed(url: str) -> URL:
     if _URL.fullmatch(url) is None:
         raise ValueError(f"{url!r:.200} is no http(s)://host[:port]/… URL in percent-encoded ASCII")
-    parsed = URL(url, encoded=True)
-    return f"{parsed.scheme}://{parsed.raw_host}:{parsed.port}".lower()
+    return URL(url, encoded=True)
+
+
+def _origin(url: URL) -> str:
+    return f"{url.scheme}://{url.raw_host}:{url.port}".lower()
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
@@ -179,13 +186,13 @@ class _Door:
             TemporaryError: Surely not sent.
             AmbiguousError: Bytes were sent and no whole answer came, or it was too large.
         """
-        self._check(request)
+        url = self._checked(request)
         if self._is_closed or self._session.closed:
             raise TemporaryError("the door is closed", fault=Fault(FaultClass.TRANSPORT))
         progress = _Progress()
         try:
             async with asyncio.timeout(request.timeout_s):
-                return await self._exchange(request, progress)
+                return await self._exchange(request, url, progress)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _converted(request, error, is_sent=progress.is_sent) from error
 
@@ -193,11 +200,13 @@ class _Door:
         """Send nothing any more; what others send goes on."""
         self._is_closed = True
 
-    def _check(self, request: Request) -> None:
+    def _checked(self, request: Request) -> URL:
+        """Return where the request goes, if it may be sent."""
         if _METHOD.fullmatch(request.method) is None:
             raise _unsendable(f"{request.method!r:.50} is no HTTP method in capitals")
         try:
-            origin = origin_of(request.url)
+            url = _parsed(request.url)
+            origin = _origin(url)
         except ValueError as error:
             raise _unsendable(str(error)) from error
         if self._allowed is not None and origin not in self._allowed:
@@ -207,9 +216,9 @@ class _Door:
                 raise _unsendable(f"a request may not set the header {name!r:.50}")
             if _CONTROL.search(value):
                 raise _unsendable(f"the value of the header {name} holds a control character")
+        return url
 
-    async def _exchange(self, request: Request, progress: _Progress) -> Reply:
-        url = URL(request.url, encoded=True)
+    async def _exchange(self, request: Request, url: URL, progress: _Progress) -> Reply:
         async with self._session.request(
             request.method,
             url,

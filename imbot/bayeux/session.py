@@ -299,7 +299,8 @@ def _advised(session: Session, metas: Sequence[Message]) -> Turn:
     advice = Advice() if session.command.do is Do.HANDSHAKE else before
     for meta in metas:
         advice = advice.merged(meta.get("advice"))
-    session = replace(session, advice=advice)
+    if advice is not before:
+        session = replace(session, advice=advice)
     if not advice.is_rivalled or before.is_rivalled:
         return Turn(session)
     text = "another Bayeux client uses the same cookies, so the server slows the polls down"
@@ -369,8 +370,9 @@ def _after_good_connect(session: Session, reply: Message, at: Chance) -> Turn:
         is_down=False,
         gap_cause="",
         failures=0,
+        command=_connect(session.advice, hold=True, delay_s=session.advice.interval_ms / 1000),
     )
-    return Turn(_connecting(good, hold=True, delay_s=good.advice.interval_ms / 1000), reports)
+    return Turn(good, reports)
 
 
 _AFTER = {
@@ -419,8 +421,11 @@ def _subscribing(session: Session) -> Session:
 
 
 def _connecting(session: Session, *, hold: bool, delay_s: float = 0.0) -> Session:
-    command = Command(Do.CONNECT, delay_s, session.advice.poll_timeout_s, hold=hold)
-    return replace(session, command=command)
+    return replace(session, command=_connect(session.advice, hold=hold, delay_s=delay_s))
+
+
+def _connect(advice: Advice, *, hold: bool, delay_s: float) -> Command:
+    return Command(Do.CONNECT, delay_s, advice.poll_timeout_s, hold=hold)
 
 
 def _stopped(session: Session, fault: Fault) -> Turn:

@@ -290,6 +290,8 @@ class Feed:
         return notices
 
     async def _wait_for_snapshot(self) -> None:
+        if self._may_pass.is_set():
+            return
         try:
             async with asyncio.timeout(HOLD_S):
                 await self._may_pass.wait()
