@@ -1,8 +1,9 @@
 """Reads rule files from disk and makes a rulebook of them, with the plugins in force."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -61,11 +62,11 @@ def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
             found = list(_read(path))
         except (OSError, ValueError) as error:
             cure = "name a rule file, or a folder of rule files"
-            what = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+            what = f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
             problems.append(Problem(place, _NO_RULES, what, cure))
             continue
         if not found:
-            what, cure = "no rule file in this folder", "put one there, named such as rules.yaml"
+            what, cure = f"no rule file in '{path}'", "put one there, named such as rules.yaml"
             problems.append(Problem(place, _NO_RULES, what, cure, Severity.WARNING))
         files += found
     return files, problems
@@ -73,11 +74,31 @@ def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
 
 def _read(path: Path) -> Iterator[RuleFile]:
     if not path.is_dir():
-        yield RuleFile(str(path), _content(path))
+        yield _rule_file(path)
         return
     for found in sorted(path.iterdir()):
         if found.suffix in _SUFFIXES and not found.name.endswith(TEST_SUFFIXES):
-            yield RuleFile(str(found), _content(found))
+            yield _rule_file(found)
+
+
+def _rule_file(path: Path) -> RuleFile:
+    return RuleFile(str(path), _content(path), partial(_read_beside, path))
+
+
+def _read_beside(path: Path, name: str) -> str:
+    """Return the text of a file that a rule file names, from the rule file's folder.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is too large, or no UTF-8.
+    """
+    content = _content(path.parent / name)
+    if len(content) > Limits().size_bytes:
+        raise ValueError(f"it is larger than {Limits().size_bytes} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no UTF-8 text") from error
 
 
 def _content(path: Path) -> bytes:
@@ -122,7 +143,7 @@ def require_rulebook(loaded: Loaded, wanted: Wanted, *, today: date) -> Rulebook
     """
     book, problems = make_rulebook(rule_paths(loaded), wanted, today=today)
     if book is None:
-        raise RulebookError(_errors(problems))
+        raise RulebookError(_errors(placed(problems, loaded)))
     return book
 
 
@@ -136,6 +157,14 @@ def _errors(problems: Iterable[Problem]) -> list[Problem]:
 def rule_paths(loaded: Loaded) -> tuple[Path, ...]:
     """Return where the rules are, as somebody who stands where imbot was started names it."""
     return tuple(loaded.path.parent / path for path in loaded.settings.rules)
+
+
+def placed(problems: Iterable[Problem], loaded: Loaded) -> list[Problem]:
+    """Return the problems; those about a path that the settings name stand where they name it."""
+    named = {str(path): Place(f"rules.{number}") for number, path in enumerate(rule_paths(loaded))}
+    return loaded.placed(
+        replace(each, place=named.get(str(each.place), each.place)) for each in problems
+    )
 
 
 def plugin_settings(loaded: Loaded) -> PluginSettings:

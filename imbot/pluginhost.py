@@ -59,6 +59,7 @@ class Found:
         reason: Why it is not enabled; empty when it is.
         plugin: The plugin; None when it did not load.
         options: Its validated options; None without a model.
+        faults: What is wrong with the options that it was given.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Found:
     reason: str = ""
     plugin: Plugin | None = None
     options: BaseModel | None = None
+    faults: tuple[Problem, ...] = ()
 
     @property
     def is_broken(self) -> bool:
@@ -100,7 +102,7 @@ class Plugins:
 
     Attributes:
         found: The plugins.
-        warnings: What the settings say about plugins that are not there.
+        warnings: What is wrong in the settings about plugins; each stands at the setting's path.
     """
 
     found: tuple[Found, ...]
@@ -148,7 +150,8 @@ def find_plugins(settings: PluginSettings, *, with_options: bool = True) -> Plug
     found: list[Found] = []
     for one in _all(settings.paths):
         found.append(_admitted(one, found, settings, with_options=with_options))
-    return Plugins(tuple(found), tuple(_unknown(settings, [one.name for one in found])))
+    wrong = [fault for one in found for fault in one.faults]
+    return Plugins(tuple(found), (*_unknown(settings, [one.name for one in found]), *wrong))
 
 
 async def check_plugins(plugins: Plugins) -> Plugins:
@@ -285,7 +288,7 @@ def _conflict(one: Found, earlier: Iterable[Found]) -> str:
 def _unknown(settings: PluginSettings, known: Sequence[str]) -> Iterator[Problem]:
     """Yield a warning for each plugin that the settings name and that is not there."""
     named = [(f"plugins.options.{name}", name) for name in settings.options or {}]
-    named += [("plugins.disabled", name) for name in sorted(settings.disabled)]
+    named += [(f"plugins.disabled.{name}", name) for name in sorted(settings.disabled)]
     for where, name in named:
         if name not in known:
             what, cure = f"there is no plugin '{name}'", did_you_mean(name, known)
@@ -302,7 +305,8 @@ def _with_options(
     if model is None:
         if not given:
             return one
-        return replace(one, status=PluginStatus.BAD_OPTIONS, reason="it takes no options")
+        where = f"plugins.options.{one.name}"
+        return _bad(one, "it takes no options", [_fault(where, f"{where}: it takes no options")])
     try:
         return replace(one, options=model.model_validate(_written(given or {}, model)))
     except ValidationError as error:
@@ -311,8 +315,17 @@ def _with_options(
     if given is None:
         missing = ", ".join(_dotted(prefix, detail) for detail in details)
         return replace(one, status=PluginStatus.DISABLED, reason=f"set {missing} to use it")
-    reason = "; ".join(_told(prefix, detail, model) for detail in details)
-    return replace(one, status=PluginStatus.BAD_OPTIONS, reason=reason)
+    faults = [_told(_dotted(prefix, detail), detail, model) for detail in details]
+    reason = "; ".join("; ".join(filter(None, (each.what, each.cure))) for each in faults)
+    return _bad(one, reason, faults)
+
+
+def _bad(one: Found, reason: str, faults: Sequence[Problem]) -> Found:
+    return replace(one, status=PluginStatus.BAD_OPTIONS, reason=reason, faults=tuple(faults))
+
+
+def _fault(where: str, what: str, cure: str = "") -> Problem:
+    return Problem(Place(where), "bad-options", what, cure, Severity.WARNING)
 
 
 def _written(given: Mapping[str, Any], model: type[BaseModel]) -> JSON:
@@ -347,15 +360,15 @@ def _dotted(prefix: str, detail: ErrorDetails) -> str:
     return ".".join([prefix, *map(str, detail["loc"])])
 
 
-def _told(prefix: str, detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _told(where: str, detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     """Return what is wrong with one option, and the cure."""
-    where = _dotted(prefix, detail)
     if detail["type"] == "missing":
-        return f"{where} is missing"
+        return _fault(where, f"{where} is missing")
     if detail["type"] == "extra_forbidden":
         known = [field.alias or name for name, field in model.model_fields.items()]
-        return f"{where} is no option; {did_you_mean(str(detail['loc'][-1]), known)}"
-    return f"{where}: {detail['msg'].removeprefix('Value error, ')}"
+        return _fault(where, f"{where} is no option", did_you_mean(str(detail["loc"][-1]), known))
+    what, _, cure = detail["msg"].removeprefix("Value error, ").partition("; ")
+    return _fault(where, f"{where}: {what}", cure)
 
 
 # Self-checks ----------------------------------------------------------------------------------

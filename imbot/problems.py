@@ -1,9 +1,20 @@
 """A mistake found in a file, with its place and the cure, and the nearest right word."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+#: Codes of what is read as nothing after it was reported.
+_LEFT_OUT = frozenset({"yaml-alias", "yaml-tag"})
+#: The code of ``{{ … }}`` without quotes.
+UNQUOTED: Final = "unquoted-template"
+#: The code of a constant that nothing uses.
+UNUSED: Final = "unused-var"
+#: No other words than the right ones.
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Severity(StrEnum):
@@ -56,16 +67,46 @@ class Problem:
         return f"{self.place}: {self.severity}[{self.code}]: {self.what}{cure}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that ``word`` was most likely meant to be, or None."""
+def first_causes(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems without what only follows from others.
+
+    What YAML of ours has not is left out when it is read, so that it seems to be missing; braces
+    without quotes are told better by whoever knows what is due there; and what uses a constant
+    may be what is wrong.
+    """
+    given = list(problems)
+    by_place: dict[Place, set[str]] = {}
+    for problem in given:
+        by_place.setdefault(problem.place, set()).add(problem.code)
+    has_errors = any(problem.severity is Severity.ERROR for problem in given)
+    return [
+        problem
+        for problem in given
+        if not (by_place[problem.place] & _LEFT_OUT - {problem.code})
+        and not (problem.code == UNQUOTED and by_place[problem.place] - {UNQUOTED})
+        and not (problem.code == UNUSED and has_errors)
+    ]
+
+
+def nearest(word: str, known: Iterable[str], *, elsewhere: Mapping[str, str] = _NONE) -> str | None:
+    """Return the known word that ``word`` was most likely meant to be, or None.
+
+    Args:
+        word: As written.
+        known: The right words.
+        elsewhere: What other languages call it, in small letters, to the right word.
+    """
     by_folded = {candidate.casefold(): candidate for candidate in known}
+    other = elsewhere.get(word.casefold(), "")
+    if word.casefold() not in by_folded and other in by_folded.values():
+        return other
     close = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[close[0]] if close else None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], *, elsewhere: Mapping[str, str] = _NONE) -> str:
     """Return the cure for a misspelt word: the nearest right one, else the whole short list."""
     candidates = sorted(known)
-    if (right := nearest(word, candidates)) is not None:
+    if (right := nearest(word, candidates, elsewhere=elsewhere)) is not None:
         return f"did you mean '{right}'?"
     return f"known: {', '.join(candidates)}" if candidates else ""

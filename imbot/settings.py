@@ -54,6 +54,12 @@ def _is_origin(url: str) -> bool:
     return bool(is_address) and not beyond and not re.search(r"[\s\\]", url)
 
 
+def _store(url: str) -> str:
+    if not re.match("(sqlite|postgresql)[+a-z0-9]*://", url):
+        raise ValueError("this is no store; write sqlite:///FILE.db")
+    return url
+
+
 def _listen(address: str) -> str:
     host, _, port = address.rpartition(":")
     is_host = re.fullmatch(r"[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]", host)
@@ -271,7 +277,7 @@ class Settings(_Part):
     """Rule files, and folders of rule files."""
     plugins: PluginsPart = PluginsPart()
     """Plugins."""
-    store: str = Field(default="sqlite:///imbot.db", repr=False)
+    store: Annotated[str, AfterValidator(_store)] = Field(default="sqlite:///imbot.db", repr=False)
     """Where imbot keeps what it did, as a database URL."""
     secrets: dict[str, Secret] = Field(default_factory=dict)
     """Secrets that rules may use, by name."""

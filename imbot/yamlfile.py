@@ -18,7 +18,7 @@ import yaml
 
 from imbot.errors import ImbotError
 from imbot.model import JSON
-from imbot.problems import Place, Problem
+from imbot.problems import UNQUOTED, Place, Problem
 from imbot.yamlplaces import source_offsets
 
 _NULL = re.compile(r"|~|null|Null|NULL")
@@ -33,6 +33,8 @@ _UNQUOTED = re.compile(r"\{\{.*\}\}", re.DOTALL)
 #: No reader of numbers keeps an integer of more than 64 bits exact; longer ones stay text.
 _MAX_DIGITS, _MAX_BASED_DIGITS = 18, 16
 
+#: What PyYAML was reading when a bracket may have been left open.
+_OPENED = ("while parsing a flow mapping", "while parsing a flow sequence")
 #: What PyYAML says, and what people usually did.
 _CURES = (
     ("mapping values are not allowed", "quote text that holds ': '"),
@@ -112,6 +114,11 @@ class Node:
     def place(self) -> Place:
         """Where it begins."""
         return self.source.place(self.start)
+
+    @property
+    def end_place(self) -> Place:
+        """Where what stands behind it begins."""
+        return self.source.place(self.end)
 
     @property
     def items(self) -> "tuple[Node, ...]":
@@ -279,7 +286,7 @@ class _Composer:
             cure = "remove it, or quote text that begins with &"
             self._report(_start(event), "yaml-anchor", f"anchors (&{anchor}) are not allowed", cure)
         if getattr(event, "tag", None) is not None:
-            cure = "remove it, or quote text that begins with !"
+            cure = "remove it, or quote text that begins with !; a condition says not"
             self._report(_start(event), "yaml-tag", "tags (!) are not allowed", cure)
 
     def _list(self, start: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
@@ -306,9 +313,11 @@ class _Composer:
     def _is_good_key(self, key: Node, entries: Mapping[str, Entry]) -> bool:
         """Return whether a key is text and new; reports it if not."""
         if not key.is_scalar:
-            is_template = self._source.text[key.start - 1 : key.start + 1] == "{{"
-            cure = 'quote it: "{{ … }}"' if is_template else "use text as the key"
-            self._report(key.start, "bad-key", f"a {key.kind} as a key", cure)
+            if self._source.text[key.start - 1 : key.start + 1] == "{{":
+                cure = 'quote it: "{{ … }}"; a condition is written without braces'
+                self._report(key.start - 1, UNQUOTED, "{{ … }} without quotes", cure)
+                return False
+            self._report(key.start, "bad-key", f"a {key.kind} as a key", "use text as the key")
         elif key.raw == "<<" and not key.style:
             self._report(key.start, "yaml-merge", "merge keys (<<) are not allowed", "write it out")
         elif not key.raw:
@@ -344,9 +353,14 @@ class _Composer:
     def _syntax(self, error: yaml.MarkedYAMLError) -> Problem:
         """Return what the parser did not understand."""
         mark = error.problem_mark or error.context_mark
-        offset = min(mark.index, len(self._source.text)) if mark else 0
         said = ", ".join(filter(None, (error.context, error.problem))) or str(error)
         cure = next((cure for phrase, cure in _CURES if phrase in said), "")
+        if error.context_mark and said.startswith(_OPENED) and "did not find" in said:
+            opened = self._source.place(error.context_mark.index)
+            cure = f"close the bracket of {opened}, or put what it holds in quotes"
+        if error.context_mark and "quoted scalar" in said and "end of stream" in said:
+            mark = error.context_mark  # the end of the file is not where the quote is
+        offset = min(mark.index, len(self._source.text)) if mark else 0
         if self._source.text[offset : offset + 1] == "\t":
             cure = "indent with spaces, not with tabs"
         return Problem(self._source.place(offset), "yaml-syntax", f"no YAML: {said}", cure)

@@ -1,15 +1,23 @@
 """``http``: send a request to a host that the settings allow."""
 
+import re
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from imbot.plugin import Context, Model, Plugin, action
 
 _METHODS = ("get", "post", "put", "patch", "delete")
 
-Status = Annotated[int, Field(ge=100, le=599)]
-StatusClass = Annotated[str, Field(pattern=r"^[1-5]([0-9][0-9]|[xX][xX])$")]
+
+def _status(given: int | str) -> int | str:
+    """Return a status, or a class of them."""
+    if not re.fullmatch("[1-5]([0-9]{2}|[xX]{2})", str(given)):
+        raise ValueError(f"'{given}' is no status; write such as 404, or 4xx for a class")
+    return given
+
+
+Status = Annotated[int | str, AfterValidator(_status)]
 
 #: Methods that may be sent twice only with an idempotency key.
 _NOT_REPEATABLE = frozenset({"post", "patch"})
@@ -45,7 +53,7 @@ class Request(Model):
     idempotency_key: str | None = None
     """Sent as ``Idempotency-Key``; makes POST and PATCH repeatable."""
 
-    expect: list[Status | StatusClass] = Field(default=["2xx"], min_length=1)
+    expect: list[Status] = Field(default=["2xx"], min_length=1)
     """Statuses, or classes such as ``2xx``, that count as success."""
 
     @model_validator(mode="after")

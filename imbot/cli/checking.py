@@ -9,7 +9,7 @@ from imbot.cli.output import print_problems
 from imbot.cli.settings import load, load_plugins
 from imbot.config import DEFAULT_FILE, Loaded
 from imbot.errors import ConfigError
-from imbot.loading import Wanted, make_rulebook, rule_paths, rule_secrets
+from imbot.loading import Wanted, make_rulebook, placed, rule_paths, rule_secrets
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.problems import Problem, Severity
 
@@ -29,11 +29,11 @@ def check(paths: Sequence[Path], config: Path | None, *, strict: bool) -> int:
         paths = paths or ([] if problems else [_DEFAULT_RULES])
     else:
         plugins = load_plugins(loaded)
-        problems += plugins.warnings
+        problems += loaded.placed(plugins.warnings)
         wanted = Wanted.by(loaded.settings, plugins, rule_secrets(loaded.settings, os.environ))
         paths = paths or rule_paths(loaded)
     _book, found = make_rulebook(paths, wanted, today=datetime.now(UTC).date())
-    problems += found
+    problems += found if loaded is None else placed(found, loaded)
     print_problems(problems)
     counted = problems if strict else [p for p in problems if p.severity is Severity.ERROR]
     return 1 if counted else 0

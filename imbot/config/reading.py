@@ -1,7 +1,7 @@
 """From the settings file, and what lies over it, to checked settings; or every mistake."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
@@ -17,7 +17,7 @@ from imbot.config.showing import URL_PASSWORD
 from imbot.config.tree import Tree
 from imbot.errors import ConfigError
 from imbot.model import JSON
-from imbot.problems import Place, Problem, Severity
+from imbot.problems import Place, Problem, Severity, nearest
 from imbot.settings import Settings
 from imbot.yamlfile import Kind, Limits, load
 
@@ -39,12 +39,27 @@ class Loaded:
         base: The folder that relative paths start from.
         path: The settings file.
         warnings: Problems that do not stop anything.
+        places: The path of each setting, such as ``rules.0``, to where it stands.
     """
 
     settings: Settings
     base: Path
     path: Path
     warnings: tuple[Problem, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict, repr=False)
+
+    def placed(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Return problems that stand at a setting's path with its place in the file instead.
+
+        What is missing below a setting stands at the nearest one above.
+        """
+        return [replace(each, place=self._place(each.place)) for each in problems]
+
+    def _place(self, place: Place) -> Place:
+        name = "" if place.line else place.path
+        while name and name not in self.places:
+            name = name.rpartition(".")[0]
+        return self.places[name] if name else place
 
 
 def load_settings(
@@ -81,7 +96,8 @@ def load_settings(
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     if errors or settings is None:
         raise ConfigError(errors)
-    return Loaded(settings, base, file, (*problems, *_clear_secrets(settings, tree)))
+    warnings = (*problems, *_clear_secrets(settings, tree))
+    return Loaded(settings, base, file, warnings, tree.by_name())
 
 
 # Files ----------------------------------------------------------------------------------------
@@ -213,8 +229,23 @@ def _checked(tree: Tree) -> Settings | None:
         return Settings.model_validate(tree.values)
     except ValidationError as error:
         wrong = error.errors(include_url=False)
-    tree.problems += [as_problem(detail, tree) for detail in wrong if not _follows(detail, tree)]
+    misspelt = {(*path[:-1], right) for path, right in _misspelt(wrong)}
+    tree.problems += [
+        as_problem(detail, tree)
+        for detail in wrong
+        if not _follows(detail, tree)
+        and not (detail["type"] == "missing" and detail["loc"] in misspelt)
+    ]
     return None
+
+
+def _misspelt(wrong: Iterable[ErrorDetails]) -> Iterator[tuple[fields.Path, str]]:
+    """Yield the path of each misspelt key, and the right word."""
+    for detail in wrong:
+        path = detail["loc"]
+        if detail["type"] == "extra_forbidden":
+            right = nearest(str(path[-1]), fields.known_words(path[:-1]))
+            yield path, right or ""
 
 
 def _follows(detail: ErrorDetails, tree: Tree) -> bool:

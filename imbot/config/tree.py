@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from imbot.config.fields import OPTIONS, Path
+from imbot.config.fields import OPTIONS, Path, dotted
 from imbot.model import JSON
 from imbot.problems import Place, Problem, Severity
 from imbot.settings import Spelled
@@ -52,6 +52,14 @@ class Tree:
     def key_place(self, path: Path) -> Place:
         """Return the place of a value's key; without one, of the value."""
         return _place(self.keys[path]) if path in self.keys else self.place(path)
+
+    def by_name(self) -> dict[str, Place]:
+        """Return where every setting is named, by its path; a text in a list by its words, too."""
+        found = {dotted(path): self.key_place(path) for path in self.places if path}
+        for path, at in self.places.items():
+            if path and isinstance(path[-1], int) and isinstance(at, Node) and at.is_scalar:
+                found.setdefault(dotted((*path[:-1], at.raw)), at.place)
+        return found
 
     def is_unread(self, path: Path) -> bool:
         """Whether a value, or something around it, could not be read."""

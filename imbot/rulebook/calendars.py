@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
-from imbot.problems import Place, Problem, Severity, did_you_mean
+from imbot.problems import Place, Problem, Severity, did_you_mean, nearest
 from imbot.rulebook.ics import NO_TIME_OFF, TimeOff, read_ics
 from imbot.rulebook.zones import time_zone
 
@@ -173,6 +173,7 @@ def parse_calendar(
     place: PlaceAt,
     *,
     today: date,
+    key_place: PlaceAt | None = None,
     read_file: ReadFile | None = None,
 ) -> tuple[Calendar | None, tuple[Problem, ...]]:
     """Return the calendar, or None and every mistake in it; warnings come with a calendar.
@@ -182,10 +183,11 @@ def parse_calendar(
         spec: The plain values under its name.
         place: Maps a path of keys to its place in the file; ``()`` is the calendar itself.
         today: From when its holidays must be known.
+        key_place: Maps the same path to the place of the last key; ``place`` without it.
         read_file: Returns the text of the file that ``ics`` names, or raises OSError or ValueError;
             None where no file can be read.
     """
-    reader = _Reader(place, today, read_file)
+    reader = _Reader(place, key_place or place, today, read_file)
     calendar = reader.calendar(name, spec)
     failed = any(problem.severity is Severity.ERROR for problem in reader.problems)
     return None if failed else calendar, tuple(reader.problems)
@@ -196,14 +198,16 @@ class _Reader:
     """Reads one calendar and collects what is wrong with it."""
 
     place: PlaceAt
+    key_place: PlaceAt
     today: date
     read_file: ReadFile | None = None
     problems: list[Problem] = field(default_factory=list)
 
     def calendar(self, name: str, spec: Mapping[str, object]) -> Calendar | None:
         spec = self._map(spec, _KEYS, (), "write timezone and open below it")
+        is_misspelt = any(nearest(key, _KEYS) == "open" for key in spec.keys() - _KEYS)
         zone = self._zone(spec.get("timezone"))
-        week = self._week(spec.get("open"))
+        week = self._week(spec.get("open"), is_misspelt=is_misspelt)
         holidays = self._holidays(spec)
         if zone is None:
             return None
@@ -222,6 +226,9 @@ class _Reader:
     ) -> None:
         self.problems.append(Problem(self.place(path), code, what, cure, severity))
 
+    def _add_of_key(self, path: tuple[str | int, ...], code: str, what: str, cure: str) -> None:
+        self.problems.append(Problem(self.key_place(path), code, what, cure))
+
     def _map(
         self, value: object, keys: frozenset[str] | None, path: tuple[str, ...], cure: str
     ) -> dict[str, object]:
@@ -233,7 +240,9 @@ class _Reader:
         for key in value:
             if keys is not None and key not in keys:
                 what = f"{path[-1] if path else 'a calendar'} has no key '{key}'"
-                self._add((*path, str(key)), "unknown-key", what, did_you_mean(str(key), keys))
+                self._add_of_key(
+                    (*path, str(key)), "unknown-key", what, did_you_mean(str(key), keys)
+                )
         return {str(key): item for key, item in value.items()}
 
     def _zone(self, value: object) -> ZoneInfo | None:
@@ -248,10 +257,11 @@ class _Reader:
             self._add(("timezone",), "unknown-zone", str(error), cure)
             return None
 
-    def _week(self, value: object) -> tuple[tuple[Slot, ...], ...]:
+    def _week(self, value: object, *, is_misspelt: bool) -> tuple[tuple[Slot, ...], ...]:
         if value is None:
             cure = 'such as open: {mon-fri: "09:00-17:00"}'
-            self._add((), "missing-key", "a calendar without open", cure)
+            if not is_misspelt:
+                self._add((), "missing-key", "a calendar without open", cure)
             return ((),) * 7
         week: dict[int, tuple[Slot, ...]] = {}
         hours = self._map(value, None, ("open",), 'write such as {mon-fri: "09:00-17:00"}')
@@ -259,7 +269,8 @@ class _Reader:
             slots = self._slots(written, ("open", key))
             for day in self._weekdays(key):
                 if day in week:
-                    self._add(("open", key), "calendar", f"{_DAYS[day]} stands in two keys")
+                    what, cure = f"{_DAYS[day]} stands in two keys", "leave it out of one"
+                    self._add_of_key(("open", key), "calendar", what, cure)
                 week[day] = slots
         return tuple(week.get(day, ()) for day in range(7))
 
@@ -269,9 +280,11 @@ class _Reader:
             ends = [end.strip() for end in part.split("-")]
             wrong = [end for end in ends if end not in _DAYS]
             if wrong or len(ends) > 2:  # noqa: PLR2004  a range has two ends
-                near = next((day for end in wrong for day in _DAYS if end.startswith(day)), "")
+                near = next((day for end in wrong for day in _DAYS if end.startswith(day)), None)
+                near = near or nearest(next(iter(wrong), ""), _DAYS)
                 cure = f"did you mean '{near}'?" if near else "write mon, mon-thu or 'sat, sun'"
-                self._add(("open", key), "unknown-day", f"unknown day '{part.strip()}'", cure)
+                what = f"unknown day '{part.strip()}'"
+                self._add_of_key(("open", key), "unknown-day", what, cure)
                 continue
             first, last = _DAYS.index(ends[0]), _DAYS.index(ends[-1])
             yield from ((first + ahead) % 7 for ahead in range((last - first) % 7 + 1))
@@ -282,7 +295,8 @@ class _Reader:
             return ()
         if not isinstance(value, str):
             cure = "write closed, or such as '08:00-12:00, 13:00-16:00'"
-            self._add(path, "bad-slot", f"'{value}' is no time slot", cure)
+            what = "no hours" if value is None else f"'{value}' is no time slot"
+            self._add(path, "bad-slot", what, cure)
             return ()
         found = (self._slot(part.strip(), path) for part in value.split(","))
         slots = sorted(slot for slot in found if slot is not None)
@@ -296,6 +310,8 @@ class _Reader:
         numbers = [int(number) for number in found.groups()] if found else []
         if not numbers or not _are_times(*numbers):
             cure = "write such as 08:00-18:00, at most until 24:00"
+            if nearest(text, [_CLOSED]):
+                cure = f"did you mean '{_CLOSED}'?"
             self._add(path, "bad-slot", f"'{text}' is no time slot", cure)
             return None
         start, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
@@ -347,13 +363,17 @@ class _Reader:
         path = ("ics",)
         if file is None:
             return NO_TIME_OFF
-        if self.read_file is None or not isinstance(file, str):
+        if not isinstance(file, str):
+            self._add(path, "ics", "ics names no file", "write such as ics: holidays.ics")
+            return NO_TIME_OFF
+        if self.read_file is None:
             self._add(path, "ics", "no file can be read here", "write its days as exceptions")
             return NO_TIME_OFF
         try:
             found = read_ics(self.read_file(file), zone)
         except (OSError, ValueError) as error:
-            self._add(path, "ics", f"'{file}' cannot be read: {error}")
+            what = f"'{file}' cannot be read: {getattr(error, 'strerror', None) or error}"
+            self._add(path, "ics", what, "name an iCalendar file, from the folder of this file")
             return NO_TIME_OFF
         if found.repeating:
             what = f"{found.repeating} events of '{file}' repeat, and are read only once"
@@ -374,7 +394,8 @@ class _Reader:
             path = ("exceptions", key)
             day = _date(key)
             if day is None:
-                self._add(path, "bad-date", f"'{key}' is no date", "write such as 2026-12-24")
+                what, cure = f"'{key}' is no date", "write such as 2026-12-24"
+                self._add_of_key(path, "bad-date", what, cure)
                 continue
             if written == _CLOSED and not calendar.slots_of(day):
                 what = f"{key} is a {day:%A} on which '{calendar.name}' is closed anyway"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from imbot.model import SessionState
@@ -42,15 +43,25 @@ _OF_ANY_NEW_SESSION = frozenset({SessionState.INITIATING, SessionState.TALKING})
 LONGEST_MESSAGE_BYTES = 8192
 
 
-def problems_of(rules: Sequence[Rule], actions: Mapping[str, Action[Any]]) -> list[Problem]:
+def problems_of(
+    rules: Sequence[Rule],
+    actions: Mapping[str, Action[Any]],
+    *,
+    conditions: Mapping[str, Place] = MappingProxyType({}),
+) -> list[Problem]:
     """Return what is wrong with rules that are right by themselves.
 
     Args:
         rules: In the order in which they are looked at.
         actions: What their steps name.
+        conditions: Rule id to where its ``when`` stands.
     """
     live = [rule for rule in rules if rule.enabled]
-    dead = {rule.id: problem for rule in live if (problem := _never_runs(rule)) is not None}
+    dead = {
+        rule.id: problem
+        for rule in live
+        if (problem := _never_runs(rule, conditions.get(rule.id, rule.place))) is not None
+    }
     running = [_Running(rule, actions) for rule in live if rule.id not in dead]
     problems = list(dead.values())
     for each in running:
@@ -72,15 +83,15 @@ def _warning(place: Place, code: str, what: str, cure: str = "") -> Problem:
 # A rule that can never run --------------------------------------------------------------------
 
 
-def _never_runs(rule: Rule) -> Problem | None:
-    """Return why no event ever starts a rule."""
+def _never_runs(rule: Rule, place: Place) -> Problem | None:
+    """Return why no event ever starts a rule; its condition stands at ``place``."""
     facts = terms(rule)
     if (clash := contradiction(facts)) is not None:
         what = f"the rule '{rule.id}' can never run: {clash}"
-        return _error(rule.place, "never-runs", what, "mend 'when', or set 'enabled: false'")
+        return _error(place, "never-runs", what, "mend 'when', or set 'enabled: false'")
     if all(contradiction([*facts, *_facts_of_trigger(each)]) for each in rule.triggers):
         what = f"the rule '{rule.id}' can never run: its 'when' rules its trigger out"
-        return _error(rule.place, "never-runs", what, "make the two agree")
+        return _error(place, "never-runs", what, "make the two agree")
     return None
 
 

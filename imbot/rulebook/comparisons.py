@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from imbot.durations import parse_duration
 from imbot.problems import did_you_mean
 from imbot.rulebook.scope import Kind, Type, type_of
 from imbot.rulebook.tree import Const, Items, Tree
@@ -100,9 +101,26 @@ def _never(left: _Operand, right: _Operand, shown: tuple[str, str]) -> str:
     return f"'{shown[0]}' is {left[1].kind} and '{shown[1]}' is {right[1].kind}: they never compare"
 
 
+def _written_text(*nodes: Tree) -> str | None:
+    """Return the text that is written out among two operands; None where none is."""
+    texts = (node.value for node in nodes if isinstance(node, Const))
+    return next((text for text in texts if isinstance(text, str)), None)
+
+
+def _as_number(text: str) -> str:
+    """Return how a number is written that somebody wrote as text."""
+    try:
+        parse_duration(text)
+    except ValueError:
+        return "write a number, without quotes"
+    return f'use duration("{text}"), which is in seconds'
+
+
 def _cure(left: _Operand, right: _Operand, shown: tuple[str, str]) -> str:
     kinds = {left[1].kind: shown[0], right[1].kind: shown[1]}
     if kinds.keys() == {Kind.TEXT, Kind.NUMBER}:
+        if (written := _written_text(left[0], right[0])) is not None:
+            return _as_number(written)
         return f"use number({kinds[Kind.TEXT]})"
     if kinds.keys() == {Kind.MOMENT, Kind.NUMBER}:
         return f"use age({kinds[Kind.MOMENT]}), which is in seconds"

@@ -168,6 +168,10 @@ _RE2_CURES = {
     "(?=": "RE2 has no lookahead",
     "(?!": "RE2 has no lookahead",
     "(?<": "RE2 has no lookbehind",
+    "missing ]": "close the [, or write \\[ for a plain one",
+    "missing )": "close the (, or write \\( for a plain one",
+    "unexpected )": "leave the ) out, or write \\) for a plain one",
+    "repetition operator": "write what is repeated before it, or \\* for a plain one",
     "invalid escape sequence": "RE2 has no backreferences, and \\\\ is a backslash",
 }
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from imbot.model import JSON, EventKind
 from imbot.plugin import Action, Operation
-from imbot.problems import Place, Problem, Severity, nearest
+from imbot.problems import UNUSED, Place, Problem, Severity, first_causes
 from imbot.rulebook import checks
-from imbot.rulebook.calendars import Calendar, PlaceAt, parse_calendar
+from imbot.rulebook.calendars import Calendar, PlaceAt, ReadFile, parse_calendar
 from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import (
@@ -49,6 +49,15 @@ _RULE_KEYS = frozenset(
         *("once", "max_age", "priority", "final", "loop_guard", "do", "on_error"),
     }
 )
+#: What other rule languages call these keys.
+_RULE_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("on", "event", "events", "triggers"), "trigger"),
+        **dict.fromkeys(("if", "condition", "conditions", "where"), "when"),
+        **dict.fromkeys(("then", "action", "actions", "step", "steps"), "do"),
+        **dict.fromkeys(("name", "alias"), "id"),
+    }
+)
 _LATER_RULE_KEYS = frozenset({"max", "throttle", "budget"})
 _LATER_MODES = frozenset({"restart", "parallel"})
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
@@ -58,10 +67,17 @@ _NO_DECISION = frozenset({"description"})
 
 @dataclass(frozen=True, slots=True)
 class RuleFile:
-    """A rule file's name, as the user knows it, and its text."""
+    """A rule file.
+
+    Attributes:
+        name: As the user knows it.
+        text: What it holds.
+        beside: Returns the text of a file that it names; None where none can be read.
+    """
 
     name: str
     text: str | bytes = field(repr=False)
+    beside: ReadFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +141,7 @@ class _Reader:
         self._actions = actions
         self._unavailable = unavailable
         self._settings = settings
+        self._beside: dict[str, ReadFile | None] = {}
         self._desk = Desk()
         self._calendars: dict[str, Calendar] = {}
         self._drafts: list[_Draft] = []
@@ -139,8 +156,14 @@ class _Reader:
         self._refuse_second_ids()
         rules = _in_order([draft.rule for draft in self._drafts])
         if not _errors(self._desk.problems):
-            self._desk.problems.extend(checks.problems_of(rules, self._actions))
-        problems = sorted(self._desk.problems, key=lambda problem: problem.place)
+            conditions = {
+                draft.rule.id: node.place
+                for draft in self._drafts
+                if (node := draft.node.get("when")) is not None
+            }
+            found = checks.problems_of(rules, self._actions, conditions=conditions)
+            self._desk.problems.extend(found)
+        problems = sorted(first_causes(self._desk.problems), key=lambda each: each.place)
         if _errors(problems):
             return None, problems
         return Rulebook(rules, MappingProxyType(self._calendars), tuple(problems)), problems
@@ -149,6 +172,7 @@ class _Reader:
 
     def _root(self, file: RuleFile) -> Node | None:
         """Return the tree of a file that can be read further."""
+        self._beside[file.name] = file.beside
         root, problems = load(file.name, file.text)
         self._desk.problems.extend(problems)
         if root is None:
@@ -156,7 +180,8 @@ class _Reader:
         if root.kind is Kind.NULL:
             self._desk.warn(root.place, "empty", "the file holds nothing")
             return None
-        entries = self._desk.entries(root, "a rule file", "begin with 'version: 1'")
+        cure = "write 'rules:' above the list" if root.items else "begin with 'version: 1'"
+        entries = self._desk.entries(root, "a rule file", cure)
         self._desk.keys(entries, _FILE_KEYS, of="a rule file", later={"blocks"})
         if entries:
             self._check_version(root)
@@ -188,12 +213,23 @@ class _Reader:
 
     def _read_calendar(self, name: str, entry: Entry) -> None:
         """Read one calendar; zone and country are the settings' unless it says otherwise."""
-        spec = entry.value.plain()
-        if isinstance(spec, dict):
-            spec.setdefault("timezone", self._settings.timezone)
-            if isinstance(holidays := spec.get("holidays"), dict):
-                holidays.setdefault("country", self._settings.country)
-        calendar, problems = parse_calendar(name, spec, _places(entry), today=self._settings.today)
+        cure = "write timezone and open below it"
+        spec = {
+            key: e.value.plain() for key, e in self._desk.entries(entry.value, name, cure).items()
+        }
+        if entry.value.kind is not Kind.MAP:
+            return
+        spec.setdefault("timezone", self._settings.timezone)
+        if isinstance(holidays := spec.get("holidays"), dict):
+            holidays.setdefault("country", self._settings.country)
+        calendar, problems = parse_calendar(
+            name,
+            spec,
+            _places(entry),
+            key_place=_places(entry, of_key=True),
+            today=self._settings.today,
+            read_file=self._beside[entry.key.source.path],
+        )
         self._desk.problems.extend(problems)
         if calendar is not None:
             self._calendars[name] = calendar
@@ -238,7 +274,7 @@ class _Reader:
         used = {a or b for text in texts if "vars" in text for a, b in _VAR_USED.findall(text)}
         for name, (key, _) in entry.value.entries.items():
             if name not in used:
-                self._desk.warn(key.place, "unused-var", f"nothing uses 'vars.{name}'", "remove it")
+                self._desk.warn(key.place, UNUSED, f"nothing uses 'vars.{name}'", "remove it")
 
     # Rules
 
@@ -250,7 +286,13 @@ class _Reader:
             if node.kind is Kind.MAP:
                 desk.error(node.place, "missing-key", "a rule that is empty", "add 'id: …'")
             return
-        desk.keys(entries, _RULE_KEYS, of="a rule", later=_LATER_RULE_KEYS)
+        desk.keys(
+            entries,
+            _RULE_KEYS,
+            of="a rule",
+            later=_LATER_RULE_KEYS,
+            elsewhere=_RULE_ELSEWHERE,
+        )
         rule_id = self._id(node)
         constants = {**file_constants, **self._constants(entries.get("vars"))}
         triggers = self._triggers(node)
@@ -292,9 +334,9 @@ class _Reader:
         return read_triggers(entry, self._desk)
 
     def _lacks(self, rule: Node, key: str, cure: str) -> None:
-        """Report a key that a rule must have, unless it has it misspelt, which is told already."""
-        unknown = rule.entries.keys() - _RULE_KEYS
-        if nearest(key, unknown) is None:
+        """Report a key that a rule must have, unless its loss is told already."""
+        known = _RULE_KEYS | _LATER_RULE_KEYS
+        if self._desk.lacks(rule, key, known=known, elsewhere=_RULE_ELSEWHERE):
             place = next(iter(rule.entries.values())).key.place
             self._desk.error(place, "missing-key", f"a rule without '{key}'", cure)
 
@@ -419,10 +461,11 @@ def _spelled(node: Node) -> JSON:
     return f"{node.kind}:{node.raw}"
 
 
-def _places(entry: Entry) -> PlaceAt:
+def _places(entry: Entry, *, of_key: bool = False) -> PlaceAt:
     """Return what maps the path to a value of a calendar to its place.
 
-    A scalar stands where it is written; a list or map, which may lack something, at its key.
+    A scalar stands where it is written; a list or map, which may lack something, at its key;
+    with ``of_key`` everything does.
     """
 
     def place(path: tuple[str | int, ...]) -> Place:
@@ -432,6 +475,7 @@ def _places(entry: Entry) -> PlaceAt:
                 node = node.items[step] if step < len(node.items) else node
             else:
                 key, node = node.entries.get(step, (key, node))
-        return node.place if node.is_scalar and node.kind is not Kind.NULL else key.place
+        is_written = node.is_scalar and node.kind is not Kind.NULL
+        return node.place if is_written and not of_key else key.place
 
     return place

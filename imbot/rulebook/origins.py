@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from imbot.errors import PermanentError
+from imbot.problems import nearest
 from imbot.rulebook.filters import text_of
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.scope import Senses
@@ -19,8 +20,10 @@ from imbot.yamlfile import Entry, Kind, Node
 #: The action whose arguments are an HTTP request.
 ACTION = "http"
 
-_METHODS = ("get", "post", "put", "patch", "delete")
-_SECRET_KEYS = frozenset({*_METHODS, "headers", "json", "form"})
+#: The methods that such a request may have.
+METHODS = ("get", "post", "put", "patch", "delete")
+_NOT_REPEATABLE = ("post", "patch")
+_SECRET_KEYS = frozenset({*METHODS, "headers", "json", "form"})
 _ORIGIN = re.compile(r"(https?://)(?:[^/?#\s{}@]*@)?([^/?#\s{}@]+)(?=[/?#]|$)", re.IGNORECASE)
 _LEADING = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _VAR = re.compile(r"""vars(?:\.(\w+)|\[\s*(?:'([^']*)'|"([^"]*)")\s*\])""")
@@ -35,7 +38,7 @@ def allows_secrets(path: tuple[str, ...]) -> bool:
 
 def is_address(path: tuple[str, ...]) -> bool:
     """Whether the URL of an ``http`` step stands at this path of its arguments."""
-    return len(path) == 1 and path[0] in _METHODS
+    return len(path) == 1 and path[0] in METHODS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,20 @@ def _segment(part: Template, scope: Mapping[str, Any], senses: Senses) -> str:
     return quote(text.encode("utf-8", "replace"), safe="")
 
 
+def warn_of_retry(entry: Entry, retry: Entry, desk: Desk) -> None:
+    """Warn of a ``retry`` of a request that may not be sent twice."""
+    method = next((each for each in _NOT_REPEATABLE if each in entry.value.entries), None)
+    if method is not None and "idempotency_key" not in entry.value.entries:
+        what = f"a {method} is sent twice only with an idempotency_key"
+        cure = "add 'idempotency_key: …', or leave 'retry' out"
+        desk.warn(retry.key.place, "not-repeatable", what, cure)
+
+
 def check_origin(
     entry: Entry, desk: Desk, *, constants: Mapping[str, Any], allowed: Sequence[str] | None
 ) -> None:
     """Report an address whose origin events could decide, or that may not be reached."""
-    for method in _METHODS:
+    for method in METHODS:
         node = entry.value.get(method)
         if node is not None and node.kind is Kind.TEXT:
             _check(node, desk, constants, allowed)
@@ -111,8 +123,11 @@ def _check(
     if origin is None:
         _refuse(node, desk)
     elif allowed is not None and not is_allowed(origin[1] + origin[2], allowed):
-        what = f"http may not reach {origin[1]}{origin[2]}"
-        desk.error(node.place, "host-not-allowed", what, "add it to the settings' http.allow")
+        wanted = origin[1] + origin[2]
+        near = nearest(wanted, allowed)
+        cure = f"did you mean '{near}'? Else " if near else ""
+        cure += "add it to the settings' http.allow"
+        desk.error(node.place, "host-not-allowed", f"http may not reach {wanted}", cure)
 
 
 def _refuse(node: Node, desk: Desk) -> None:

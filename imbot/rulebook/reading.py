@@ -5,14 +5,17 @@ Nothing here knows the keys of a rule; what cannot be used is reported once and 
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
 from imbot.durations import parse_duration
-from imbot.problems import Place, Problem, Severity, did_you_mean
+from imbot.problems import Place, Problem, Severity, did_you_mean, nearest
 from imbot.rulebook import expressions
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.scope import Known, Names
 from imbot.yamlfile import Entry, Kind, Node
 
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NOT_YET = "is not in this version yet"
 
 
@@ -55,14 +58,36 @@ class Desk:
         *,
         of: str,
         later: Collection[str] = (),
+        elsewhere: Mapping[str, str] = _NONE,
     ) -> None:
-        """Report each key that is not allowed."""
+        """Report each key that is not allowed; ``elsewhere`` as :func:`nearest` takes it."""
         for key, entry in entries.items():
             if key in later:
                 self.error(entry.key.place, "not-yet", f"'{key}' {_NOT_YET}", "leave it out")
             elif key not in allowed:
-                cure = did_you_mean(key, allowed)
+                cure = did_you_mean(key, allowed, elsewhere=elsewhere)
+                if is_cut_off(entry):
+                    cure = IN_QUOTES
                 self.error(entry.key.place, "unknown-key", f"unknown key '{key}' in {of}", cure)
+
+    def lacks(
+        self,
+        owner: Node,
+        key: str,
+        *,
+        known: Collection[str],
+        elsewhere: Mapping[str, str] = _NONE,
+    ) -> bool:
+        """Whether a map has a key neither rightly nor misspelt or merged, which is told already."""
+        if key in owner.entries:
+            return False
+        unknown = owner.entries.keys() - known
+        return all(
+            nearest(each, known, elsewhere=elsewhere) != key for each in unknown
+        ) and not any(
+            problem.code == "yaml-merge" and owner.place <= problem.place <= owner.end_place
+            for problem in self.problems
+        )
 
     def text(self, node: Node, what: str) -> str | None:
         """Return text; a number is taken as spelled."""
@@ -158,6 +183,15 @@ class Desk:
         """Report that a node is not of the kind that is due."""
         found = f"'{what}' must be {due}, not {shown(node)}"
         self.error(node.place, "wrong-type", found, cure)
+
+
+def is_cut_off(entry: Entry) -> bool:
+    """Whether a key is the rest of a text that a comma between { and } ended."""
+    return not entry.key.style and entry.value.start == entry.value.end
+
+
+#: The cure for a text that was cut off.
+IN_QUOTES: Final = "put text that holds a comma in quotes"
 
 
 def shown(node: Node) -> str:

@@ -1,5 +1,6 @@
 """``do:`` and ``on_error:`` → one flat program, or every mistake in them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -44,9 +45,25 @@ _EVERYWHERE = frozenset({"name", "enabled"})
 _OF_ACTIONS = frozenset({"as", "timeout", "retry", "on_error", "even_if_completed"})
 _OPTIONS = _EVERYWHERE | _OF_ACTIONS
 _BRANCHES = frozenset({"then", "else"})
+_RETRY = frozenset({"times", "backoff"})
 _TAKEN = frozenset({"session", "participant", "event", "message", "agent", "bot", "vars", "error"})
+#: What other languages, and GWS itself, call an action.
+_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("send", "say", "answer", "message", "sendmessage"), "reply"),
+        **dict.fromkeys(("end", "close", "finish", "hangup"), "complete"),
+        **dict.fromkeys(("tag", "update", "attachuserdata", "updateuserdata"), "set"),
+        **dict.fromkeys(("untag", "remove", "deleteuserdata"), "unset"),
+        **dict.fromkeys(("begin", "start", "dial", "initiateimsession"), "initiate"),
+        **dict.fromkeys(("print", "echo", "debug"), "log"),
+        **dict.fromkeys(("request", "fetch"), "http"),
+    }
+)
 #: Arguments whose scalars become user data, and so are text as spelled.
 _USER_DATA: Mapping[str, str] = MappingProxyType({"set": "", "initiate": "userData"})
+
+#: What looks like text and not like an expression.
+_WORDS = re.compile(r"\w+(?:(?:[,.!?]? +|['-])\w+)*[.!?]*")
 
 #: The backoff of a ``retry`` that names none.
 _FIRST_S, _LAST_S = 1.0, 60.0
@@ -123,13 +140,15 @@ class _Assembler:
         return names
 
     def _step(self, node: Node, path: str, names: Names) -> Names:
-        entries = self.desk.entries(node, "step", "write it like 'reply: text'")
+        known = self.workshop.actions.keys() | _LANGUAGE
+        like = f"{node.raw}: …" if node.raw in known else "reply: text"
+        entries = self.desk.entries(node, "step", f"write it like '{like}'")
         key = self._action_key(node, entries)
         if key is None:
             return self._bound(entries, names, ANY)
         size, waiting = len(self.code), len(self.later)
         if key in _LANGUAGE:
-            names = self._of_language(key, entries, path, names)
+            names = self._of_language(key, node, path, names)
         else:
             names = self._act(self.workshop.actions[key], entries, path, names)
         if not self._is_enabled(entries):
@@ -176,20 +195,21 @@ class _Assembler:
         elif key in _BRANCHES:
             self.desk.error(place, "unknown-key", f"'{key}' without 'if'", "add 'if: …'")
         else:
-            cure = did_you_mean(key, known)
+            cure = did_you_mean(key, known, elsewhere=_ELSEWHERE)
+            if key in origins.METHODS and origins.ACTION in known:
+                cure = f"write '{origins.ACTION}: {{{key}: …}}'"
             self.desk.error(place, "unknown-action", f"unknown action '{key}'", cure)
 
     # Steps of the language
 
-    def _of_language(
-        self, key: str, entries: Mapping[str, Entry], path: str, names: Names
-    ) -> Names:
+    def _of_language(self, key: str, node: Node, path: str, names: Names) -> Names:
         """Write a step of the language."""
+        entries = node.entries
         for option in _OF_ACTIONS & entries.keys():
             what = f"'{option}' says nothing about '{key}'"
             self.desk.error(entries[option].key.place, "unknown-key", what, "leave it out")
         if key == "if":
-            return self._if(entries, path, names)
+            return self._if(node, path, names)
         if key == "let":
             return self._let(entries["let"], path, names)
         text = self._line(entries[key], names)
@@ -213,18 +233,32 @@ class _Assembler:
             type_ = ANY
             if is_template(bound.value):
                 values.append((name, read_value(bound.value, names, self.desk)))
-            elif (value := self.desk.expression(bound.value, names, name)) is not None:
+            elif (value := self._value(bound.value, names, name)) is not None:
                 values.append((name, value))
                 type_ = value.type
             names = self._bind(bound.key, names, type_)
         self.code.append(Let(tuple(values), path, entry.key.place))
         return names
 
-    def _if(self, entries: Mapping[str, Entry], path: str, names: Names) -> Names:
+    def _value(self, node: Node, names: Names, name: str) -> Expression | None:
+        """Return the expression that a name is bound to; words without quotes may mean text."""
+        before = len(self.desk.problems)
+        value = self.desk.expression(node, names, name)
+        if value is None and _WORDS.fullmatch(node.raw):
+            first = self.desk.problems[before]
+            near = f"{first.cure} " if first.cure.startswith("did you mean") else ""
+            cure = f"""{near}For text write '"{node.raw}"', with quotes inside quotes"""
+            self.desk.problems[before:] = [replace(first, cure=cure if near else f"f{cure[1:]}")]
+        return value
+
+    def _if(self, node: Node, path: str, names: Names) -> Names:
         """Write a branch, its ``then`` and its ``else``; what either binds is bound after."""
+        entries = node.entries
         entry = entries["if"]
         test = self.desk.all_of(entry.value, names, "if")
-        if not _BRANCHES & entries.keys():
+        if not _BRANCHES & entries.keys() and self.desk.lacks(
+            node, "then", known={"if"} | _OPTIONS | _BRANCHES
+        ):
             self.desk.error(entry.key.place, "missing-key", "'if' without 'then'", "add 'then:'")
         branch = len(self.code)
         self.code.append(Jump(0))
@@ -249,6 +283,8 @@ class _Assembler:
         """Write the call of an action."""
         entry = entries[action.name]
         args = self._args(entry, action, names)
+        if action.name == origins.ACTION and "retry" in entries:
+            origins.warn_of_retry(entry, entries["retry"], self.desk)
         if (bind := entries.get("as")) is not None:
             self._is_name(bind.value)
         act = Act(
@@ -307,8 +343,8 @@ class _Assembler:
         if entry is None:
             return None
         entries = self.desk.entries(entry.value, "retry", "write {times: 5, backoff: 1s..1m}")
-        self.desk.keys(entries, {"times", "backoff"}, of="retry")
-        if entries and "times" not in entries:
+        self.desk.keys(entries, _RETRY, of="retry")
+        if entries and self.desk.lacks(entry.value, "times", known=_RETRY):
             cure = "add 'times: 5'"
             self.desk.error(entry.key.place, "missing-key", "'retry' without 'times'", cure)
         times = entries.get("times")

@@ -86,9 +86,11 @@ def read_condition(source: Source) -> Tree:
         raise _refused(source, 0, f"a condition longer than {LONGEST_BYTES} bytes", "split it")
     if (braces := re.search(r"\{\{|\{%", text)) is not None:
         what = "a condition is an expression, not a template"
-        raise NotInLanguageError(
-            source.problem(braces.start(), "template", what, "write it without {{ and }}")
-        )
+        cure = "write it without {{ and }}"
+        bare = " ".join(text.replace("{{", "").replace("}}", "").split())
+        if "{%" not in bare and len(bare) < 60:  # noqa: PLR2004  fits a line
+            cure += f": {bare}"
+        raise NotInLanguageError(source.problem(braces.start(), "template", what, cure))
     # One line: a newline means no more than a blank, as in a folded YAML text.
     line = text.replace("\r", " ").replace("\n", " ").replace("\t", " ")
     return _Reader(source, line).read()
@@ -131,7 +133,8 @@ class _Reader:
                 return self._no(slip, "invalid syntax", cure)
         offset = self._indent + max((error.offset or 1) - 1, 0)
         what = re.sub(r" \(<unknown>.*\)$|\. (?:Perhaps|Maybe) .*$", "", error.msg)
-        return self._no(min(offset, len(self._line) - 1), what)
+        cure = _IN_BRACKETS if what.startswith(("'(' was never", "unmatched ')'")) else ""
+        return self._no(min(offset, len(self._line) - 1), what, cure)
 
     def _no(self, offset: int, what: str, cure: str = "") -> NotInLanguageError:
         return _refused(self._source, offset, what, cure)
@@ -143,6 +146,11 @@ class _Reader:
         return self._indent + begin, self._indent + begin + len(
             self._bytes[first:last].decode("utf-8", "replace")
         )
+
+    def _behind(self, node: ast.expr) -> int:
+        """Return where what follows ``node``, and the brackets around it, begins."""
+        end = self._span(node)[1]
+        return len(self._line) - len(self._line[end:].lstrip(" )"))
 
     def _tree(self, node: ast.expr, depth: int) -> Tree:  # noqa: C901, PLR0911, PLR0912  one case per node
         at, end = self._span(node)
@@ -176,6 +184,8 @@ class _Reader:
                 return Choice(*three, at=at, end=end)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return Items(tuple(self._tree(item, below) for item in items), at=at, end=end)
+            case ast.BinOp(left=left):
+                raise self._no(self._behind(left), *_not_in_language(node))
             case _:
                 raise self._no(at, *_not_in_language(node))
 
@@ -208,10 +218,13 @@ class _Reader:
         at, end = span
         first = self._tree(node.left, depth)
         rest = []
+        before = node.left
         for op, operand in zip(node.ops, node.comparators, strict=True):
             if type(op) not in _OPERATORS:
-                raise self._no(at, "'is' compares nothing here", "use == or !=")
+                is_at = self._behind(before)
+                raise self._no(is_at, "'is' compares nothing here", "use == or !=")
             rest.append((_OPERATORS[type(op)], self._tree(operand, depth)))
+            before = operand
         if len(rest) > 1 and any(op in {"in", "not in"} for op, _ in rest):
             raise self._no(at, "'in' cannot be chained", "write two comparisons joined by and")
         return Compare(first, tuple(rest), at=at, end=end)
@@ -236,6 +249,8 @@ _SLIPS = tuple(
         ("(?<![<>=!:])=(?!=)", "use == to compare"),
     )
 )
+#: YAML ends a text between brackets at a comma, also one between two arguments.
+_IN_BRACKETS = "close it; inside a YAML list in [ ], put quotes around the whole condition"
 _REFUSED: dict[type[ast.expr], tuple[str, str]] = {
     ast.JoinedStr: ("a text with values in it", "conditions compare; only templates make text"),
     ast.NamedExpr: ("an assignment", "use == to compare"),

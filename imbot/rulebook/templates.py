@@ -44,8 +44,17 @@ LONGEST_RESULT_BYTES = 8192
 LONGEST_SOURCE = 16_384
 
 _UNCLOSED = "unclosed "
+_UNEXPECTED = re.compile(r"unexpected char ['\"]\\?(.)")
 _CLOSING = {"{{": "}}", "{#": "#}"}
 _STATEMENT = "templates have no statements"
+#: What Jinja says, and what people usually did.
+_SLIPS = {
+    "got '='": "use == to compare",
+    _STATEMENT: "write {{ … }} only; steps have if",
+    "Expected an expression": "write a value there",
+    "token 'name'": "write a name there",
+}
+_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _LINE_END = re.compile(r"\r\n?")
 _MARK = re.compile(r"\{\{|\{%|\{#")
 
@@ -215,13 +224,18 @@ def _parsed(source: Source) -> Iterator[nodes.Expr]:
 def _slip(message: str) -> tuple[str, str]:
     """Return what is wrong, in our words, and the cure."""
     message = message.replace("end of print statement", "}}").rstrip(".")
-    if "got '='" in message:
-        return message, "use == to compare"
+    if (found := _UNEXPECTED.match(message)) is not None:
+        return _unexpected(found[1])
     if message.startswith(_UNCLOSED):
         return message, f"close it with {_CLOSING[message[-2:]]}"
-    if message == _STATEMENT:
-        return message, "write {{ … }} only; steps have if"
-    return message, ""
+    return message, next((cure for said, cure in _SLIPS.items() if said in message), "")
+
+
+def _unexpected(character: str) -> tuple[str, str]:
+    if character in "'\"":
+        return "a quote that does not end", f"close it with {character}"
+    cure = "use plain quotes: \" or '" if character in _QUOTES else ""
+    return f"unexpected character '{character}'", cure
 
 
 def _refused(source: Source, offset: int, what: str, cure: str = "") -> NotInLanguageError:
@@ -309,9 +323,11 @@ class _Reader:
             case nodes.Name(name=name):
                 return Name(name, at=at)
             case nodes.Getattr(node=of, attr=attr):
-                return Field(self.tree(of, below), attr, at=self._source.text.index(attr, at))
+                return self._field(self.tree(of, below), attr, at)
             case nodes.Getitem(node=of, arg=index) if not isinstance(index, nodes.Slice):
-                return Item(self.tree(of, below), self.tree(index, below), at=at)
+                owner = self.tree(of, below)
+                at = owner.at if isinstance(owner, Name | Field | Item) else at
+                return Item(owner, self.tree(index, below), at=at)
             case nodes.Filter() | nodes.Test() | nodes.Call():
                 return self._call(node, below)
             case nodes.Compare(expr=first, ops=ops):
@@ -328,12 +344,24 @@ class _Reader:
                 raise self._no(at, "an if without else", "add else and what stands there then")
             case nodes.List(items=items) | nodes.Tuple(items=items):
                 return Items(tuple(self.tree(item, below) for item in items), at=at)
-            case nodes.BinExpr() | nodes.UnaryExpr() if type(node) not in _REFUSED:
+            case nodes.BinExpr(operator=operator, right=right):
+                found = self._source.text.rfind(operator, at, right.lineno)
+                raise self._no(found, "templates have no arithmetic", "let a condition decide")
+            case nodes.UnaryExpr():
                 raise self._no(at, "templates have no arithmetic", "let a condition decide")
+            case nodes.Concat(nodes=[_, right, *_]):
+                found = self._source.text.rfind("~", at, right.lineno)
+                raise self._no(found, *_REFUSED[nodes.Concat])
             case _:
                 kind = node.arg if isinstance(node, nodes.Getitem) else node
                 what, cure = _REFUSED.get(type(kind), ("templates have no such thing", ""))
                 raise self._no(at, what, cure)
+
+    def _field(self, owner: Tree, name: str, dot: int) -> Tree:
+        at = self._source.text.index(name, dot)
+        if isinstance(owner, Name | Field | Item):
+            return Field(owner, name, at=owner.at, end=at + len(name))
+        return Field(owner, name, at=at)
 
     def _no(self, offset: int, what: str, cure: str = "") -> NotInLanguageError:
         return _refused(self._source, offset, what, cure)
@@ -368,6 +396,7 @@ class _Reader:
                 # Behind localtime it shows that local time, not the text localtime made of it.
                 return Call(node.name, (moment, *zone[:1]), form=form, at=at)
             case _:
+                at = self._source.text.index(node.name, at)  # a test's node begins at its "is"
                 return Call(node.name, (value, *args), keywords, form, at=at)
 
     def _function(self, node: nodes.Call) -> str:

@@ -6,10 +6,9 @@ Nothing here looks at events; the index does.
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-import re2
-
 from imbot.model import ConnectionChange, EventKind, SessionState
 from imbot.problems import did_you_mean
+from imbot.rulebook.functions import compile_pattern
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import (
     ConnectionTrigger,
@@ -148,9 +147,7 @@ def _text_test(test: TextTest, node: Node, desk: Desk) -> MessageTrigger | None:
 def _is_good_text(test: TextTest, node: Node, desk: Desk) -> bool:
     """Return whether a message can be tested with a text; reports it if not."""
     if test is TextTest.MATCHES:
-        if problem := pattern_fault(node.raw):
-            desk.error(node.place, "bad-pattern", f"no RE2 pattern: {problem}", "mend the pattern")
-        return not problem
+        return _is_good_pattern(node, desk)
     if "{{" in node.raw:
         desk.error(node.place, "template", "a trigger takes no template", "use 'when' to compare")
         return False
@@ -161,16 +158,15 @@ def _is_good_text(test: TextTest, node: Node, desk: Desk) -> bool:
     return True
 
 
-def pattern_fault(pattern: str) -> str:
-    """Return what is wrong with an RE2 pattern; empty when nothing is."""
-    options = re2.Options()
-    options.log_errors = False
+def _is_good_pattern(node: Node, desk: Desk) -> bool:
+    """Return whether RE2 takes a pattern; reports it if not."""
     try:
-        re2.compile(pattern.encode("utf-8", "replace").decode(), options)
-    except re2.error as error:
-        said = error.args[0] if error.args else "cannot be read"
-        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    return ""
+        compile_pattern(node.raw)
+    except ValueError as error:
+        what, _, cure = str(error).partition("; ")
+        desk.error(node.place, "bad-pattern", what, cure)
+        return False
+    return True
 
 
 def _userdata(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:

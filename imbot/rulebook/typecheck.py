@@ -277,7 +277,8 @@ class Checker:
             place = positions.get(keyword)
             if place is None or place in given:
                 cure = did_you_mean(keyword, positions)
-                self._add(value.at, "arguments", f"{node.name} has no argument '{keyword}'", cure)
+                at = self.source.text.rfind(keyword, 0, value.at)
+                self._add(at, "arguments", f"{node.name} has no argument '{keyword}'", cure)
                 return None
             given[place] = value
         missing = [

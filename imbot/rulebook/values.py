@@ -16,7 +16,7 @@ from imbot.model import JSON
 from imbot.plugin import Action
 from imbot.problems import did_you_mean, nearest
 from imbot.rulebook.origins import Address
-from imbot.rulebook.reading import Desk, shown
+from imbot.rulebook.reading import IN_QUOTES, Desk, is_cut_off, shown
 from imbot.rulebook.schema import Value
 from imbot.rulebook.scope import Names, Senses
 from imbot.rulebook.templates import parse_template
@@ -315,6 +315,8 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
     elif fault.type == "extra_forbidden":
         owner = _owner(entry.value, fault.node)
         cure = did_you_mean(fault.key, _argument_names(action.args) - set(owner))
+        if fault.key in owner and is_cut_off(owner[fault.key]):
+            cure = IN_QUOTES
         place = owner[fault.key].key.place if fault.key in owner else fault.node.place
         desk.error(place, "unknown-argument", f"'{name}' has no '{fault.key}'", cure)
     else:

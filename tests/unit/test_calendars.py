@@ -270,7 +270,7 @@ def test_days_and_hours_off_come_from_a_file():
     ("read_file", "file", "code", "text"),
     [
         (None, "off.ics", "ics", "write its days as exceptions"),
-        (lambda _: FEED, 5, "ics", "no file can be read"),
+        (lambda _: FEED, 5, "ics", "names no file"),
         (lambda _: "hello", "off.ics", "ics", "no iCalendar file"),
         (open, "/nowhere/off.ics", "ics", "No such file"),
         (lambda _: FEED.replace("2027", "2026"), "off.ics", "holidays-end", "ends before 2027"),

@@ -1,5 +1,6 @@
 """``imbot check``: each mistake with its place and its cure, and nothing said about right files."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,13 @@ from hypothesis import strategies as st
 
 from imbot.cli import checking
 from imbot.cli.checking import check
+from imbot.loading import Wanted, make_rulebook
 from imbot.pluginhost import PluginSettings, find_plugins
 
 DATA = Path(__file__).parents[1] / "data"
 ROOT = Path(__file__).parents[2]
 
+WANTED = Wanted(find_plugins(PluginSettings(), with_options=False))
 GREET = "version: 1\nrules:\n  - {id: hi, trigger: {state: Talking}, do: [{reply: Hello}]}\n"
 
 
@@ -165,8 +168,80 @@ def test_settings_say_which_secrets_hosts_and_plugins_there_are(with_settings):
     assert [line.split("; ")[1] for line in lines] == [
         "enable its plugin in the settings",
         "did you mean 'CRM_URL'?",
-        "add it to the settings' http.allow",
+        "did you mean 'https://crm.example'? Else add it to the settings' http.allow",
     ]
+
+
+def test_what_is_wrong_about_plugins_in_the_settings_stands_there(with_settings, tmp_path):
+    """A name, an option or a folder that is misspelt is looked for in the settings."""
+    text = SETTINGS.replace("tagging", "taging").replace("crm: {", "rply: {a: b}, crm: {toke: x, ")
+    (tmp_path / "imbot.yaml").write_text(text, encoding="utf-8")
+
+    code, lines = with_settings(GREET)
+
+    assert code == 0
+    assert lines == [
+        f"imbot.yaml:6:{rest}"
+        for rest in (
+            "41: warning[unknown-plugin]: there is no plugin 'rply'; did you mean 'reply'?",
+            "22: warning[unknown-plugin]: there is no plugin 'taging'; did you mean 'tagging'?",
+            (
+                "61: warning[bad-options]: plugins.options.crm.toke is no option; "
+                "did you mean 'token'?"
+            ),
+        )
+    ]
+
+
+@pytest.mark.usefixtures("with_settings")
+def test_rules_that_are_not_there_are_told_where_the_settings_name_them(tmp_path, capsys):
+    text = SETTINGS.replace("[rules]", "\n  - rules\n  - ruls")
+    (tmp_path / "imbot.yaml").write_text(text, encoding="utf-8")
+
+    assert check([], None, strict=False) == 1
+    assert [line.partition(";")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "imbot.yaml:8:5: warning[no-rules]: no rule file in 'rules'",
+        "imbot.yaml:9:5: error[no-rules]: 'ruls' cannot be read: No such file or directory",
+    ]
+
+
+CALENDAR = """version: 1
+calendars:
+  desk: {timezone: Europe/Berlin, open: {mon-fri: "09:00-17:00"}, ics: off.ics}
+rules:
+  - {id: hi, trigger: {state: Talking}, when: open("desk"), do: [{reply: Hello}]}
+"""
+FEED = """BEGIN:VCALENDAR
+BEGIN:VEVENT
+DTSTART;VALUE=DATE:29991224
+END:VEVENT
+END:VCALENDAR
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (FEED.encode(), []),
+        (None, ["'off.ics' cannot be read: No such file or directory"]),
+        (b"hello", ["'off.ics' cannot be read: no iCalendar file: it does not begin with BEGIN"]),
+        (b"\xff\xfe", ["'off.ics' cannot be read: it is no UTF-8 text"]),
+        (b"x" * 300_000, ["'off.ics' cannot be read: it is larger than 262144 bytes"]),
+    ],
+)
+def test_a_calendar_takes_its_days_off_from_a_file_beside_it(content, told, tmp_path, monkeypatch):
+    """From the rule file's folder, wherever check was called."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.yaml").write_text(CALENDAR, encoding="utf-8")
+    if content is not None:
+        (tmp_path / "rules" / "off.ics").write_bytes(content)
+
+    book, problems = make_rulebook([Path("rules")], WANTED, today=date(2026, 1, 1))
+
+    assert (book is None) == bool(told)
+    assert [problem.what.partition(":VCAL")[0] for problem in problems] == told
+    assert all(str(problem.place) == "rules/a.yaml:3:72" for problem in problems)
 
 
 @pytest.mark.usefixtures("with_settings")
@@ -193,8 +268,8 @@ def test_a_path_that_cannot_be_read_is_told_beside_the_mistakes_of_the_others(ch
 
     assert check([Path("gone.yaml"), Path("f.yaml"), Path("folder")], None, strict=False) == 1
     assert [line.partition(";")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "gone.yaml: error[no-rules]: cannot be read: No such file or directory",
-        "folder: warning[no-rules]: no rule file in this folder",
+        "gone.yaml: error[no-rules]: 'gone.yaml' cannot be read: No such file or directory",
+        "folder: warning[no-rules]: no rule file in 'folder'",
         "f.yaml:3:31: error[unknown-word]: 'Taking' is no session state",
     ]
 

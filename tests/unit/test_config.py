@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from imbot.config import load_settings
 from imbot.config.tree import Tree
 from imbot.errors import ConfigError
-from imbot.problems import Place
+from imbot.problems import Place, Problem
 from tests.unit.settings_samples import LEAST, mistakes, read, warnings
 
 WHOLE = """\
@@ -358,3 +358,38 @@ def test_warnings_are_kept_beside_the_settings(tmp_path):
             "secrets, store, timezone"
         )
     ]
+
+
+def test_what_is_misspelt_is_not_missing_too(tmp_path):
+    """One slip is one line."""
+    text = LEAST.replace("url:", "ulr:").replace("agents:", "agent:")
+
+    assert mistakes(tmp_path, text) == [
+        "imbot.yaml:1:7: error[unknown-key]: no setting 'gws.ulr'; did you mean 'url'?",
+        "imbot.yaml:2:1: error[unknown-key]: no setting 'agent'; did you mean 'agents'?",
+    ]
+
+
+@pytest.mark.parametrize("store", ["imbot.db", "sqlit:///imbot.db", "mysql://host/imbot"])
+def test_a_store_that_is_none_is_told(tmp_path, store):
+    """Before imbot starts."""
+    assert mistakes(tmp_path, f"{LEAST}store: {store}\n") == [
+        "imbot.yaml:4:8: error[wrong-value]: store: this is no store; write sqlite:///FILE.db"
+    ]
+
+
+def test_a_setting_is_found_by_its_path_and_a_text_of_a_list_by_its_words(tmp_path):
+    """Whoever reads settings later can say where they stand."""
+    loaded = read(tmp_path, f"{LEAST}rules: [a, b]\nplugins: {{disabled: [crm]}}\n")
+
+    def line_and_column(name):
+        (found,) = loaded.placed([Problem(Place(name), "code", "what")])
+        return found.place.line, found.place.column
+
+    assert line_and_column("rules.1") == (4, 12)
+    assert line_and_column("plugins.disabled.crm") == (5, 22)
+    assert line_and_column("plugins.disabled") == (5, 11)
+    assert line_and_column("gws.url.nothing.below") == (1, 7)
+    assert loaded.placed([Problem(Place("nowhere"), "code", "what")])[0].place == Place("nowhere")
+    here = Problem(Place("rules.1", 3, 4), "code", "what")
+    assert loaded.placed([here]) == [here]

@@ -26,11 +26,11 @@ def test_the_command_line_lies_over_the_environment_and_that_over_the_file(tmp_p
 def test_values_are_taken_as_text_whatever_yaml_would_make_of_them(tmp_path):
     """A password is not to be quoted twice."""
     odd = '%a: [x, "{'
-    settings = over(tmp_path, ADMIN__TOKEN=odd, BOT__NICKNAME="007", STORE="null")
+    settings = over(tmp_path, ADMIN__TOKEN=odd, BOT__NICKNAME="007", COUNTRY="NO")
 
     assert settings.admin.token.get_secret_value() == odd
     assert settings.bot.nickname == "007"
-    assert settings.store == "null"
+    assert settings.country == "NO"
 
 
 def test_numbers_flags_and_durations_are_read_where_they_are_due(tmp_path):

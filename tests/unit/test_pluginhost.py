@@ -400,8 +400,8 @@ def test_settings_that_name_a_plugin_that_is_not_there_warn():
             "mean 'crm'?"
         ),
         (
-            "plugins.disabled: warning[unknown-plugin]: there is no plugin 'replay'; did you mean "
-            "'reply'?"
+            "plugins.disabled.replay: warning[unknown-plugin]: there is no plugin 'replay'; did "
+            "you mean 'reply'?"
         ),
     ]
 

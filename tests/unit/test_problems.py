@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.problems import Place, Problem, Severity, did_you_mean, nearest
+from imbot.problems import (
+    UNQUOTED,
+    UNUSED,
+    Place,
+    Problem,
+    Severity,
+    did_you_mean,
+    first_causes,
+    nearest,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +69,32 @@ def test_what_is_meant_is_always_a_known_word(word, known):
     assert nearest(word, known) in {None, *known}
     if word in known and word:
         assert nearest(word, known).casefold() == word.casefold()
+
+
+def test_the_word_of_another_language_is_known_before_the_nearest():
+    """Else "on" would mean "once"."""
+    elsewhere = {"on": "trigger", "if": "when"}
+
+    assert did_you_mean("On", {"once", "trigger"}, elsewhere=elsewhere) == "did you mean 'trigger'?"
+    assert nearest("if", {"once", "trigger"}, elsewhere=elsewhere) is None
+    assert nearest("on", {"on", "trigger"}, elsewhere=elsewhere) == "on"
+
+
+def test_what_only_follows_from_another_mistake_is_left_out():
+    """Each line that is no mistake of its own sends its reader the wrong way."""
+    here, there = Place("f", 1, 1), Place("f", 2, 1)
+
+    def kept(*given):
+        problems = [
+            Problem(
+                place, code, "", severity=Severity.WARNING if code == UNUSED else Severity.ERROR
+            )
+            for place, code in given
+        ]
+        return [(each.place, each.code) for each in first_causes(problems)]
+
+    assert kept((here, "yaml-alias"), (here, "wrong-type")) == [(here, "yaml-alias")]
+    assert kept((here, UNQUOTED), (here, "template")) == [(here, "template")]
+    assert kept((here, UNQUOTED), (there, "template")) == [(here, UNQUOTED), (there, "template")]
+    assert kept((here, UNUSED)) == [(here, UNUSED)]
+    assert kept((here, UNUSED), (there, "unknown-field")) == [(there, "unknown-field")]

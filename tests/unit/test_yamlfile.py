@@ -106,7 +106,7 @@ def test_an_empty_text_is_an_empty_node():
         ('a: {"": b}', "1:5", "bad-key"),
         ("a: b: c", "1:5", "yaml-syntax"),
         ("a:\n\tb: c", "2:1", "yaml-syntax"),
-        ('a: "b', "1:6", "yaml-syntax"),
+        ('a: "b', "1:4", "yaml-syntax"),
         ("a: 1\n---\nb: 2", "2:1", "documents"),
         ("a: \x00", "1:4", "yaml-syntax"),
         ("a: \ufffe", "1:4", "yaml-syntax"),
