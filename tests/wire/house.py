@@ -23,6 +23,7 @@ from imbot.cli.running import system_ports
 from imbot.config import load_settings
 from imbot.engine.watching import Acted, Happened, Sight
 from imbot.model import Event, EventKind, Outcome
+from imbot.ports import Random as Chance
 from imbot.records import EffectState, GapSeen
 from imbot.store.queries import SessionHistory, Views, open_views
 from tests.wire.foreign import ForeignGws
@@ -78,7 +79,7 @@ def tell(text: str) -> None:
     print(text)  # noqa: T201  that is what it is for
 
 
-async def until(holds: Callable[[], object], *, within_s: float = 10.0, what: str = "") -> None:
+async def until(holds: Callable[[], object], *, within_s: float = 20.0, what: str = "") -> None:
     """Wait until it holds.
 
     Raises:
@@ -149,14 +150,21 @@ def store_views(folder: Path) -> Views:
 
 @asynccontextmanager
 async def running(
-    folder: Path, url: str, *, seed: int | None = None, **settings: Any
+    folder: Path,
+    url: str,
+    *,
+    seed: int | None = None,
+    chance: Chance | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Imbot]:
-    """Run an imbot in this process; stop it in order at the end."""
+    """Run an imbot in this process, with this chance or seed if given; stop it in order."""
     loaded = load_settings(settings_file(folder, url, **settings), environment={}, options=())
     sights: list[Sight] = []
     ports = replace(system_ports(), serves_health=False, environment={})
     if seed is not None:
-        ports = replace(ports, random=Random(seed))  # noqa: S311  reproducible, nothing is secret
+        chance = Random(seed)  # noqa: S311  reproducible, nothing is secret
+    if chance is not None:
+        ports = replace(ports, random=chance)
     stop = asyncio.Event()
     async with open_app(loaded, ports, watch=sights.append) as app:
         serving = asyncio.create_task(app.run(stop))

@@ -9,6 +9,7 @@ import asyncio
 import pytest
 
 from imbot.model import EventKind
+from imbot.testing.time import SteadyRandom
 from tests.wire.foreign import Kind
 from tests.wire.house import Party, greetings, running, until
 
@@ -36,12 +37,13 @@ async def talk(party, seconds):
 
 async def greeted(server, imbot, number="3002"):
     """Ring and return the session once its greeting was carried out and tagged."""
-    session, done = await server.ring("bot1", number), len(imbot.outcomes("set"))
-    await until(lambda: len(imbot.outcomes("set")) > done, within_s=20, what="greeted")
+    done = len(imbot.outcomes("set"))
+    session = await server.ring("bot1", number)
+    await until(lambda: len(imbot.outcomes("set")) > done, within_s=40, what="greeted")
     return session
 
 
-async def say_until_heard(party, imbot, *, within_s=20.0):
+async def say_until_heard(party, imbot, *, within_s=40.0):
     """Say lines until imbot hears one: then it is whole again."""
     said = []
     async with asyncio.timeout(within_s):
@@ -107,7 +109,7 @@ async def test_a_session_that_began_while_the_server_was_away_is_greeted(foreign
     before = await greeted(server, imbot)
     ring = ("ring", {"agent": "bot1", "from": "3003"})
     _, rung = await server.restart(down_s=0.3, meanwhile=[("complete", {"session": before}), ring])
-    await until(lambda: len(imbot.outcomes("set")) > 1, within_s=20, what="greeted")
+    await until(lambda: len(imbot.outcomes("set")) > 1, within_s=40, what="greeted")
     assert [len(await greetings(server, one)) for one in (before, rung["id"])] == [1, 1]
     [over] = [e for e in imbot.events(EventKind.STATE, before) if e.session.is_completed]
     assert over.resync
@@ -116,9 +118,11 @@ async def test_a_session_that_began_while_the_server_was_away_is_greeted(foreign
 async def ten_seconds_of_503(server, folder):
     """Talk into an outage of 10 s, end the session, and begin another meanwhile."""
     folder.mkdir()
-    async with running(folder, server.url) as imbot:
+    # Bad luck with its back-off would have imbot wait for another minute.
+    async with running(folder, server.url, chance=SteadyRandom()) as imbot:
         await imbot.up()
         party = Party(server, await greeted(server, imbot))
+        await server.until_listening("bot1")  # so that the outage cuts a poll off
         await server.fault("outage", seconds=10.0)
         await talk(party, 3.0)
         await server.complete(party.session)
@@ -128,9 +132,6 @@ async def ten_seconds_of_503(server, folder):
         assert await party.unaccounted(imbot) == []
 
 
-@pytest.mark.xfail(
-    strict=False, reason="on a busy machine one lost message in hundreds was outside the gap"
-)
 async def test_ten_seconds_of_503(start_foreign, tmp_path):
     """As long as a proxy needs to notice that its backend restarts; here in real time."""
     servers = [await start_foreign(kind) for kind in Kind]

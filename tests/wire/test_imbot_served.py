@@ -66,8 +66,8 @@ async def test_sessions_one_after_the_other_and_side_by_side(start_foreign, fore
     async with running(tmp_path, server.url, agents=agents) as imbot:
         await imbot.up()
         for _ in range(3):
+            done = len(imbot.outcomes("set")) + len(agents)
             rung = [await server.ring(agent, "3002") for agent in agents]
-            done = len(imbot.outcomes("set")) + len(rung)
             await until(lambda done=done: len(imbot.outcomes("set")) == done)
             for session in rung:
                 assert len(await greetings(server, session)) == 1
