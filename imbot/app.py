@@ -198,15 +198,21 @@ class App:
             pause_s = FORGET_EVERY_S
 
     async def _stop(self, lives: list[asyncio.Task[None]]) -> None:
-        """Finish what is in flight, then leave: each step has its limit."""
+        """Finish what is in flight, then leave: each step has its limit.
+
+        Whoever cannot wait cancels this; nothing is left running then either.
+        """
         self.dispatch.hold_back()
-        if not await self._tasks.drain(DRAIN_S):
-            log.warning("imbot.drain_late", seconds=DRAIN_S)
-        await self._tasks.cancel()
-        await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
-        for life in lives:
-            life.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
+        try:
+            if not await self._tasks.drain(DRAIN_S):
+                log.warning("imbot.drain_late", seconds=DRAIN_S)
+            await self._tasks.cancel()
+            await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
+        finally:
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
+            await self._tasks.cancel()
 
 
 @asynccontextmanager

@@ -75,6 +75,13 @@ class Imbot:
         self._stop.set()
         await self._life
 
+    async def stop_at_once(self):
+        """Stop as a second Ctrl-C does, right after the first."""
+        self._stop.set()
+        await asyncio.sleep(0.5)
+        self._life.cancel()
+        await asyncio.wait([self._life])
+
     def kill(self):
         """Stop as kill -9 does: nothing is sent and nothing is written from this moment on.
 

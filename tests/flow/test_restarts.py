@@ -1,7 +1,10 @@
 """Stops, kills and starts: whatever was under way, everybody is greeted once or it is told."""
 
+import asyncio
+
 import pytest
 
+from imbot.gws.status import AgentState
 from tests.flow.stage import GREETING, staged
 
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(180)]
@@ -96,3 +99,28 @@ async def test_two_imbots_never_share_a_store(stage):
 
     with pytest.raises(Exception, match=r"imbot\.db"):
         await stage.launch(GREETING)
+
+
+async def test_a_second_ctrl_c_leaves_nothing_running(stage):
+    """What went on would find the store closed, and say so in tracebacks."""
+    imbot = await stage.start(GREETING)
+    stage.faults(hang={"probability": 1, "only": ["SendMessage"]})
+    call = stage.ring("3001")
+    await stage.seconds(1)
+
+    await imbot.stop_at_once()
+
+    assert not imbot.is_running
+    assert [task for task in asyncio.all_tasks() if belongs_to_imbot(task)] == []
+    assert imbot.app.agents["bot1"].status.state is AgentState.STOPPED
+    stage.faults()
+    await stage.start(GREETING)
+    await stage.seconds(100)
+    with stage.views() as views:
+        assert call.heard or [effect.intent.session_id for effect in views.parked()] == [call.id]
+
+
+def belongs_to_imbot(task):
+    """Whether a task is the app's, the engine's or an agent's."""
+    rooms = ("imbot/app.py", "imbot/engine/", "imbot/gws/", "imbot/bayeux/")
+    return any(room in task.get_coro().cr_code.co_filename for room in rooms)
