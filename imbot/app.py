@@ -52,6 +52,10 @@ FIRST_FORGET_S, FORGET_EVERY_S = 600.0, 86_400.0
 #: Agents that begin their login in one second; GWS is not to be stormed.
 LOGINS_PER_S = 100.0
 
+#: Agents that log in at the same time, after an outage too. Where more share a slow server or
+#: machine, each takes so long that its Bayeux session expires before it polls, and none gets in.
+LOGINS_AT_ONCE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -131,6 +135,7 @@ class App:
             world, flow, actor, store, numbers=numbers, watch=watch, tasks=self._tasks
         )
         gws = gws_settings(settings)
+        admission = asyncio.Semaphore(LOGINS_AT_ONCE)
         for part in settings.agents:
             self.agents[part.user] = Agent(
                 agent_settings(part),
@@ -139,6 +144,7 @@ class App:
                 intake=self.dispatch,
                 clock=ports.clock,
                 random=ports.random,
+                admission=admission,
             )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -48,10 +48,11 @@ class Agent:
     Args:
         settings: The account.
         gws: The deployment.
-        network: Gives a fresh cookie jar for each login.
+        network: Gives fresh cookies for each login.
         intake: Where everything heard goes.
         clock: Time.
         random: Spreads logins and proofs.
+        admission: Lets only so many agents log in at a time.
         bayeux: Makes the Bayeux client.
     """
 
@@ -64,6 +65,7 @@ class Agent:
         intake: Intake,
         clock: Clock,
         random: Random,
+        admission: asyncio.Semaphore,
         bayeux: BayeuxFactory = BayeuxClient,
     ) -> None:
         self._settings = settings
@@ -71,6 +73,7 @@ class Agent:
         self._network = network
         self._clock = clock
         self._random = random
+        self._admission = admission
         self._bayeux = bayeux
         self._feed = Feed(settings.user, intake, clock=clock, seen=self._see)
         self._invitations = Invitations(gws.on_alerting, patience_s=gws.alerting_s)
@@ -334,7 +337,8 @@ class Agent:
             resync_s=self._gws.resync_s,
         )
         try:
-            await login.enter(is_first=not self._has_served)
+            async with self._admission:
+                await login.enter(is_first=not self._has_served)
         finally:
             self._note_version(login.version)
         self._has_served = True

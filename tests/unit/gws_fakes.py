@@ -292,6 +292,7 @@ class Rig:
         self.gws = FakeGws()
         self.bayeuxes = Bayeuxes()
         self.taken = Taken()
+        self.admission = asyncio.Semaphore(1)
         self.agent = Agent(
             AgentSettings("bot1", Basic("bot1", "pw"), **(agent or {})),
             GwsSettings(URL, **gws_settings),
@@ -299,6 +300,7 @@ class Rig:
             intake=self.taken,
             clock=LoopClock(),
             random=SteadyRandom(),
+            admission=self.admission,
             bayeux=self.bayeuxes,
         )
         self.life = None
