@@ -68,10 +68,12 @@ $(BIN)/python:
 		echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	"$(PYTHON)" -m venv --clear $(VENV)
 
-# The first line verifies every file against its hash; the second adds imbot itself and fetches nothing.
+# The first line verifies every file against its hash; the second adds imbot itself and fetches nothing; the
+# third compiles what a start imports: where Python may not keep bytecode, each start would take seconds more.
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import imbot.cli.demo'
 	@touch $@
 
 # Servers that we did not write, for the wire tests. A user's machine may lack them, CI may not.

@@ -63,7 +63,8 @@ def _print_timeline(history: SessionHistory, *, as_json: bool) -> None:
     title = f"Session {seen.session.id} of {seen.agent}, {history.view.number or 'number unknown'}"
     # Sorting keeps the order of what happened at the same moment: events, rules, effects.
     lines = sorted(_timeline(history), key=lambda line: line[0])
-    print_table(title, ("when", "what", "details"), lines, as_json=as_json)
+    rows = [(at, seen.agent, what, details) for at, what, details in lines]
+    print_table(title, ("when", "agent", "what", "details"), rows, as_json=as_json)
 
 
 def _timeline(history: SessionHistory) -> Iterator[_Line]:

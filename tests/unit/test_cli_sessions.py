@@ -107,8 +107,9 @@ def test_the_story_of_a_session_tells_what_happened_why_and_why_not(shown):
     code, lines = shown("s1")
 
     assert code == 0
-    assert lines[0] == ["when", "what", "details"]
-    assert [line[1:] for line in lines[1:]] == [
+    assert lines[0] == ["when", "agent", "what", "details"]
+    assert {line[1] for line in lines[1:]} == {"bot1"}
+    assert [line[2:] for line in lines[1:]] == [
         ["state", "Talking"],
         ["reply of greet", "“Hello” confirmed after 250 ms, echo after 500 ms"],
         ["set of greet", "greeted: yes accepted after 500 ms"],
@@ -125,7 +126,7 @@ def test_the_story_of_a_session_tells_what_happened_why_and_why_not(shown):
 def test_the_story_of_a_session_has_its_gaps(shown):
     _, lines = shown("s2")
 
-    assert [line[1:] for line in lines[1:]] == [
+    assert [line[2:] for line in lines[1:]] == [
         ["reply of greet", "“Hello” parked after 12000 ms: no echo came"],
         ["gap", "2.5 s, messages may be lost: a poll was lost"],
         ["run greet", "failed"],
