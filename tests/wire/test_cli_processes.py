@@ -234,7 +234,7 @@ async def test_what_was_done_is_shown_in_tables_and_json(home):
     row = json.loads(listed.out)
     assert (row["session"], row["number"], row["replies"]) == (session, "3001", 1)
     assert (row["parked"], row["gaps"]) == ([], [])
-    lines = [line.split("\t")[1:] for line in story.out.splitlines()]
+    lines = [line.split("\t")[2:] for line in story.out.splitlines()]
     assert ["rule hi", "runs"] in lines
     assert any(what == "reply of hi" and "“Hello”" in told for what, told in lines)
     assert (missing.code, "no session nobody" in missing.err) == (1, True)
