@@ -111,7 +111,7 @@ def real(rules: Sequence[Spec], load: Sequence[Case]) -> Real:
 
     def found(case: Case) -> list[str]:
         scope = scope_of(case.event, case.event.session, None, agent=AGENT, bot=BOT, now=MOMENT)
-        return [one.rule.id for one in match(case.event, of_slot[case.slot], scope, senses)]
+        return [rule.id for rule in match(case.event, of_slot[case.slot], scope, senses)]
 
     def matching() -> int:
         for event, index, scope in ready:

@@ -1,4 +1,4 @@
-"""The values that flow through imbot: Notice → Event → Match → Plan(Step…) → Outcome → Record.
+"""The values that flow through imbot: Notice → Event → Plan(Step…) → Outcome → Record.
 
 Nothing here performs I/O, reads a clock or changes after it is made.
 Moments are aware datetimes in UTC; durations are seconds; mappings are to be read only.

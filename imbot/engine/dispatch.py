@@ -18,7 +18,6 @@ import structlog
 from imbot.engine.acting import Actor
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
-from imbot.engine.matching import Match
 from imbot.engine.planning import Standing, start_of
 from imbot.engine.running import Claim, Interrupted
 from imbot.engine.watching import Echoed, Watcher
@@ -375,7 +374,7 @@ class Dispatch:
         standing = Standing(seen.pc, seen.bound, seen.detail)
         interrupted = Interrupted(standing, seen.session, known)
         scope, senses = await self._flow.view.of_event(event)
-        return self._flow.runs.claim(start_of(Match(rule, event), scope, senses), interrupted)
+        return self._flow.runs.claim(start_of(rule, event, scope, senses), interrupted)
 
 
 def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:

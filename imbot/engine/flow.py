@@ -46,9 +46,9 @@ class Flow:
         self.watch(Happened(event))
         scope, senses = await self.view.of_event(event)
 
-        matches = match(event, self.index, scope, senses)
+        rules = match(event, self.index, scope, senses)
 
-        candidates = [start_of(found, scope, senses) for found in matches]
+        candidates = [start_of(rule, event, scope, senses) for rule in rules]
         await self._learn_marks(candidates)
         decision = plan(event, candidates, senses.now(), _Limits(self.world, self.runs))
 

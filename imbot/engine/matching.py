@@ -1,7 +1,6 @@
-"""Event and rulebook → matches. Pure."""
+"""Event and rulebook → the rules that it starts. Pure."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from imbot.model import Event, Scope
 from imbot.rulebook.index import Index
@@ -9,23 +8,15 @@ from imbot.rulebook.schema import Rule
 from imbot.rulebook.scope import Senses
 
 
-class Match(NamedTuple):
-    """One rule whose trigger and condition hold for one event; made for every match."""
-
-    rule: Rule
-    event: Event
-
-
 def rule_scope(scope: Scope, rule: Rule) -> Scope:
     """Return the scope with the rule's own constants in it."""
     return {**scope, "vars": rule.vars} if rule.vars else scope
 
 
-def match(event: Event, index: Index, scope: Scope, senses: Senses) -> Sequence[Match]:
-    """Return one match for each rule that the event starts, in rulebook order."""
+def match(event: Event, index: Index, scope: Scope, senses: Senses) -> Sequence[Rule]:
+    """Return the rules that the event starts, in rulebook order."""
     return [
-        Match(rule, event)
-        for rule in index.candidates(event, scope)
-        if rule.when is None
-        or rule.when.holds(rule_scope(scope, rule) if rule.vars else scope, senses)
+        one.rule
+        for one in index.candidates(event, scope)
+        if one.when is None or one.when.holds(rule_scope(scope, one.rule), senses)
     ]

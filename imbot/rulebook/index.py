@@ -7,10 +7,12 @@ Whether ``when`` holds is for the engine to say.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
 from imbot.model import Event, EventKind
-from imbot.rulebook.narrowing import Filed, Group
+from imbot.rulebook.expressions import Expression
+from imbot.rulebook.narrowing import Filed, Group, narrowed
 from imbot.rulebook.schema import (
     ConnectionTrigger,
     MessageTrigger,
@@ -22,10 +24,8 @@ from imbot.rulebook.schema import (
 )
 from imbot.rulebook.texttests import TextTests, key_of, passes
 
-_Filed: TypeAlias = dict[Any, list[Filed]]
-
-#: Adds the number of each rule that may run for an event in a scope.
-_Collect: TypeAlias = Callable[[Event, Mapping[str, Any], list[int]], None]
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 def trigger_holds(trigger: Trigger, event: Event) -> bool:
@@ -42,143 +42,153 @@ def trigger_holds(trigger: Trigger, event: Event) -> bool:
         case UserdataTrigger(keys=keys, own=own):
             changed = event.fields.get("changed") or {}
             return (own or not event.own) and (keys is None or not keys.isdisjoint(changed))
-        case ConnectionTrigger(changes=changes):
-            return event.fields.get("change") in changes
+        case _:
+            return event.fields.get("change") in trigger.changes
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A rule that an event starts if ``when`` holds too.
+
+    Attributes:
+        number: Its place among the rules.
+        rule: The rule.
+        when: What must still be asked; None when it is sure to hold.
+    """
+
+    number: int
+    rule: Rule
+    when: Expression | None
+
+
+_Filed: TypeAlias = Filed[Candidate]
+_Group: TypeAlias = Group[Candidate]
 
 
 class Index:
     """The rules that may run, ready to be looked up; disabled ones are left out."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = tuple(rule for rule in rules if rule.enabled)
-        states = _States(self._of_kind(StateTrigger))
-        messages = _Messages(self._of_kind(MessageTrigger))
-        connections = _Connections(self._of_kind(ConnectionTrigger))
-        self._collect: dict[bool, dict[EventKind, _Collect]] = {
-            own: {
-                EventKind.STATE: states.collect,
-                EventKind.MESSAGE: messages.collect,
-                EventKind.USERDATA: self._userdata(own=own).collect,
-                EventKind.CONNECTION: connections.collect,
-            }
-            for own in (False, True)
+        filed = [
+            (rule, _filed(number, rule))
+            for number, rule in enumerate(rule for rule in rules if rule.enabled)
+        ]
+
+        def of_kind(kind: type[T]) -> list[tuple[T, _Filed]]:
+            return [
+                (trigger, entry)
+                for rule, entry in filed
+                for trigger in rule.triggers
+                if isinstance(trigger, kind)
+            ]
+
+        self._groups: dict[EventKind, Callable[[Event], list[_Group]]] = {
+            EventKind.STATE: _States(of_kind(StateTrigger)).groups,
+            EventKind.MESSAGE: _Messages(of_kind(MessageTrigger)).groups,
+            EventKind.USERDATA: _Userdata(of_kind(UserdataTrigger)).groups,
+            EventKind.CONNECTION: _Connections(of_kind(ConnectionTrigger)).groups,
         }
 
-    def candidates(self, event: Event, scope: Mapping[str, Any]) -> Sequence[Rule]:
+    def candidates(self, event: Event, scope: Mapping[str, Any]) -> Sequence[Candidate]:
         """Return, in rulebook order, every rule that the event starts, and few others.
 
-        A trigger of each holds for the event; that its ``when`` holds is not certain.
+        A trigger of each holds for the event.
 
         Args:
             event: What happened.
             scope: What rules see, without their own ``vars``.
         """
-        found: list[int] = []
-        self._collect[event.own][event.kind](event, scope, found)
+        found = narrowed(self._groups[event.kind](event), scope)
         if len(found) > 1:
-            found = sorted(set(found))
-        return [self._rules[number] for number in found]
-
-    def _userdata(self, *, own: bool) -> "_Userdata":
-        """Return the triggers that wait for the changes of others, or also for our own."""
-        filed = self._of_kind(UserdataTrigger)
-        return _Userdata((trigger, entry) for trigger, entry in filed if trigger.own or not own)
-
-    def _of_kind(self, kind: type[Any]) -> list[tuple[Any, Filed]]:
-        """Return each trigger of one kind with its rule's number and the facts of its ``when``."""
-        return [
-            (trigger, (number, () if rule.when is None else rule.when.tests))
-            for number, rule in enumerate(self._rules)
-            for trigger in rule.triggers
-            if isinstance(trigger, kind)
-        ]
+            by_number = {each.number: each for each in found}
+            found = [by_number[number] for number in sorted(by_number)]
+        return found
 
 
-def _groups(filed: Mapping[Any, list[Filed]]) -> dict[Any, Group]:
+def _filed(number: int, rule: Rule) -> _Filed:
+    return Filed(
+        proven=Candidate(number, rule, None),
+        open=Candidate(number, rule, rule.when),
+        facts=() if rule.when is None else rule.when.tests,
+    )
+
+
+def _grouped(filed: Mapping[K, list[_Filed]]) -> dict[K, _Group]:
     return {key: Group(entries) for key, entries in filed.items()}
 
 
 class _States:
     """By the new state and the one before; what no trigger names counts as None."""
 
-    def __init__(self, filed: Iterable[tuple[StateTrigger, Filed]]) -> None:
-        triggers = list(filed)
-        self._named = frozenset[str]().union(*(t.to or () for t, _ in triggers))
-        self._named_before = frozenset[str]().union(*(t.before or () for t, _ in triggers))
-        by_edge: _Filed = defaultdict(list)
-        for trigger, entry in triggers:
-            for to in trigger.to or (*self._named, None):
-                for before in trigger.before or (*self._named_before, None):
-                    by_edge[to, before].append(entry)
-        self._groups = _groups(by_edge)
+    def __init__(self, filed: Sequence[tuple[StateTrigger, _Filed]]) -> None:
+        named = frozenset[str]().union(*(trigger.to or () for trigger, _ in filed))
+        named_before = frozenset[str]().union(*(trigger.before or () for trigger, _ in filed))
+        by_edge: dict[str | None, dict[str | None, list[_Filed]]] = {
+            to: {before: [] for before in (*named_before, None)} for to in (*named, None)
+        }
+        for trigger, entry in filed:
+            for to in trigger.to or by_edge:
+                for before in trigger.before or by_edge[to]:
+                    by_edge[to][before].append(entry)
+        self._by_state = {to: _grouped(by_before) for to, by_before in by_edge.items()}
 
-    def collect(self, event: Event, scope: Mapping[str, Any], found: list[int]) -> None:
-        """Add the number of each rule that may run."""
+    def groups(self, event: Event) -> list[_Group]:
+        """Return where to look for the rules that may run."""
         to = None if event.session is None else event.session.state
-        before = event.fields.get("previous")
-        edge = (
-            to if to in self._named else None,
-            before if before in self._named_before else None,
-        )
-        if (group := self._groups.get(edge)) is not None:
-            group.collect(scope, found)
+        by_before = self._by_state.get(to) or self._by_state[None]
+        return [by_before.get(event.fields.get("previous")) or by_before[None]]
 
 
 class _Messages:
     """By what was said."""
 
-    def __init__(self, filed: Iterable[tuple[MessageTrigger, Filed]]) -> None:
-        always: list[Filed] = []
-        by_text: _Filed = defaultdict(list)
+    def __init__(self, filed: Sequence[tuple[MessageTrigger, _Filed]]) -> None:
+        by_text: dict[tuple[TextTest, str], list[_Filed]] = defaultdict(list)
         for trigger, entry in filed:
-            if trigger.test is TextTest.ANY:
-                always.append(entry)
             for text in trigger.texts:
                 by_text[key_of(trigger.test, text)].append(entry)
-        self._always = Group(always)
-        self._groups = [Group(entries) for entries in by_text.values()]
-        self._tests = TextTests({key: number for number, key in enumerate(by_text)})
+        self._any = Group([entry for trigger, entry in filed if trigger.test is TextTest.ANY])
+        self._tests = TextTests(_grouped(by_text))
 
-    def collect(self, event: Event, scope: Mapping[str, Any], found: list[int]) -> None:
-        """Add the number of each rule that may run."""
-        self._always.collect(scope, found)
-        for number in self._tests.passed(event.fields.get("text") or ""):
-            self._groups[number].collect(scope, found)
+    def groups(self, event: Event) -> list[_Group]:
+        """Return where to look for the rules that may run."""
+        return [self._any, *self._tests.passed(event.fields.get("text") or "")]
 
 
 class _Userdata:
     """By the keys that changed."""
 
-    def __init__(self, filed: Iterable[tuple[UserdataTrigger, Filed]]) -> None:
-        always: list[Filed] = []
-        by_key: _Filed = defaultdict(list)
-        for trigger, entry in filed:
-            if trigger.keys is None:
-                always.append(entry)
-            for key in trigger.keys or ():
-                by_key[key].append(entry)
-        self._always = Group(always)
-        self._groups = _groups(by_key)
+    def __init__(self, filed: Sequence[tuple[UserdataTrigger, _Filed]]) -> None:
+        own = [(trigger, entry) for trigger, entry in filed if trigger.own]
+        self._of_others, self._of_us = map(_by_key, (filed, own))
 
-    def collect(self, event: Event, scope: Mapping[str, Any], found: list[int]) -> None:
-        """Add the number of each rule that may run."""
-        self._always.collect(scope, found)
-        for key in event.fields.get("changed") or ():
-            if (group := self._groups.get(key)) is not None:
-                group.collect(scope, found)
+    def groups(self, event: Event) -> list[_Group]:
+        """Return where to look for the rules that may run."""
+        by_key = self._of_us if event.own else self._of_others
+        changed = event.fields.get("changed") or ()
+        return [by_key[None], *(by_key[key] for key in changed if key in by_key)]
+
+
+def _by_key(filed: Iterable[tuple[UserdataTrigger, _Filed]]) -> dict[str | None, _Group]:
+    """Return the groups of each key; under None those of any key."""
+    by_key: dict[str | None, list[_Filed]] = defaultdict(list, {None: []})
+    for trigger, entry in filed:
+        for key in (None,) if trigger.keys is None else trigger.keys:
+            by_key[key].append(entry)
+    return _grouped(by_key)
 
 
 class _Connections:
     """By what happened to the subscription."""
 
-    def __init__(self, filed: Iterable[tuple[ConnectionTrigger, Filed]]) -> None:
-        by_change: _Filed = defaultdict(list)
+    def __init__(self, filed: Iterable[tuple[ConnectionTrigger, _Filed]]) -> None:
+        by_change: dict[object, list[_Filed]] = defaultdict(list)
         for trigger, entry in filed:
             for change in trigger.changes:
                 by_change[change].append(entry)
-        self._groups = _groups(by_change)
+        self._by_change = _grouped(by_change)
 
-    def collect(self, event: Event, scope: Mapping[str, Any], found: list[int]) -> None:
-        """Add the number of each rule that may run."""
-        if (group := self._groups.get(event.fields.get("change"))) is not None:
-            group.collect(scope, found)
+    def groups(self, event: Event) -> list[_Group]:
+        """Return where to look for the rules that may run."""
+        group = self._by_change.get(event.fields.get("change"))
+        return [] if group is None else [group]

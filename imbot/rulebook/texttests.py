@@ -1,13 +1,14 @@
-"""All text tests of message triggers in one pass over what was said.
+"""All text tests of message triggers in one pass over what was said; two where it is not ASCII.
 
 ``equals``, ``startswith`` and ``contains`` compare without case (Unicode case folding) and without
 outer white space on either side; ``matches`` searches the text exactly as it was said. Nothing here
 knows rules: a test is a number.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import re2
 
@@ -16,8 +17,9 @@ from imbot.rulebook.schema import MessageTrigger, TextTest
 #: RE2 takes as much as a set of patterns needs, and refuses to build one that needs more.
 _SET_BYTES = 64 * 1024 * 1024
 
-#: Bytes of a text → numbers of the tests that it passes.
-_Search = Callable[[bytes], Iterable[int]]
+#: Bytes of a text → numbers of the tests that it passes, None for none.
+_Search: TypeAlias = Callable[[bytes], Sequence[int] | None]
+T = TypeVar("T")
 
 
 def folded(text: str) -> str:
@@ -42,44 +44,56 @@ def passes(trigger: MessageTrigger, text: str) -> bool:
             return any(folded(text) == folded(each) for each in trigger.texts)
         case TextTest.STARTSWITH:
             return any(folded(text).startswith(folded(each)) for each in trigger.texts)
-        case TextTest.CONTAINS:
+        case _:
             return any(folded(each) in folded(text) for each in trigger.texts)
 
 
-class TextTests:
-    """Tests by their keys, each with a number of the caller's."""
+class TextTests(Generic[T]):
+    """Tests by their keys, each with what is found when it is passed."""
 
-    def __init__(self, tests: Mapping[tuple[TextTest, str], int]) -> None:
-        by_test: dict[TextTest, dict[str, int]] = defaultdict(dict)
-        for (test, text), number in tests.items():
-            by_test[test][text] = number
+    def __init__(self, tests: Mapping[tuple[TextTest, str], T]) -> None:
+        by_test: dict[TextTest, dict[str, T]] = {test: {} for test in TextTest}
+        for (test, text), found in tests.items():
+            by_test[test][text] = found
         self._equal = by_test[TextTest.EQUALS]
-        self._prefixes = _trie(by_test[TextTest.STARTSWITH])
-        self._parts = _searches(by_test[TextTest.CONTAINS], _literals)
-        self._patterns = _searches(by_test[TextTest.MATCHES], _patterns)
+        prefixes = by_test[TextTest.STARTSWITH]
+        self._heads = _heads(prefixes)
+        self._shortest = min(map(len, prefixes), default=sys.maxsize)
+        parts = by_test[TextTest.CONTAINS]
+        self._folded_parts = _searches(list(parts.items()), _literals)
+        in_ascii = [(_in_any_case(text), parts[text]) for text in parts if text.isascii()]
+        self._patterns = _searches([*by_test[TextTest.MATCHES].items(), *in_ascii], _patterns)
+        self._folds = bool(self._equal or prefixes or parts)
 
-    def passed(self, text: str) -> list[int]:
-        """Return the numbers of the tests that a text passes; one may come twice."""
-        said = folded(text)
-        found: list[int] = []
-        if (number := self._equal.get(said)) is not None:
-            found.append(number)
-        node = self._prefixes
-        for char in said:
-            if (below := node.get(char)) is None:
-                break
-            node = below
-            if (number := node.get("")) is not None:
-                found.append(number)
-        if self._parts:
-            encoded = _encoded(said)
-            for search in self._parts:
-                found += search(encoded)
+    def passed(self, text: str) -> list[T]:
+        """Return what is found by the tests that a text passes; some of it may come twice."""
+        found: list[T] = []
+        if self._folds:
+            said = folded(text)
+            if (equal := self._equal.get(said)) is not None:
+                found.append(equal)
+            if len(said) >= self._shortest:
+                self._add_begun(said, found)
+            if self._folded_parts and not text.isascii():
+                _add_found(self._folded_parts, said, found)
         if self._patterns:
-            encoded = _encoded(text)
-            for search in self._patterns:
-                found += search(encoded)
+            _add_found(self._patterns, text, found)
         return found
+
+    def _add_begun(self, said: str, found: list[T]) -> None:
+        """Add what is found by the texts that ``said`` begins with."""
+        length = self._shortest
+        while length <= len(said) and (head := self._heads.get(said[:length])) is not None:
+            begun, length = head
+            if begun is not None:
+                found.append(begun)
+
+
+def _add_found(searches: Iterable[tuple[_Search, list[T]]], text: str, found: list[T]) -> None:
+    encoded = _encoded(text)
+    for search, of_number in searches:
+        if numbers := search(encoded):
+            found += [of_number[number] for number in numbers]
 
 
 def _encoded(text: str) -> bytes:
@@ -87,47 +101,38 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _trie(prefixes: dict[str, int]) -> dict[str, Any]:
-    """Return nested dicts, one level per character; under ``""`` the number of what ends there."""
-    root: dict[str, Any] = {}
-    for prefix, number in prefixes.items():
-        node = root
-        for char in prefix:
-            node = node.setdefault(char, {})
-        node[""] = number
-    return root
-
-
-def _prefixes_of(text: str, node: dict[str, Any]) -> list[int]:
-    """Return the number of each prefix in a trie that a text begins with."""
-    found = []
-    for char in text:
-        if (below := node.get(char)) is None:
-            break
-        node = below
-        if "" in node:
-            found.append(node[""])
-    return found
+def _heads(prefixes: Mapping[str, T]) -> dict[str, tuple[T | None, int]]:
+    """Return each head that is shared or whole: what it is, and how long the next ones are."""
+    heads = {}
+    waiting = [("", list(prefixes))]
+    for head, texts in waiting:
+        longer = [text for text in texts if len(text) > len(head)]
+        length = min(map(len, longer), default=sys.maxsize)
+        heads[head] = prefixes.get(head), length
+        by_head = defaultdict(list)
+        for text in longer:
+            by_head[text[:length]].append(text)
+        waiting += by_head.items()
+    return heads
 
 
 def _searches(
-    tests: dict[str, int], build: Callable[[Sequence[str], Sequence[int]], _Search]
-) -> list[_Search]:
-    """Return as few searches as RE2 has room for."""
-    if not tests:
-        return []
-    waiting = [list(tests)]
+    tests: Sequence[tuple[str, T]], build: Callable[[Sequence[str]], _Search]
+) -> list[tuple[_Search, list[T]]]:
+    """Return as few searches as RE2 has room for, each with what is found by its numbers."""
+    waiting = [tests] if tests else []
     searches = []
     while waiting:
-        texts = waiting.pop()
+        some = waiting.pop()
+        texts = [text for text, _ in some]
         try:
-            searches.append(build(texts, [tests[text] for text in texts]))
+            search = build(texts)
         except re2.error:
-            half = len(texts) // 2
-            if half:
-                waiting += [texts[:half], texts[half:]]
-            else:
-                searches.append(_one(texts[0], tests[texts[0]], build))
+            if half := len(some) // 2:
+                waiting += [some[:half], some[half:]]
+                continue
+            search = _one(texts[0], build)
+        searches.append((search, [found for _, found in some]))
     return searches
 
 
@@ -138,16 +143,17 @@ def _options() -> Any:  # noqa: ANN401  re2 has no types
     return options
 
 
-def _literals(texts: Sequence[str], numbers: Sequence[int]) -> _Search:
+def _literals(texts: Sequence[str]) -> _Search:
     """Return the search for any of several literals."""
     found = re2.Set.SearchSet(_options())
     for text in texts:
         found.Add(re2.escape(text))
     found.Compile()
-    return _numbered(found.Match, numbers)
+    search: _Search = found.Match
+    return search
 
 
-def _patterns(texts: Sequence[str], numbers: Sequence[int]) -> _Search:
+def _patterns(texts: Sequence[str]) -> _Search:
     """Return the search for any of several patterns.
 
     RE2's filter looks for the words that each pattern must have, and tries only what is left.
@@ -156,25 +162,24 @@ def _patterns(texts: Sequence[str], numbers: Sequence[int]) -> _Search:
     for text in texts:
         found.Add(text, _options())
     found.Compile()
-    return _numbered(found.Match, numbers)
-
-
-def _numbered(match: Callable[[bytes], Sequence[int] | None], numbers: Sequence[int]) -> _Search:
-    """Return the search that gives our numbers for RE2's."""
-
-    def search(said: bytes) -> Iterable[int]:
-        found = match(said)
-        return [numbers[index] for index in found] if found else ()
-
+    search: _Search = found.Match
     return search
 
 
-def _one(
-    text: str, number: int, build: Callable[[Sequence[str], Sequence[int]], _Search]
-) -> _Search:
+def _in_any_case(literal: str) -> str:
+    """Return the pattern for an ASCII literal, which is folded, in a text that is not.
+
+    So one pass over the text serves all; of ASCII, RE2's cases and Unicode's folding are the same.
+    """
+    return "".join(
+        f"[{char}{char.upper()}]" if char.isalpha() else re2.escape(char) for char in literal
+    )
+
+
+def _one(text: str, build: Callable[[Sequence[str]], _Search]) -> _Search:
     """Return the search for one text that is too large for a set."""
-    literal = text.encode()
     if build is _literals:
-        return lambda said: (number,) if literal in said else ()
+        literal = text.encode()
+        return lambda said: (0,) if literal in said else None
     pattern = re2.compile(text)
-    return lambda said: (number,) if pattern.search(said.decode()) is not None else ()
+    return lambda said: (0,) if pattern.search(said.decode()) is not None else None

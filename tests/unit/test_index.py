@@ -1,4 +1,7 @@
-"""Rules of imbot/rulebook/index.py, narrowing.py and texttests.py: nothing is missed."""
+"""Rules of imbot/rulebook/index.py, narrowing.py, texttests.py and imbot/engine/matching.py.
+
+Nothing is missed, and what is found without being asked does match.
+"""
 
 from datetime import UTC, datetime
 
@@ -7,6 +10,7 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imbot.engine.matching import match
 from imbot.model import ConnectionChange, Event, EventKind, ImSession
 from imbot.problems import Place
 from imbot.rulebook import texttests
@@ -43,6 +47,7 @@ def rule(number, trigger, when=None, **policy):
         triggers=trigger if isinstance(trigger, tuple) else (trigger,),
         program=Program((End(),)),
         when=condition,
+        vars={"limit": "5"},
         **policy,
     )
 
@@ -73,11 +78,11 @@ def by_hand(rules, of):
 
 
 def by_index(rules, of):
-    """Return the ids of the candidates that match, and of all candidates."""
-    found = Index(rules).candidates(of, scope(of))
-    seen = {**scope(of), "vars": {"limit": "5"}}
-    matching = [each.id for each in found if each.when is None or each.when.holds(seen, None)]
-    return matching, [each.id for each in found]
+    """Return the ids of the rules that match, and of all candidates."""
+    index = Index(rules)
+    matching = match(of, index, scope(of), None)
+    candidates = index.candidates(of, scope(of))
+    return [each.id for each in matching], [each.rule.id for each in candidates]
 
 
 TALKING = StateTrigger(frozenset({"Talking"}))
@@ -162,7 +167,7 @@ def test_an_event_without_session_or_fields_starts_only_what_asks_for_nothing():
     bare = Event("e", EventKind.STATE, AT, AT, "bot1")
     index = Index([rule(1, TALKING), rule(2, StateTrigger(None))])
 
-    assert [each.id for each in index.candidates(bare, {})] == ["r2"]
+    assert [each.id for each in match(bare, index, {}, None)] == ["r2"]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +272,11 @@ _RULES = st.lists(
     min_size=1,
     max_size=25,
 ).map(lambda made: [rule(n, triggers, when) for n, (triggers, when) in enumerate(made)])
-_VALUES = _NUMBERS | st.sampled_from(["", "5.5", "x", 5, 5.5, True, None]) | st.just(["5"])
+_VALUES = (
+    _NUMBERS
+    | st.sampled_from(["", "5.5", "x", 5, 5.5, True, None, float("nan"), 10**400])
+    | st.sampled_from([["5"], {}])
+)
 _USER_DATA = st.dictionaries(_KEYS, _VALUES)
 _EVENTS = st.one_of(
     st.builds(
@@ -317,14 +326,65 @@ def test_no_rule_of_a_crowd_on_one_trigger_is_missed(conditions, user_data):
     assert by_index(rules, of)[0] == by_hand(rules, of)
 
 
-@given(st.lists(st.tuples(_NUMBERS, _NUMBERS), min_size=8, max_size=60), _VALUES)
-def test_ranges_that_overlap_in_any_way_are_all_found(bounds, value):
+_RANGES = [
+    "number(session.userData.a) >= {} and number(session.userData.a) < {}",
+    "session.userData.a > '{}' and not session.userData.a >= '{}'",
+    "event.age > {} and event.age <= {}",
+    "not event.age < {} or event.age == {}",
+    "not event.age < {}",
+]
+
+
+@given(
+    st.sampled_from(_RANGES),
+    st.lists(st.tuples(_NUMBERS, _NUMBERS), min_size=8, max_size=40),
+    _VALUES,
+)
+def test_ranges_that_overlap_in_any_way_are_all_found(when, bounds, value):
     """Many ranges at one path become a tree of their own."""
-    when = "number(session.userData.a) >= {} and number(session.userData.a) < {}"
     rules = [rule(n, TALKING, when.format(*each)) for n, each in enumerate(bounds)]
-    of = event(EventKind.STATE, user_data={"a": value})
+    of = event(EventKind.STATE, user_data={"a": value}, age=value)
 
     assert by_index(rules, of)[0] == by_hand(rules, of)
+
+
+@pytest.mark.parametrize(
+    ("value", "matching"), [("3", 9), ("x", 10), (["3"], 10), (None, 10), ("", 10)]
+)
+@pytest.mark.parametrize("when", ["{} != '{}'", "not {} == '{}'", "{} not in ['{}']"])
+def test_what_differs_from_a_literal_is_found_under_every_other_value(when, value, matching):
+    rules = [rule(n, TALKING, when.format("session.userData.a", n)) for n in range(10)]
+    of = event(EventKind.STATE, user_data={"a": value})
+
+    assert len(by_index(rules, of)[0]) == matching
+    assert by_index(rules, of)[0] == by_hand(rules, of)
+
+
+def test_parts_of_any_script_are_found_in_any_case():
+    """An ASCII text is searched once, as it was said; any other once more, folded."""
+    parts = ["sk+", "straße", "\u017fi", "É", "k"]
+    tests = {key_of(TextTest.CONTAINS, part): part for part in parts}
+
+    def passed(text):
+        return set(TextTests(tests).passed(text))
+
+    assert passed("ASK SK+ 1") == {"sk+", "k"}
+    assert passed("STRASSE") == {"straße"}
+    assert passed("\u212a is é") == {"k", "É"}
+    assert passed("si") == {"\u017fi"}
+    assert passed("") == set()
+
+
+def test_what_equalities_and_ranges_prove_is_not_asked_again():
+    """A condition of which every fact was seen needs no evaluation."""
+    when = "session.userData.queue == 'q{n}' and number(session.userData.score) > {n}"
+    rules = [rule(n % 30, TALKING, when.format(n=n % 30)) for n in range(300)]
+    of = event(EventKind.STATE, user_data={"queue": "q7", "score": "8"})
+
+    found = Index(rules).candidates(of, scope(of))
+
+    assert len(found) == 10
+    assert all(each.when is None for each in found)
 
 
 @given(st.lists(st.text("abcß", min_size=1, max_size=4), min_size=1, max_size=20), st.text("abcSß"))
