@@ -54,11 +54,16 @@ class Tree:
         return _place(self.keys[path]) if path in self.keys else self.place(path)
 
     def by_name(self) -> dict[str, Place]:
-        """Return where every setting is named, by its path; a text in a list by its words, too."""
-        found = {dotted(path): self.key_place(path) for path in self.places if path}
+        """Return where every setting is named, by its path; a text in a list by its words, too.
+
+        Agents are left out: there may be thousands, and nobody asks later.
+        """
+        found = {}
         for path, at in self.places.items():
-            if path and isinstance(path[-1], int) and isinstance(at, Node) and at.is_scalar:
-                found.setdefault(dotted((*path[:-1], at.raw)), at.place)
+            if path and path[0] != "agents":
+                found[dotted(path)] = self.key_place(path)
+                if isinstance(path[-1], int) and isinstance(at, Node) and at.is_scalar:
+                    found.setdefault(dotted((*path[:-1], at.raw)), at.place)
         return found
 
     def is_unread(self, path: Path) -> bool:

@@ -406,6 +406,10 @@ class _Reader:
         words = [scope.value for scope in OnceScope if scope is not OnceScope.EXPRESSION]
         if node.raw in words:
             return Once(OnceScope(node.raw))
+        if node.kind in (Kind.BOOL, Kind.NUMBER):
+            what, cure = f"'once' cannot be {node.raw}", "write session, participant or day"
+            self._desk.error(node.place, "wrong-type", what, cure)
+            return None
         by = self._desk.expression(node, names, "once")
         return None if by is None else Once(OnceScope.EXPRESSION, by)
 

@@ -30,6 +30,7 @@ from imbot.rulebook.schema import (
 from imbot.rulebook.scope import ANY, Names, Type, any_map_of, map_of, type_of
 from imbot.rulebook.values import (
     PLAIN,
+    STEP_OPTIONS,
     Literal,
     Places,
     fit,
@@ -41,9 +42,7 @@ from imbot.yamlfile import Entry, Kind, Node
 
 _LANGUAGE = frozenset({"let", "if", "stop", "log"})
 _LATER = frozenset({"parallel", "wait", "wait_for", "call"})
-_EVERYWHERE = frozenset({"name", "enabled"})
-_OF_ACTIONS = frozenset({"as", "timeout", "retry", "on_error", "even_if_completed"})
-_OPTIONS = _EVERYWHERE | _OF_ACTIONS
+_OF_ACTIONS = STEP_OPTIONS - {"name", "enabled"}
 _BRANCHES = frozenset({"then", "else"})
 _RETRY = frozenset({"times", "backoff"})
 _TAKEN = frozenset({"session", "participant", "event", "message", "agent", "bot", "vars", "error"})
@@ -165,7 +164,7 @@ class _Assembler:
         """Return the one key that says what the step does; None, and a problem, without one."""
         known = self.workshop.actions.keys() | _LANGUAGE
         branches = _BRANCHES if "if" in entries else frozenset()
-        keys = [key for key in entries if key not in _OPTIONS | branches]
+        keys = [key for key in entries if key not in STEP_OPTIONS | branches]
         right = [key for key in keys if key in known]
         if len(right) > 1:
             what = f"'{right[0]}' and '{right[1]}' in one step"
@@ -175,7 +174,7 @@ class _Assembler:
             return None
         for key in keys:
             if key not in right:
-                self._unknown(key, entries[key], known if not right else _OPTIONS | branches)
+                self._unknown(key, entries[key], known if not right else STEP_OPTIONS | branches)
         if not keys and node.kind is Kind.MAP:
             what, cure = "a step that does nothing", "add an action such as 'reply: text'"
             self.desk.error(node.place, "no-action", what, cure)
@@ -189,7 +188,7 @@ class _Assembler:
         elif reason is not None:
             what = f"the action '{key}' is not available: {reason}"
             self.desk.error(place, "unavailable-action", what, "enable its plugin in the settings")
-        elif known <= _OPTIONS | _BRANCHES:
+        elif known <= STEP_OPTIONS | _BRANCHES:
             cure = did_you_mean(key, known)
             self.desk.error(place, "unknown-key", f"unknown key '{key}' in a step", cure)
         elif key in _BRANCHES:
@@ -257,7 +256,7 @@ class _Assembler:
         entry = entries["if"]
         test = self.desk.all_of(entry.value, names, "if")
         if not _BRANCHES & entries.keys() and self.desk.lacks(
-            node, "then", known={"if"} | _OPTIONS | _BRANCHES
+            node, "then", known={"if"} | STEP_OPTIONS | _BRANCHES
         ):
             self.desk.error(entry.key.place, "missing-key", "'if' without 'then'", "add 'then:'")
         branch = len(self.code)
@@ -324,7 +323,7 @@ class _Assembler:
     def _user_data(self, data: Node, action: str) -> frozenset[int]:
         """Return the offsets of the scalars of user data; report what cannot be written."""
         for node in nodes_of(data):
-            if node.kind is Kind.NULL:
+            if node.kind is Kind.NULL and node is not data:
                 what, cure = f"'{action}' writes a key without a value", 'use unset, or write ""'
                 self.desk.error(node.place, "missing-value", what, cure)
         scalars = (Kind.NUMBER, Kind.BOOL, Kind.NULL)

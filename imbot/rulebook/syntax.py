@@ -205,6 +205,8 @@ class _Reader:
         if isinstance(node.func, ast.Attribute):
             method = node.func.attr
             cure = f"write {method}(…) with the value as first argument"
+            if method == "get":
+                cure = "write […] behind the value"
             raise self._no(self._span(node.func)[1] - len(method), "values have no methods", cure)
         if not isinstance(node.func, ast.Name):
             raise self._no(at, "only functions can be called", "write the function's name")

@@ -176,6 +176,8 @@ class Checker:
                 f'text stands in quotes: "{name}"',
             )
         cure = did_you_mean(name, self.names.types)
+        if nearest(name, self.names.types) is None:
+            cure += "; text stands in quotes"
         return self._add(node.at, "unknown-name", f"unknown name '{name}'", cure)
 
     def _step(self, node: Field | Item, of: Tree, index: Tree) -> tuple[Tree, Type]:

@@ -22,6 +22,10 @@ from imbot.rulebook.scope import Names, Senses
 from imbot.rulebook.templates import parse_template
 from imbot.yamlfile import Entry, Kind, Node
 
+#: What may stand beside any action in a step.
+STEP_OPTIONS: Final = frozenset(
+    {"name", "enabled", "as", "timeout", "retry", "on_error", "even_if_completed"}
+)
 #: What a template begins with; the other two are there to be refused by their reader.
 _MARKS: Final = ("{{", "{%", "{#")
 
@@ -314,11 +318,9 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
         )
     elif fault.type == "extra_forbidden":
         owner = _owner(entry.value, fault.node)
-        cure = did_you_mean(fault.key, _argument_names(action.args) - set(owner))
-        if fault.key in owner and is_cut_off(owner[fault.key]):
-            cure = IN_QUOTES
         place = owner[fault.key].key.place if fault.key in owner else fault.node.place
-        desk.error(place, "unknown-argument", f"'{name}' has no '{fault.key}'", cure)
+        what, cure = f"'{name}' has no '{fault.key}'", _cure_of_unknown(fault.key, owner, action)
+        desk.error(place, "unknown-argument", what, cure)
     else:
         subject = f"'{name}'" if fault.node is entry.value else f"'{fault.key}' of '{name}'"
         is_whole = fault.node is entry.value
@@ -332,6 +334,15 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
             said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")
             what, _, cure = said.partition("; ")
             desk.error(place, "bad-argument", f"{subject}: {what}", cure)
+
+
+def _cure_of_unknown(key: str, owner: Mapping[str, Entry], action: Action[Any]) -> str:
+    """Return what would be right in the place of an argument that an action has not."""
+    if key in STEP_OPTIONS:
+        return f"write '{key}:' beside '{action.name}:', not below it"
+    if key in owner and is_cut_off(owner[key]):
+        return IN_QUOTES
+    return did_you_mean(key, _argument_names(action.args) - set(owner))
 
 
 def _owner(root: Node, child: Node) -> Mapping[str, Entry]:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbot.model import ConnectionChange
+from imbot.plugin import Model, action
 from imbot.rulebook.schema import (
     ConnectionTrigger,
     MessageTrigger,
@@ -21,6 +22,7 @@ from imbot.yamlfile import Source
 from tests.unit.rulebooks import ACTIONS, SETTINGS, RuleFile, load, load_rulebook, rule
 
 DATA = Path(__file__).parent.parent / "data" / "rules"
+ONE = "version: 1\nrules:\n  - id: r\n    trigger: {state: Talking}\n"
 GREET = "    do: [{reply: hi}]\n"
 
 
@@ -303,3 +305,34 @@ def test_no_text_raises(text):
 
 def test_places_count_lines_as_editors_do():
     assert str(Source.of("f", "a\r\nb\nc").place(5)) == "f:3:1"
+
+
+class Sized(Model):
+    """Arguments with a choice of types, as a plugin may have them."""
+
+    size: int | dict[str, int]
+
+
+@action("sized.do", args=Sized)
+async def sized(ctx, args):
+    """Do nothing."""
+
+
+def test_an_argument_that_fits_no_branch_of_a_union_is_told_once():
+    """And not once for each branch."""
+    text = f"{ONE}    do: [{{sized.do: {{size: big}}}}]\n"
+    _, problems = load(text, actions={**ACTIONS, "sized.do": sized})
+
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        "error[bad-argument]: 'size' of 'sized.do' cannot be 'big'"
+    ]
+
+
+def test_a_key_that_is_the_rest_of_a_text_is_told_so():
+    """YAML ends a text between { and } at a comma."""
+    trigger = "{message: {contains: Hello, you}}"
+    _, problems = load(f"{ONE.replace('{state: Talking}', trigger)}{GREET}")
+
+    assert problems[0].endswith(
+        "unknown key 'you' in a message trigger; put text that holds a comma in quotes"
+    )
