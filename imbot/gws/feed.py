@@ -126,6 +126,7 @@ class Feed:
         self._client: GwsClient | None = None
         self._is_in_service = False
         self._cut: GoodPoll | None = None
+        self._heard_at = clock.now()
         self._owed: list[ConnectionNotice] = []
         self._since: datetime | None = None
         self._strangers = Remembered(REMEMBERED)
@@ -193,6 +194,7 @@ class Feed:
     def attach(self, client: GwsClient, devices: tuple[Device, ...]) -> None:
         """Begin with a new login."""
         self._client = client
+        self._heard_at = self._clock.now()
         self.devices = devices
         self.let_pass()
 
@@ -212,6 +214,13 @@ class Feed:
         await self.down(cause)
         self.cause = self.cause or cause
         self._cut = self._cut or good
+
+    def note_silence(self) -> None:
+        """Note that good polls prove nothing: GWS stopped telling, perhaps right after it last did.
+
+        The login must be given up; its gap begins there.
+        """
+        self._cut = GoodPoll(self._heard_at, answered_at=self._clock.now())
 
     def want_snapshot(self) -> None:
         """Have the agent read a snapshot."""
@@ -287,6 +296,7 @@ class Feed:
                     self.note_devices(one.devices)
                 else:
                     notices.append(one)
+                    self._heard_at = received_at
         return notices
 
     async def _wait_for_snapshot(self) -> None:

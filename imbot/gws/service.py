@@ -193,6 +193,7 @@ class Service:
             if self._feed.is_whole:
                 differences = self._feed.known.differences(sessions)
         if missed := differences & self._suspicions:
+            self._feed.note_silence()
             self.give_up(f"the subscription is silent: {', '.join(sorted(missed)[:3])}")
         elif self._is_silent():
             self.give_up(f"no poll was answered for {SILENCE_S:g} s")

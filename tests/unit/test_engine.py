@@ -423,6 +423,7 @@ async def test_what_was_said_while_nobody_ran_is_told_as_a_gap():
     """A message that came between two starts is lost; the session says so, once, and rules can."""
     store = MemoryStore()
     house = build(GREET, store=store)
+    seen_at = house.clock.now()
     await house.state("Talking")
 
     sorry = rule(["reply: Sorry, say it again?"], trigger="{connection: gap}")
@@ -434,6 +435,8 @@ async def test_what_was_said_while_nobody_ran_is_told_as_a_gap():
 
     gaps = [change for change in again.store.durable if isinstance(change, GapSeen)]
     assert [(gap.session_ids, gap.reason) for gap in gaps] == [(("s1",), "imbot was not running")]
+    # A line that came after the reply that told of s1 and before that was seen is lost as well.
+    assert gaps[0].started_at == seen_at - timedelta(seconds=15)
     assert again.said() == ["Sorry, say it again?"]
 
 

@@ -1,6 +1,7 @@
 """While logged in: gaps are answered by a snapshot, silence is noticed, invitations accepted."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -75,6 +76,7 @@ async def test_a_subscription_that_went_silent_is_found_and_renewed_within_90_s(
         await bot.up()
         for one in told:
             await bot.bayeux.say(changed(one))
+        heard_at = bot.agent._clock.now()
         bot.gws.sessions = listed
         await bot.until(lambda: len(bot.bayeuxes) == 2, 90)
         await bot.until(lambda: bot.agent.is_up)
@@ -82,6 +84,8 @@ async def test_a_subscription_that_went_silent_is_found_and_renewed_within_90_s(
         lost, gap, restored = bot.taken.of(ConnectionNotice)
         assert [lost.change, gap.change, restored.change] == ["lost", "gap", "restored"]
         assert word in lost.reason
+        if told:  # whatever was said since then may be lost, however well polls were answered
+            assert gap.at - timedelta(seconds=gap.gap_s) == heard_at
         assert [one.id for one in bot.taken.of(SnapshotNotice)[-1].sessions] == [
             one["id"] for one in listed
         ]
