@@ -270,7 +270,7 @@ _values = st.recursive(
 )
 
 
-_CONTROL = re.compile("[\x7f-\x84\x86-\x9f\ufeff\ufffe\uffff]")
+_CONTROL = re.compile("[\x7f-\x9f\ufeff\ufffe\uffff]")
 
 
 def _escaped(match):
