@@ -126,7 +126,7 @@ def _tables(rounds: Rounds, effort: Effort) -> list[Table]:
             f"End to end: message to reply at {effort.per_s:g} messages/s",
             ("client", "p50 ms", "p99 ms", "p50 against bare", "p99 against bare"),
             [*paced, ["one commit on this disk", *disk, NONE, NONE]],
-            ("imbot's reply waits for two commits, its event's and its intent's.",),
+            ("imbot's reply waits for one commit, which keeps its event and its intent.",),
         ),
     ]
 

@@ -41,7 +41,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventSeen:
-    """An event, before anything is done about it."""
+    """An event, written before anything that it leads to."""
 
     event: Event
 

@@ -17,7 +17,7 @@ from imbot.model import (
     SessionNotice,
     SnapshotNotice,
 )
-from imbot.records import AckSeen, EchoSeen, EventHandled, EventSeen, GapSeen
+from imbot.records import AckSeen, EchoSeen, EventHandled, EventSeen, GapSeen, Intent
 from imbot.testing.house import CUSTOMER, build
 from imbot.testing.memory_store import MemoryStore
 
@@ -48,6 +48,31 @@ async def test_a_batch_is_kept_before_it_is_acted_on():
     assert EventSeen in kinds
     assert AckSeen("bot1", "c1", 7) in store.durable
     assert house.said() == []
+
+
+async def test_nothing_goes_out_until_the_batch_is_kept():
+    """What an event leads to is written behind it, so that one commit may keep both."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    await house.state("Talking")
+    kept, commit = asyncio.Event(), store.commit
+
+    async def commit_slowly(changes):
+        store.note(changes)
+        await kept.wait()
+        await commit(())
+
+    store.commit = commit_slowly
+    accepting = asyncio.ensure_future(house.say("hi"))
+    await asyncio.sleep(1)
+
+    assert house.said() == []
+    assert not accepting.done()
+    kept.set()
+    await accepting
+    assert house.said() == ["hi!"]
+    kinds = [type(change) for change in store.durable]
+    assert kinds.index(EventHandled, kinds.index(EventSeen)) < kinds.index(Intent)
 
 
 async def test_what_cannot_be_kept_is_not_acted_on():

@@ -22,6 +22,7 @@ from imbot.store.database import open_store, store_path
 from imbot.store.migrations import MIGRATIONS, migrate, version_of
 from imbot.store.rows import event_number
 from imbot.store.statements import Statements
+from imbot.store.writer import TURNS
 from tests.unit.store_samples import T0, StoppedClock, event, intent, message, run, seen
 
 URL = "sqlite:///store.db"
@@ -466,6 +467,25 @@ async def test_a_group_is_one_transaction(opened):
     store.note([EventSeen(event(1)), seen()])
 
     await store.commit([EventSeen(event(2)), intent()])
+
+    assert len(begun) == 1
+    await store.close()
+
+
+async def test_what_follows_at_once_goes_into_the_same_transaction(tmp_path):
+    """An event and the intent of its reply: one wait for the disk, not two."""
+    store = open_store(URL, clock=StoppedClock(), base=tmp_path)
+    begun = []
+    await store._writer.carry_out(
+        lambda database: database._raw.set_trace_callback(
+            lambda sql: begun.append(sql) if sql.startswith("BEGIN") else None
+        )
+    )
+    first = asyncio.ensure_future(store.commit([EventSeen(event(1))]))
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+    await asyncio.gather(first, store.commit([intent()]))
 
     assert len(begun) == 1
     await store.close()
