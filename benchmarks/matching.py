@@ -239,11 +239,12 @@ def _pairs(effort: Effort) -> list[tuple[int, int]]:
 
 
 def _goals(rounds: Rounds, effort: Effort) -> list[Goal]:
+    # What an event costs altogether: without its scope nothing can be matched.
     goals = [
         Goal(
-            f"CPU at {over:,} rules / at {under:,}",
+            f"CPU of scope + match at {over:,} rules / at {under:,}",
             2.0,
-            rounds.ratio(f"match/{over}", f"match/{under}").median,
+            rounds.ratio(f"see+match/{over}", f"see+match/{under}").median,
         )
         for over, under in _pairs(effort)
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from imbot.engine.sessions import SessionEntry
 from imbot.errors import PermanentError
@@ -54,9 +54,8 @@ class Surroundings:
     timezone: str = "UTC"
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The senses of rules at one moment, for one session.
+class Moment(NamedTuple):
+    """The senses of rules at one moment, for one session; made for every event and every step.
 
     Attributes:
         at: The moment.
