@@ -47,7 +47,8 @@ def as_problem(detail: ErrorDetails, tree: Tree) -> Problem:
             owner = path[:-1]
             place = tree.place(owner) if owner and isinstance(owner[-1], int) else None
             place = place or tree.key_place(owner)
-            return Problem(place, "missing", f"'{name}' is missing", meaning_of(path))
+            cure = f"add '{path[-1]}': {meaning_of(path)}"
+            return Problem(place, "missing", f"'{name}' is missing", cure)
         case _:
             what, cure = _told(detail)
             what = f"{name}: {what}" if name else what

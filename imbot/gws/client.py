@@ -205,7 +205,8 @@ class GwsClient:
         try:
             await self.operate(session_id, "Complete")
         except ActionError as error:
-            if not (is_gone(error) or is_conflict(error)):
+            is_over = is_conflict(error) and isinstance(error, TemporaryError)
+            if not (is_gone(error) or is_over):
                 raise
 
     async def operate(
@@ -328,12 +329,8 @@ def is_gone(error: ActionError) -> bool:
 
 
 def is_conflict(error: ActionError) -> bool:
-    """Return whether the state forbids it: ``statusCode`` 2, "Invalid state" (row 17)."""
-    return (
-        error.fault is not None
-        and error.fault.fault_class is FaultClass.CONFLICT
-        and isinstance(error, TemporaryError)
-    )
+    """Return whether the state forbids it: ``statusCode`` 2, 18, 19, "Invalid state" (row 17)."""
+    return error.fault is not None and error.fault.fault_class is FaultClass.CONFLICT
 
 
 def _require_voice(answer: Mapping[str, JSON]) -> None:

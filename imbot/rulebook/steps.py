@@ -182,12 +182,16 @@ class _Assembler:
 
     def _unknown(self, key: str, entry: Entry, known: frozenset[str] | set[str]) -> None:
         """Report a key of a step that is neither option nor action."""
-        place, reason = entry.key.place, self.workshop.unavailable.get(key)
+        place, unavailable = entry.key.place, self.workshop.unavailable
+        # Of a plugin that did not load only its own name is known, with which its actions begin.
+        reason = unavailable.get(key) or unavailable.get(key.partition(".")[0])
         if key in _LATER:
             self.desk.error(place, "not-yet", f"'{key}' is not in this version yet", "leave it out")
         elif reason is not None:
             what = f"the action '{key}' is not available: {reason}"
-            self.desk.error(place, "unavailable-action", what, "enable its plugin in the settings")
+            is_disabled = "disabled" in reason
+            cure = "enable its plugin in the settings" if is_disabled else "put its plugin right"
+            self.desk.error(place, "unavailable-action", what, cure)
         elif known <= STEP_OPTIONS | _BRANCHES:
             cure = did_you_mean(key, known)
             self.desk.error(place, "unknown-key", f"unknown key '{key}' in a step", cure)

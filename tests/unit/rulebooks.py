@@ -12,7 +12,10 @@ SETTINGS = {
     "timezone": "Europe/Berlin",
     "country": "DE",
     "today": date(2026, 3, 1),
-    "unavailable": {"fax.send": "the plugin fax is disabled"},
+    "unavailable": {
+        "fax.send": "the plugin fax is disabled",
+        "pager": "plugin pager: failed to load: ImportError: No module named 'beeper'",
+    },
 }
 
 

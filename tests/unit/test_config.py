@@ -171,8 +171,11 @@ admin: {listen: 8081}
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "imbot.yaml:1:1: error[missing]: 'gws' is missing; The deployment"),
-        ("gws: {}\n", "imbot.yaml:1:1: error[missing]: 'gws.url' is missing; Where GWS answers, "),
+        ("", "imbot.yaml:1:1: error[missing]: 'gws' is missing; add 'gws': The deployment"),
+        (
+            "gws: {}\n",
+            "imbot.yaml:1:1: error[missing]: 'gws.url' is missing; add 'url': Where GWS answers, ",
+        ),
         ("gws:\n", "imbot.yaml:1:1: error[missing]: 'gws' is missing"),
         (
             "agents: []\n",
@@ -180,7 +183,7 @@ admin: {listen: 8081}
         ),
         (
             "agents:\n  - password: x\n",
-            "imbot.yaml:2:5: error[missing]: 'agents.0.user' is missing; GWS user name; unique",
+            "imbot.yaml:2:5: error[missing]: 'agents.0.user' is missing; add 'user': GWS user name",
         ),
         (
             "agents:\n  - user: a\n",

@@ -79,8 +79,8 @@ def test_mistakes_of_rows_have_their_line_and_column(tmp_path):
     )
     assert mistakes(tmp_path, FROM_CSV, agents_csv=table) == [
         (
-            "agents.csv:3:1: error[missing]: 'agents.1.user' is missing; GWS user name; unique "
-            "among the agents"
+            "agents.csv:3:1: error[missing]: 'agents.1.user' is missing; add 'user': GWS user name"
+            "; unique among the agents"
         ),
         (
             "agents.csv:4:7: error[no-variable]: the variable NO is not set; set it, for example: "

@@ -44,6 +44,11 @@ def in_service(simulator, *agents):
     return all(simulator.world.is_free(agent) for agent in agents)
 
 
+def starts(daemon):
+    """Return how often it came so far that it takes signals."""
+    return daemon.text.count('"imbot.started"')
+
+
 # Killed -----------------------------------------------------------------------------------------
 
 
@@ -74,8 +79,9 @@ async def test_killed_at_any_moment_it_greets_nobody_twice_and_forgets_nobody(si
         for _ in range(KILLS):
             await asyncio.sleep(random.uniform(0.5, 2.5))
             await daemon.kill()
+            starts_before_last = starts(daemon)
             await daemon.start()
-        await asyncio.sleep(3)
+        await until(lambda: starts(daemon) > starts_before_last, within_s=60)
         over.set()
         done = [one for row in await asyncio.gather(*rings) for one in row]
         assert await daemon.signal(signal.SIGTERM) == 0, daemon.text
