@@ -63,7 +63,7 @@ def taken():
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["check", "gone.yaml"], 1, "gone.yaml: error[no-rules]: cannot be read: No such file"),
+        (["check", "gone.yaml"], 1, "error[no-rules]: 'gone.yaml' cannot be read: No such file"),
         (["check", "/dev/zero"], 1, "/dev/zero:1:1: error[too-large]"),
         (["check", "--config", "gone.yaml"], 1, "gone.yaml: error[no-settings]: cannot be read"),
         (["check", "--config", "."], 2, "is a directory"),
@@ -75,7 +75,7 @@ def taken():
         (["run", "-c", "gone.yaml"], 1, "gone.yaml: error[no-settings]"),
         (["run", "-s", "store=sqlite:////proc/x/y.db"], 75, "/proc/x/y.db: its lock file cannot"),
         (["run", "-s", "store=postgresql://x"], 1, "store: error[store-url]"),
-        (["run", "-s", "rules=[gone]"], 1, "gone: error[no-rules]: cannot be read"),
+        (["run", "-s", "rules=[gone]"], 1, "error[no-rules]: 'gone' cannot be read"),
         (["sessions"], 75, "there is none yet; `imbot run` makes it"),
         (["sessions", "--limit", "0"], 2, "greater than or equal to 1"),
         (["simulate", "--port", "abc"], 2, "valid integer"),
