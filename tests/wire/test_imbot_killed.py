@@ -24,8 +24,8 @@ SEED = int(os.environ.get("IMBOT_SEED", "20260301"))
 AGENTS = ("bot1", "bot2", "bot3")
 KILLS = 6
 
-#: A person waits so long; imbot needs two seconds to start and find its place again.
-PATIENCE_S = 15.0
+#: A person waits so long; imbot needs a few seconds to start and find its place again.
+PATIENCE_S = 30.0
 
 
 @pytest.fixture
