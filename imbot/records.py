@@ -205,6 +205,34 @@ class AckSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TimerSet:
+    """Something is due at a moment; a later one of the same id takes its place.
+
+    Attributes:
+        id: ``run id/pc`` of a wait, ``idle agent/session/seconds``, or a schedule's identity.
+        kind: ``run``, ``idle``, ``schedule`` or ``calendar``.
+        due_at: When.
+        agent: Of the session it belongs to; empty without one.
+        session_id: The session it belongs to; empty without one.
+        payload: What whoever set it needs when it is due.
+    """
+
+    id: str
+    kind: str
+    due_at: datetime
+    agent: str = ""
+    session_id: str = ""
+    payload: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerGone:
+    """The timer was fired or is not needed any more."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSeen:
     """A rule version that runs refer to, with its source, so that history can be explained."""
 
@@ -226,6 +254,8 @@ Change: TypeAlias = (
     | SessionSeen
     | GapSeen
     | AckSeen
+    | TimerSet
+    | TimerGone
     | RuleSeen
 )
 
@@ -263,6 +293,7 @@ class Recovered:
         effects: Effects of those runs, and every effect whose echo is still awaited.
         sessions: Sessions not Completed, and those completed most recently (at most 100 an agent).
         said: What the other party said in the sessions not Completed, oldest first.
+        timers: Everything that is or was due, in order.
         last_event_number: The highest number used in event ids; new ids go on from there.
     """
 
@@ -271,4 +302,5 @@ class Recovered:
     effects: tuple[Effect, ...] = ()
     sessions: tuple[SessionSeen, ...] = ()
     said: Mapping[SessionKey, tuple[str, ...]] = field(default_factory=dict)
+    timers: tuple[TimerSet, ...] = ()
     last_event_number: int = 0
