@@ -4,7 +4,7 @@ Every decision is taken here, before anything acts: so ``explain`` and tests can
 later steps depend on the results of its earlier ones; each is decided right before it acts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -82,20 +82,24 @@ def plan(event: Event, candidates: Sequence[Start], now: datetime, limits: Limit
     """Return which of the matching rules run for the event, in order, and why others do not."""
     starts: list[Start] = []
     suppressed: list[Suppressed] = []
-    ended_by = ""
-    for start in candidates:
-        rule = start.rule
-        if ended_by:
-            suppressed.append(Suppressed(rule.id, Reason.FINAL, f"{ended_by} is final"))
-            continue
-        reason = suppression(start, now, limits)
-        if reason is None:
+    for start, reasons in judged(candidates, now, limits):
+        if (reason := next(reasons, None)) is None:
             starts.append(start)
         else:
             suppressed.append(reason)
-        if rule.final and not rule.shadow:
-            ended_by = rule.id
     return Plan(event, tuple(starts), tuple(suppressed))
+
+
+def judged(
+    candidates: Sequence[Start], now: datetime, limits: Limits
+) -> Iterator[tuple[Start, Iterator[Suppressed]]]:
+    """Yield each candidate with every reason why it does not run, the deciding one first."""
+    ended_by = ""
+    for start in candidates:
+        rule = start.rule
+        yield start, suppressions(start, now, limits, ended_by=ended_by)
+        if rule.final and not rule.shadow:
+            ended_by = ended_by or rule.id
 
 
 def start_of(rule: Rule, event: Event, scope: Scope, senses: Senses) -> Start:
@@ -137,24 +141,34 @@ def once_scope(rule: Rule, event: Event, scope: Scope, senses: Senses) -> str | 
     return f"day {day} {number}"
 
 
-def suppression(start: Start, now: datetime, limits: Limits) -> Suppressed | None:
-    """Return why the rule does not run although it matched; None when it runs."""
+def suppressions(
+    start: Start, now: datetime, limits: Limits, *, ended_by: str = ""
+) -> Iterator[Suppressed]:
+    """Yield why the rule does not run although it matched; nothing when it runs.
+
+    Args:
+        start: The run that it would be.
+        now: The moment.
+        limits: What has happened before.
+        ended_by: The rule above it that was final; empty for none.
+    """
     rule, event = start.rule, start.event
 
     def because(reason: Reason, detail: str) -> Suppressed:
         return Suppressed(rule.id, reason, detail)
 
+    if ended_by:
+        yield because(Reason.FINAL, f"{ended_by} is final")
     if rule.shadow:
-        return because(Reason.SHADOW, "shadow: true")
+        yield because(Reason.SHADOW, "shadow: true")
     if late := lateness(start, now):
-        return because(Reason.MAX_AGE, late)
+        yield because(Reason.MAX_AGE, late)
     if start.once_scope is not None and limits.marked(rule.id, start.once_scope):
-        return because(Reason.ONCE, f"done for {start.once_scope}")
+        yield because(Reason.ONCE, f"done for {start.once_scope}")
     if rule.loop_guard and rule.replies and (loop := limits.loop(event)):
-        return because(Reason.LOOP, loop)
+        yield because(Reason.LOOP, loop)
     if rule.mode is Mode.SINGLE and limits.busy(rule.id, start.key):
-        return because(Reason.MODE, f"a run for {start.key} goes on, mode single")
-    return None
+        yield because(Reason.MODE, f"a run for {start.key} goes on, mode single")
 
 
 def _text(expression: Expression, scope: Scope, senses: Senses) -> str:
