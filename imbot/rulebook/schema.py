@@ -94,6 +94,11 @@ class CalendarTrigger:
     offset_s: float = 0.0
     kind: EventKind = EventKind.CALENDAR
 
+    @property
+    def edge(self) -> str:
+        """``opens`` or ``closes``, as events have it."""
+        return "opens" if self.opens else "closes"
+
 
 class Missed(StrEnum):
     """What becomes of the firings that fell into a time when imbot did not run."""
@@ -367,7 +372,7 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most effects of a rule in one session, and in any minute; None for as many as it likes."""
+    """The most effects of a rule in one session, and in any minute; None for any number."""
 
     per_session: int | None = None
     per_minute: int | None = None
