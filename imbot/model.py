@@ -261,6 +261,7 @@ class Reason(StrEnum):
     LOOP = "loop"
     STATE = "state"
     CAPABILITY = "capability"
+    CALENDAR = "calendar"
     DISABLED = "disabled"
     SHADOW = "shadow"
     QUIET = "quiet"
