@@ -21,17 +21,21 @@ from imbot.rulebook.functions import STATES_FOR
 from imbot.rulebook.schema import (
     Act,
     Branch,
+    CalendarTrigger,
     ConnectionTrigger,
+    IdleTrigger,
     Let,
     Log,
     MessageTrigger,
     OnceScope,
     Rule,
+    ScheduleTrigger,
     StateTrigger,
     Stop,
     TextTest,
     Trigger,
     UserdataTrigger,
+    WebhookTrigger,
 )
 from imbot.rulebook.texttests import key_of
 from imbot.rulebook.values import Literal, Mapped
@@ -106,7 +110,9 @@ def _facts_of_trigger(trigger: Trigger) -> Iterator[Fact]:
                 yield Equals(("event", "previous"), before)
         case ConnectionTrigger(changes=changes):
             yield Equals(("event", "change"), frozenset(change.value for change in changes))
-        case MessageTrigger() | UserdataTrigger():
+        case IdleTrigger():
+            yield Equals(_STATE, frozenset({SessionState.TALKING}))
+        case _:
             pass
 
 
@@ -320,7 +326,7 @@ def _between(running: Sequence[_Running]) -> Iterator[Problem]:
             crowds[edge].add(later)
 
 
-def _edges(trigger: Trigger) -> list[_Edge]:
+def _edges(trigger: Trigger) -> list[_Edge]:  # noqa: PLR0911  one case per trigger
     """Return what a trigger waits for; None in an edge stands for anything."""
     match trigger:
         case StateTrigger(to=to, before=before):
@@ -336,6 +342,14 @@ def _edges(trigger: Trigger) -> list[_Edge]:
             return [("message", None)]
         case MessageTrigger(test=test, texts=texts):
             return [("message", key_of(test, text)) for text in texts]
+        case IdleTrigger(after_s=after_s):
+            return [("idle", after_s)]
+        case CalendarTrigger(calendar=calendar, opens=opens, offset_s=offset_s):
+            return [("calendar", calendar, opens, offset_s)]
+        case ScheduleTrigger(identity=identity):
+            return [("schedule", identity)]
+        case WebhookTrigger(name=name):
+            return [("webhook", name)]
 
 
 def _wider(edge: _Edge) -> list[_Edge]:
