@@ -185,8 +185,8 @@ class Store(Protocol):
         """
         ...
 
-    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Return which of these (rule id, scope) pairs are marked."""
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return which of these (rule id, scope) pairs are marked, and since when."""
         ...
 
     async def recover(self, now: datetime) -> Recovered:
