@@ -90,15 +90,19 @@ class House:
 
     Attributes:
         gws: The agents, by user name.
+        flow: The stages.
+        once: What is known of once marks.
         sights: Everything that was watched, in order.
     """
 
     book: Rulebook
-    gws: dict[str, FakeGws]
+    gws: Mapping[str, FakeGws]
     store: Store
     clock: Clock
     table: SessionTable
     tasks: Tasks
+    flow: Flow
+    once: OnceMarks
     dispatch: Dispatch
     sights: list[Sight] = field(default_factory=list)
 
@@ -161,13 +165,15 @@ class House:
 def build(  # noqa: PLR0913  a test replaces just what it is about
     rules: str | Rulebook,
     *,
-    agents: Sequence[str] = ("bot1",),
+    agents: Sequence[str] | Mapping[str, FakeGws] = ("bot1",),
     store: Store | None = None,
     http: Http | None = None,
     habits: Habits | None = None,
     clock: Clock | None = None,
     actions: Mapping[str, Action[Any]] | None = None,
+    usable: Mapping[str, Installed] | None = None,
     marks: bool = False,
+    around: Surroundings | None = None,
     secrets: Mapping[str, str] | None = None,
     watch: Callable[[Sight], None] | None = None,
 ) -> House:
@@ -175,7 +181,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     book = rulebook_of(rules, actions=actions) if isinstance(rules, str) else rules
     clock = clock or LoopClock()
     store = store or MemoryStore()
-    gws = {user: FakeGws() for user in agents}
+    gws = agents if isinstance(agents, Mapping) else {user: FakeGws() for user in agents}
     tasks, numbers = Tasks(), Numbers()
     table = SessionTable(numbers.next_id)
     sights: list[Sight] = []
@@ -191,7 +197,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         later=tasks.spawn,
     )
     once = OnceMarks(store)
-    around = Surroundings(
+    around = around or Surroundings(
         bot=Bot("Robin", "test"),
         calendars=book.calendars,
         secrets=secrets or {},
@@ -199,10 +205,12 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     )
     asked = frozenset(rule.id for rule in book.rules if rule.once is not None)
     view = View(world, once, around, asked)
-    usable = installed(find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}})))
-    usable |= {name: Installed(action) for name, action in (actions or {}).items()}
+    if usable is None:
+        shipped = find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}}))
+        own = {name: Installed(action) for name, action in (actions or {}).items()}
+        usable = {**installed(shipped), **own}
     actor = Actor(usable, world, habits=habits or Habits(), random=SteadyRandom())
     runs = Runs(actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn)
     flow = Flow(Index(book.rules), view, runs, world, store, watching)
     dispatch = Dispatch(world, flow, actor, store, numbers=numbers, watch=watching, tasks=tasks)
-    return House(book, gws, store, clock, table, tasks, dispatch, sights)
+    return House(book, gws, store, clock, table, tasks, flow, once, dispatch, sights)

@@ -182,15 +182,16 @@ class _Reader:
         return self._desk.items(found, key, "begin each with '- {at: 0s, …}'")
 
     def _start(self, node: Node | None) -> datetime:
-        """Return the moment at which a test begins: with an offset, or followed by a zone."""
+        """Return the moment at which a test begins: with an offset, or a zone of the map."""
         text = None if node is None else self._desk.text(node, "start")
         if node is None or text is None:
             return START
-        written, _, zone = text.strip().partition(" ")
+        written, _, zone = text.strip().rpartition(" ")
         try:
-            moment = datetime.fromisoformat(written)
-            if zone:
-                moment = moment.replace(tzinfo=time_zone(zone.strip()))
+            if "/" in zone:
+                moment = datetime.fromisoformat(written).replace(tzinfo=time_zone(zone))
+            else:
+                moment = datetime.fromisoformat(text.strip())
         except ValueError:
             self._desk.error(node.place, "bad-date", f"'{text[:40]}' is no moment", _MOMENT)
             return START
