@@ -21,9 +21,10 @@ from imbot.engine.running import Runs
 from imbot.engine.sessions import SessionTable
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight
-from imbot.errors import PermanentError, RulebookError
+from imbot.errors import ImbotError, PermanentError, RulebookError
 from imbot.loading import installed
 from imbot.model import (
+    JSON,
     Batch,
     ConnectionChange,
     ConnectionNotice,
@@ -105,6 +106,29 @@ class House:
     once: OnceMarks
     dispatch: Dispatch
     sights: list[Sight] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Go on where the last start stopped."""
+        await self.dispatch.recover(self.book.rules)
+
+    async def stop(self) -> None:
+        """End every task now."""
+        await self.tasks.cancel()
+
+    async def adopt(self, book: Rulebook, around: Surroundings) -> None:
+        """Put other rules in force."""
+        self.book = book
+        self.flow.index = Index(book.rules)
+        self.flow.view.around = around
+        self.flow.view.asked_once = _asked_once(book)
+
+    async def post(self, name: str, body: JSON) -> None:
+        """Post to a hook.
+
+        Raises:
+            ImbotError: No rule waits for it.
+        """
+        raise ImbotError(f"there is no hook '{name}' that could take {body!r}")
 
     async def hear(self, *notices: Notice, agent: str = "bot1") -> None:
         """Take in notices as one batch."""
@@ -203,8 +227,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         secrets=secrets or {},
         timezone="Europe/Berlin",
     )
-    asked = frozenset(rule.id for rule in book.rules if rule.once is not None)
-    view = View(world, once, around, asked)
+    view = View(world, once, around, _asked_once(book))
     if usable is None:
         shipped = find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}}))
         own = {name: Installed(action) for name, action in (actions or {}).items()}
@@ -214,3 +237,8 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     flow = Flow(Index(book.rules), view, runs, world, store, watching)
     dispatch = Dispatch(world, flow, actor, store, numbers=numbers, watch=watching, tasks=tasks)
     return House(book, gws, store, clock, table, tasks, flow, once, dispatch, sights)
+
+
+def _asked_once(book: Rulebook) -> frozenset[str]:
+    """Return the rules whose marks ``once_done()`` may ask for."""
+    return frozenset(rule.id for rule in book.rules if rule.once is not None)

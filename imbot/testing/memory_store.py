@@ -53,6 +53,8 @@ class MemoryStore:
         self.durable: list[Change] = list(durable)
         self.broken = ""
         self._noted: list[Change] = []
+        self._found = _Found()
+        self._looked_at = 0
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make these changes, and all noted before, durable."""
@@ -70,18 +72,13 @@ class MemoryStore:
     async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
         """Return which of these (rule id, scope) pairs are marked, and since when."""
         await self.commit(())
-        found = _Found()
-        for change in self.durable:
-            found.apply(change)
+        found = self._look()
         return {mark: found.marks[mark] for mark in marks if mark in found.marks}
 
     async def recover(self, now: datetime) -> Recovered:
         """Return what was unfinished, to be called once before anything is written."""
         await self.commit(())
-        found = _Found()
-        for change in self.durable:
-            found.apply(change)
-        return found.recovered(now)
+        return self._look().recovered(now)
 
     async def forget(self, what: Retention) -> int:  # noqa: ARG002  a test is over before then
         """Forget nothing."""
@@ -101,6 +98,13 @@ class MemoryStore:
     def reopened(self) -> "MemoryStore":
         """Return a store that holds what this one made durable: the next start."""
         return MemoryStore(self.durable)
+
+    def _look(self) -> "_Found":
+        """Return what all changes leave; each is looked at once."""
+        for change in self.durable[self._looked_at :]:
+            self._found.apply(change)
+        self._looked_at = len(self.durable)
+        return self._found
 
     def _flush(self) -> None:
         if not self.broken:
