@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from imbot import __version__
+from imbot.cli.formats import Format
 from imbot.errors import ConfigError, ImbotError, RulebookError, StoreError
 
 #: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
@@ -30,6 +31,9 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="A setting, section.key=value; over file and environment."),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="For people, or JSON lines for programs.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for each row.")]
 
@@ -138,6 +142,30 @@ def sessions(
     from imbot.cli import sessions as stored
 
     raise typer.Exit(stored.sessions(session, config, agent=agent, limit=limit, as_json=as_json))
+
+
+@cli.command()
+def explain(
+    event_file: Annotated[
+        Path | None, typer.Argument(help="An event as JSON, such as `imbot record` writes.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="An event of the store, by its id.")] = None,
+    session: Annotated[str | None, typer.Option(help="A session of the store, as a story.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only this rule: why not this one?")] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option("--rules", help="Rule files; the settings' without.")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+    config: ConfigOption = None,
+) -> None:
+    """Say for each rule whether it runs for an event, or why not, with every value that decided."""
+    from imbot.cli import explaining
+
+    raise typer.Exit(
+        explaining.explain_one(
+            event_file, event, session, config, rules=rules or [], rule_id=rule, form=form
+        )
+    )
 
 
 @cli.command()
