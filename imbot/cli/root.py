@@ -4,7 +4,7 @@ import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -166,6 +166,38 @@ def explain(
             event_file, event, session, config, rules=rules or [], rule_id=rule, form=form
         )
     )
+
+
+@cli.command()
+def schema(
+    which: Annotated[
+        Literal["rules", "test", "settings"] | None,
+        typer.Argument(help="Of which files; of all three without."),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write rules.json, test.json, settings.json here.", file_okay=False),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Print the JSON Schema with which editors check and complete rules, tests and settings."""
+    from imbot.cli import schema as editors
+
+    raise typer.Exit(editors.schema(which, write, config))
+
+
+@cli.command()
+def new(
+    what: Annotated[Literal["bot", "rule", "plugin"], typer.Argument(help="What to begin.")],
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits, - and _.")],
+    into: Annotated[
+        Path, typer.Option(help="The folder in which to write.", file_okay=False)
+    ] = Path(),
+) -> None:
+    """Write a starting point that passes check and test; nothing is overwritten."""
+    from imbot.cli import new as beginning
+
+    raise typer.Exit(beginning.new(what, name, into))
 
 
 @cli.command()
