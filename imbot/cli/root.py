@@ -106,6 +106,35 @@ def check(
     raise typer.Exit(checking.check(paths or [], config, strict=strict))
 
 
+@cli.command(name="test")
+def test_rules(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Test files, folders that hold some, and rules for tests of no rules."),
+    ] = None,
+    config: ConfigOption = None,
+    word: Annotated[
+        str, typer.Option("-k", metavar="WORD", help="Only tests whose name or file holds it.")
+    ] = "",
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Tell what conditions were never true, never false.")
+    ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit XML here, too.", dir_okay=False)
+    ] = None,
+    form: Annotated[
+        Literal["text", "json", "github"],
+        typer.Option("--format", help="For people, for programs, or for a change on GitHub."),
+    ] = "text",
+) -> None:
+    """Play the tests of rules (*.test.yaml) in virtual time: the same every time."""
+    from imbot.cli import testing
+
+    raise typer.Exit(
+        testing.run(paths or [], config, word=word, coverage=coverage, junit=junit, shape=form)
+    )
+
+
 @cli.command(name="config")
 def show_config(config: ConfigOption = None, settings: SetOption = None) -> None:
     """Print the settings in force, secrets masked."""

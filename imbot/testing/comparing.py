@@ -5,7 +5,8 @@ none. A step that failed may be expected, and need not be.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from imbot.model import JSON
@@ -66,7 +67,7 @@ def compare(test: RuleTest, played: Played) -> tuple[Line, ...]:
 
 
 def _first_fitting(
-    expected: Expected, effects: Sequence[Effect], at_once: Sequence[int], taken: Set[int]
+    expected: Expected, effects: Sequence[Effect], at_once: Sequence[int], taken: AbstractSet[int]
 ) -> int | None:
     """Return the first effect of the moment that fits and does not stand before one taken."""
     for at in at_once:
