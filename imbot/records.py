@@ -230,8 +230,10 @@ class TimerSet:
     """Something is due at a moment; a later one of the same id takes its place.
 
     Attributes:
-        id: ``run id/pc`` of a wait, ``idle agent/session/seconds``, or a schedule's identity.
-        kind: ``run``, ``idle``, ``schedule`` or ``calendar``.
+        id: ``run id/pc`` of a wait; else its kind and what is waited for, such as
+            ``idle agent/session/seconds`` or ``schedule`` and its identity.
+        kind: ``run``, ``idle``, ``schedule`` or ``calendar``; ``closed`` for a calendar that an
+            operator closed, which is never due.
         due_at: When.
         agent: Of the session it belongs to; empty without one.
         session_id: The session it belongs to; empty without one.
