@@ -27,6 +27,7 @@ from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
 from imbot.engine.running import Runs
 from imbot.engine.sessions import SessionTable
+from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Watcher, unwatched
 from imbot.gws.agent import Agent
@@ -36,7 +37,7 @@ from imbot.gws.status import AgentState, AgentStatus
 from imbot.loading import Wanted, installed, plugin_settings, require_rulebook, rule_secrets
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Network, Random, Store
-from imbot.records import Retention, RuleSeen
+from imbot.records import Retention, RuleSeen, TimerSet
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rule, Rulebook
 from imbot.settings import AgentPart, Settings
@@ -129,7 +130,17 @@ class App:
             reason_key=settings.delivery.reason_key,
         )
         actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
-        runs = Runs(actor, world, view, store, marks=marks, watch=watch, spawn=self._tasks.spawn)
+        self._timers = Timers(ports.clock, self._fire)
+        runs = Runs(
+            actor,
+            world,
+            view,
+            store,
+            marks=marks,
+            watch=watch,
+            spawn=self._tasks.spawn,
+            timers=self._timers,
+        )
         flow = Flow(Index(rulebook.rules), view, runs, world, store, watch)
         self.dispatch = Dispatch(
             world, flow, actor, store, numbers=numbers, watch=watch, tasks=self._tasks
@@ -166,6 +177,7 @@ class App:
             for index, agent in enumerate(self.agents.values())
         ]
         lives.append(asyncio.create_task(self._forget_daily()))
+        lives.append(self._timers.start())
         stopping = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [stopping, self._tasks.failed, *lives]
         try:
@@ -187,6 +199,9 @@ class App:
         if up == len(statuses):
             return Health("ready", (), len(statuses), up)
         return Health("degraded" if up else "starting", reasons[:20], len(statuses), up)
+
+    def _fire(self, timer: TimerSet) -> None:
+        self.dispatch.fire(timer)
 
     async def _live(self, agent: Agent, delay_s: float) -> None:
         await self._ports.clock.sleep(delay_s)

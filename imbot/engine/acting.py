@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ValidationError
 
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
-from imbot.engine.planning import Next
+from imbot.engine.stepping import Next
 from imbot.errors import (
     ActionError,
     AmbiguousError,

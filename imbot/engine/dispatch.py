@@ -8,7 +8,7 @@ rules never see them.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,8 +18,10 @@ import structlog
 from imbot.engine.acting import Actor
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
-from imbot.engine.planning import Standing, start_of
-from imbot.engine.running import Claim, Interrupted
+from imbot.engine.planning import start_of
+from imbot.engine.running import Interrupted
+from imbot.engine.standing import standing_of
+from imbot.engine.waiting import RUN, Run
 from imbot.engine.watching import Echoed, Watcher
 from imbot.errors import StoreError
 from imbot.model import (
@@ -45,8 +47,11 @@ from imbot.records import (
     EventSeen,
     GapSeen,
     Recovered,
+    RuleSeen,
     RunSeen,
     RunState,
+    TimerGone,
+    TimerSet,
     Verdict,
 )
 from imbot.rulebook.schema import Rule
@@ -70,6 +75,9 @@ def lane_of(event: Event) -> SessionKey:
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
 #: held until a snapshot was read.
 _ON_ITS_WAY = timedelta(seconds=15)
+
+#: Makes a rule of a version that the store kept; None when it cannot be made any more.
+CompileStored = Callable[[RuleSeen], Rule | None]
 
 #: Seconds that cancelled tasks get to end.
 CANCEL_S = 5.0
@@ -191,8 +199,22 @@ class Dispatch:
         """Begin nothing new: events are still kept, and are taken up by the next start."""
         self._holds_back = True
 
-    async def recover(self, rules: Iterable[Rule]) -> Recovered:
-        """Read back what was unfinished and go on with it; to be called before any agent starts."""
+    def fire(self, timer: TimerSet) -> None:
+        """Take a timer of a run that is due; what is held back is fired by the next start."""
+        if timer.kind == RUN and not self._holds_back:
+            resuming = self._flow.runs.resume(timer.payload["run_id"], timer.payload["pc"])
+            self._queue(SessionKey(timer.agent, timer.session_id), resuming)
+
+    async def recover(
+        self, rules: Iterable[Rule], compile_stored: "CompileStored" = lambda _seen: None
+    ) -> Recovered:
+        """Read back what was unfinished and go on with it; to be called before any agent starts.
+
+        Args:
+            rules: The rules in force.
+            compile_stored: Makes a rule of a version that the store kept; a run goes on with the
+                rule that it began with.
+        """
         found = await self._store.recover(self._world.clock.now())
         self._numbers.go_on_from(found.last_event_number)
         for session in found.sessions:
@@ -203,14 +225,14 @@ class Dispatch:
                 self._away_since[session.agent] = max(since, session.seen_at)
         for effect in found.effects:
             self._await_echo(effect)
-        by_version = {rule.version: rule for rule in rules}
-        claims = [
+        by_version = _by_version(rules, found.rules, compile_stored)
+        claimed = [
             await self._claim(seen, event, by_version.get(seen.rule_version), found.effects)
             for seen, event in found.runs
         ]
-        for claim in claims:
-            if claim is not None:
-                self._queue(lane_of(claim.start.event), self._flow.runs.begin(claim))
+        for run in claimed:
+            if run is not None:
+                self._queue(lane_of(run.start.event), self._flow.runs.begin(run))
         for event in found.events:
             self._queue(lane_of(event), self._flow.take(event))
         return found
@@ -312,6 +334,7 @@ class Dispatch:
             if entry.session.is_completed:
                 self._world.echoes.forget(key)
                 self._world.guard.forget(key)
+                self._flow.runs.past.spending.forget(key)
         return changes
 
     # Lanes ------------------------------------------------------------------------------------
@@ -358,8 +381,8 @@ class Dispatch:
 
     async def _claim(
         self, seen: RunSeen, event: Event, rule: Rule | None, effects: tuple[Effect, ...]
-    ) -> Claim | None:
-        """Return the claim of an interrupted run; None if its rule has changed."""
+    ) -> Run | None:
+        """Return an interrupted run; None if the rule that it began with cannot be had."""
         known = tuple(effect for effect in effects if effect.intent.run_id == seen.run_id)
         if rule is None:
             log.warning("run.cancelled", run=seen.run_id, reason="the rule has changed")
@@ -369,12 +392,25 @@ class Dispatch:
                 for one in known
                 if one.state in _UNDONE
             ]
-            self._store.note([*parked, _cancelled(seen, now)])
+            timers = [TimerGone(f"{seen.run_id}/{strand.pc}") for strand in seen.strands]
+            self._store.note([*parked, _cancelled(seen, now), *timers])
             return None
-        standing = Standing(seen.pc, seen.bound, seen.detail)
-        interrupted = Interrupted(standing, seen.session, known)
+        interrupted = Interrupted(standing_of(seen), seen.session, known, seen.at)
         scope, senses = await self._flow.view.of_event(event)
-        return self._flow.runs.claim(start_of(rule, event, scope, senses), interrupted)
+        # What the run took its turn and its once scope by is as it was when it began.
+        start = start_of(rule, event, scope, senses._replace(at=event.received_at))
+        return self._flow.runs.claim(replace(start, key=seen.key), interrupted)
+
+
+def _by_version(
+    rules: Iterable[Rule], kept: Iterable[RuleSeen], compile_stored: "CompileStored"
+) -> dict[str, Rule]:
+    """Return the rules in force and those that runs began with, by their versions."""
+    by_version = {rule.version: rule for rule in rules}
+    for seen in kept:
+        if seen.version not in by_version and (rule := compile_stored(seen)) is not None:
+            by_version[seen.version] = rule
+    return by_version
 
 
 def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:

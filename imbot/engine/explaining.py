@@ -6,6 +6,7 @@ every rule and with every reason, and told.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from imbot.durations import format_duration
 from imbot.engine.acting import why_withheld
@@ -96,6 +97,16 @@ class Past:
     def busy(self, rule_id: str, key: str) -> bool:
         """Whether a run of the rule with this key goes on."""
         return (rule_id, key) in self.situation.running
+
+    def marked_at(self, rule_id: str, scope: str) -> datetime | None:
+        """Nothing is known of moments; where one decided, it was written down."""
+        del rule_id, scope
+        return None
+
+    def spent(self, rule: Rule, event: Event) -> str:
+        """Nothing is known; where it decided, it was written down."""
+        del rule, event
+        return ""
 
     def loop(self, event: Event) -> str:
         """Nothing is known; where it decided, it was written down."""

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from imbot.clock import Clock
 from imbot.engine.planning import Start
+from imbot.engine.spending import Spending
 from imbot.model import JSON, SessionKey
 from imbot.ports import Store
 from imbot.records import (
@@ -54,13 +55,17 @@ class Ledger:
         start: The run.
         store: Where they are kept.
         clock: Tells when.
+        spending: Counts what budgets are spent on; None where nothing is counted.
         marked: Whether the once mark is written.
+        opened: How many effects it has begun since it was made, each attempt counted.
     """
 
     start: Start
     store: Store
     clock: Clock
+    spending: Spending | None = None
     marked: bool = False
+    opened: int = 0
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
     @property
@@ -121,6 +126,9 @@ class Ledger:
         )
         doubtful = before is not None and (before.doubtful or before.state in _IN_DOUBT)
         self._entries[effect_id] = _Entry(intent, EffectState.SENDING, doubtful=doubtful)
+        self.opened += 1
+        if before is None and self.spending is not None:
+            self.spending.note(self.start.rule, key)
         await self.store.commit([*self._mark(now), intent])
 
     def close(
@@ -151,6 +159,10 @@ class Ledger:
             and entry.state is EffectState.ACCEPTED
             for entry in self._entries.values()
         )
+
+    def has_tried(self, step_key: str) -> bool:
+        """Return whether an effect of the step was begun already."""
+        return any(effect_id.startswith(f"{step_key}/") for effect_id in self._entries)
 
     def in_doubt(self, step_key: str) -> list[Intent]:
         """Return the step's effects that nobody knows the outcome of."""

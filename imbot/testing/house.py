@@ -19,6 +19,7 @@ from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
 from imbot.engine.running import Runs
 from imbot.engine.sessions import SessionTable
+from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight
 from imbot.errors import ImbotError, PermanentError, RulebookError
@@ -40,6 +41,7 @@ from imbot.model import (
 from imbot.plugin import Action
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.ports import Http, Reply, Request, Store
+from imbot.records import TimerSet
 from imbot.rulebook.index import Index
 from imbot.rulebook.loader import RuleFile, load_rulebook
 from imbot.rulebook.schema import Rulebook
@@ -105,6 +107,7 @@ class House:
     flow: Flow
     once: OnceMarks
     dispatch: Dispatch
+    timers: Timers
     sights: list[Sight] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -233,10 +236,18 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         own = {name: Installed(action) for name, action in (actions or {}).items()}
         usable = {**installed(shipped), **own}
     actor = Actor(usable, world, habits=habits or Habits(), random=SteadyRandom())
-    runs = Runs(actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn)
+
+    def fire(timer: TimerSet) -> None:
+        dispatch.fire(timer)
+
+    timers = Timers(clock, fire)
+    runs = Runs(
+        actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn, timers=timers
+    )
     flow = Flow(Index(book.rules), view, runs, world, store, watching)
     dispatch = Dispatch(world, flow, actor, store, numbers=numbers, watch=watching, tasks=tasks)
-    return House(book, gws, store, clock, table, tasks, flow, once, dispatch, sights)
+    timers.start()
+    return House(book, gws, store, clock, table, tasks, flow, once, dispatch, timers, sights)
 
 
 def _asked_once(book: Rulebook) -> frozenset[str]:
