@@ -292,12 +292,14 @@ class Enter:
     Attributes:
         block: Its name.
         inputs: In order.
+        vars: The constants of its file, which are ``vars`` inside.
     """
 
     block: str
     inputs: tuple[tuple[str, "Expression | Value"], ...]
     path: str
     place: Place
+    vars: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +407,8 @@ class Rule:
         final: Whether it ends the search for lower rules.
         loop_guard: Whether the loop guard may suppress it.
         replies: Whether one of its steps can say something.
-        source: Its YAML text, for the record.
+        calendars: The calendars that it asks, as they were when it was loaded.
+        source: A JSON document from which it can be compiled again, whatever became of the files.
     """
 
     id: str
@@ -430,6 +433,7 @@ class Rule:
     final: bool = False
     loop_guard: bool = True
     replies: bool = False
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
     source: str = ""
 
 

@@ -18,9 +18,9 @@ from jinja2.lexer import TokenStream
 from imbot.errors import PermanentError
 from imbot.problems import Problem, Severity
 from imbot.rulebook.compiler import MissingValueError, Run, compile_value
-from imbot.rulebook.expressions import names_used, secrets_used
+from imbot.rulebook.expressions import calendars_used, names_used, secrets_used
 from imbot.rulebook.filters import FILTERS, TESTS, UnfitError, text_of
-from imbot.rulebook.scope import Known, Names, Scope, Senses
+from imbot.rulebook.scope import ANY, TEXT, Known, Names, Scope, Senses, Type
 from imbot.rulebook.syntax import LARGEST, NotInLanguageError, PlaceOf, Source
 from imbot.rulebook.tree import (
     DEEPEST,
@@ -65,6 +65,7 @@ class Hole:
 
     tree: Tree
     at: int
+    type: Type = ANY
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,16 @@ class Template:
     def secrets_used(self) -> frozenset[str]:
         """The secrets it asks for."""
         return frozenset().union(*(secrets_used(hole.tree) for hole in self._holes))
+
+    @cached_property
+    def calendars_used(self) -> frozenset[str]:
+        """The calendars it asks."""
+        return frozenset().union(*(calendars_used(hole.tree) for hole in self._holes))
+
+    @property
+    def type(self) -> Type:
+        """What its value is, as far as it can be told at load."""
+        return self._holes[0].type if self.is_whole else TEXT
 
     def render(self, scope: Scope, senses: Senses) -> Any:  # noqa: ANN401  rule values of any type
         """Return the text; or, of one whole ``{{ … }}``, the value as it is.
@@ -180,13 +191,16 @@ def parse_template(
     except NotInLanguageError as refusal:
         return None, (refusal.problem,)
     checker = Checker(text, names, known, Language(FILTERS, TESTS, secrets=allow_secrets))
-    parts = tuple(
-        part if isinstance(part, str) else Hole(checker.check(part)[0], part.at) for part in written
-    )
+    parts = tuple(part if isinstance(part, str) else _hole(part, checker) for part in written)
     problems = tuple(checker.problems)
     if any(problem.severity is Severity.ERROR for problem in problems):
         return None, problems
     return Template(text, parts, longest_bytes), problems
+
+
+def _hole(part: Tree, checker: Checker) -> Hole:
+    tree, type_ = checker.check(part)
+    return Hole(tree, part.at, type_)
 
 
 def _read(source: Source) -> Iterator[str | Tree]:

@@ -127,6 +127,7 @@ def read_value(
             desk.problems.extend(problems)
             if template is None:
                 return Literal("")
+            desk.calendars.extend(template.calendars_used)
             return Address.of(template) if places.is_address(path) else template
         if at.kind is Kind.LIST:
             return _folded_list(tuple(value(item, path) for item in at.items))

@@ -203,10 +203,6 @@ def test_the_version_tells_what_decides_and_nothing_else():
     assert rule("    do: [{set: {a: 1.5}}]\n", trigger="{state: Alerting}").version != plain
 
 
-def test_the_source_of_a_rule_is_kept():
-    assert rule(GREET).source.startswith("id: r\n    trigger: {state: Talking}")
-
-
 def test_without_settings_hosts_are_not_checked_and_secrets_only_warned_of():
     text = (
         "version: 1\nrules:\n  - {id: r, trigger: {state: Talking}, do: ["

@@ -69,7 +69,7 @@ def test_a_trigger_decides_what_can_be_seen(kinds, seen, unseen):
         ("connection", "reason", TEXT),
         ("connection", "seconds", NUMBER),
         ("schedule", "scheduled_at", MOMENT),
-        ("every", "scheduled_at", MOMENT),
+        ("calendar", "scheduled_at", MOMENT),
         ("webhook", "body", ANY),
         ("state", "resync", BOOL),
     ],

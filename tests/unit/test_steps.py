@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, RootModel
 
 from imbot.rulebook.schema import Act, Branch, End, Jump, Let, Log, Retry, Stop
 from imbot.rulebook.scope import Kind
-from imbot.rulebook.steps import result_type
+from imbot.rulebook.acts import result_type
 from tests.unit.rulebooks import load, rule, steps
 
 
