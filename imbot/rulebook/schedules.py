@@ -145,12 +145,16 @@ def _keeping_hours(next_wall: _NextWall, moment: datetime, zone: ZoneInfo) -> da
     # After a jump, what it skipped may still be due.
     jumped = _offset(moment - _LARGEST_JUMP, zone) != offset
     wall += -_LARGEST_JUMP if jumped else _TICK
+    first: datetime | None = None
     while (found := next_wall(wall)) is not None:
         instant = found.replace(tzinfo=zone, fold=0).astimezone(UTC)
         if instant > moment:
-            return instant
+            first = instant if first is None else min(first, instant)
+            # A time that was skipped may be made up for after one that the wall shows.
+            if instant + _offset(instant, zone) == found:
+                break
         wall = found + _TICK
-    return None
+    return first
 
 
 def _offset(at: datetime, zone: ZoneInfo) -> timedelta:

@@ -36,9 +36,9 @@ def row(schedule, begin, end):
 
 
 @cache
-def jumps(zone):
+def jumps(zone, year=YEAR):
     """Return the moments of the year at which a clock in the zone is put forward or back."""
-    hours = [datetime(YEAR, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(24 * 365)]
+    hours = [datetime(year, 1, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(24 * 365)]
     return [
         after
         for before, after in pairwise(hours)
@@ -46,11 +46,11 @@ def jumps(zone):
     ]
 
 
-def around_jumps(zone):
+def around_jumps(zone, year=YEAR):
     """Return a few days around each, and some in summer."""
     days = timedelta(days=2)
-    middle = datetime(YEAR, 6, 15, 12, tzinfo=UTC)
-    return [(jump - days, jump + days) for jump in (*jumps(zone), middle)]
+    middle = datetime(year, 6, 15, 12, tzinfo=UTC)
+    return [(jump - days, jump + days) for jump in (*jumps(zone, year), middle)]
 
 
 @pytest.mark.parametrize("name", ZONES)
@@ -79,6 +79,44 @@ def test_a_schedule_that_names_its_hour_fires_once_a_day(name, hour):
         assert inner <= set(days)
         shown = {moment.astimezone(zone).time() for moment in found}
         assert all(one.minute in (0, 30) for one in shown)
+
+
+def watched(zone, begin, end, wanted):
+    """Return when a schedule that names its hours is to fire, by a look at the wall each minute."""
+    shown, found = set(), set()
+    local = begin.astimezone(zone).replace(tzinfo=None)
+    for n in range((end - begin) // MINUTE):
+        at = begin + n * MINUTE
+        before, local = local, at.astimezone(zone).replace(tzinfo=None)
+        if local > before + MINUTE:  # put forward: what was skipped comes as much later
+            skipped = (local - before) // MINUTE - 1
+            walls = [before + (k + 1) * MINUTE for k in range(skipped)]
+            found |= {at + k * MINUTE for k, wall in enumerate(walls) if wanted(wall)}
+        if local not in shown and wanted(local):
+            found.add(at)
+        shown.add(local)
+    return sorted(moment for moment in found if begin < moment < end)
+
+
+@pytest.mark.parametrize("name", ZONES)
+@pytest.mark.parametrize(
+    ("line", "hours", "minutes"),
+    [
+        ("*/20 1-4 * * *", {1, 2, 3, 4}, {0, 20, 40}),
+        ("0,15,45 0,2,23 * * *", {0, 2, 23}, {0, 15, 45}),
+    ],
+)
+@pytest.mark.parametrize("year", [2020, 2026, 2035])
+def test_a_schedule_that_names_hours_is_where_a_watch_of_the_wall_finds_it(
+    name, line, hours, minutes, year
+):
+    """Each time that the wall shows fires once; what it skips fires as much later."""
+    zone = ZoneInfo(name)
+    for begin, end in around_jumps(zone, year):
+        found = row(Cron(line, name), begin, end)
+        assert found == watched(
+            zone, begin, end, lambda wall: wall.hour in hours and wall.minute in minutes
+        )
 
 
 @pytest.mark.parametrize("name", ZONES)
