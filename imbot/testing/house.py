@@ -116,6 +116,7 @@ class House:
 
     async def stop(self) -> None:
         """End every task now."""
+        await self.timers.close()
         await self.tasks.cancel()
 
     async def adopt(self, book: Rulebook, around: Surroundings) -> None:
