@@ -37,14 +37,14 @@ class _Told:
         session: The session of the event; empty without one.
         rule: The rule.
         text: What became of it.
-        hit: Whether the rule was started, or nearly.
+        awaited: Whether the rule was started, or nearly.
     """
 
     at_ms: int
     session: str
     rule: Rule
     text: str
-    hit: bool
+    awaited: bool
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class Witness:
 
     def _note(self, at_ms: int, event: Event, rule: Rule, text: str) -> None:
         session = event.session.id if event.session else ""
-        self._told.append(_Told(at_ms, session, rule, text, hit=True))
+        self._told.append(_Told(at_ms, session, rule, text, awaited=True))
 
     def _decided(self, plan: Plan, house: House, at_ms: int) -> Iterator[_Told]:
         event = plan.event
@@ -88,7 +88,7 @@ class Witness:
         around = house.flow.view.around
         for found in explain(_situation(plan, house), rules, around, needs=_nothing):
             text = "it ran" if found.rule.id in ran else _why_not(found)
-            yield _Told(at_ms, session, found.rule, text, hit=_is_hit(found))
+            yield _Told(at_ms, session, found.rule, text, awaited=_is_awaited(found))
 
     def why(self, expected: Expected, lines: Iterable[Line]) -> tuple[str, ...]:
         """Return why what was expected did not come, the likeliest reason first."""
@@ -110,14 +110,14 @@ class Witness:
             and each.at_ms <= expected.at_ms
             and (not expected.session or each.session in ("", expected.session))
         ]
-        hits = [each for each in told if each.hit]
+        found = [each for each in told if each.awaited]
         named = f"rule '{rule.id}' ({rule.place})"
-        if not hits:
+        if not found:
             waits = "; ".join(map(trigger_told, rule.triggers))
             yield f"{named} waits for {waits}, and that did not happen"
             return
-        last_ms = hits[-1].at_ms
-        what = "; ".join(dict.fromkeys(each.text for each in hits if each.at_ms == last_ms))
+        last_ms = found[-1].at_ms
+        what = "; ".join(dict.fromkeys(each.text for each in found if each.at_ms == last_ms))
         if last_ms == expected.at_ms:
             yield f"{named}: {what}"
         else:
@@ -141,7 +141,7 @@ def _why_not(found: Explanation) -> str:
     return "; ".join(f"{cause.kind}: {cause.detail}" for cause in found.causes) or "it may run"
 
 
-def _is_hit(found: Explanation) -> bool:
+def _is_awaited(found: Explanation) -> bool:
     """Whether the event was one that the rule waits for."""
     return all(cause.kind != "trigger" for cause in found.causes)
 

@@ -205,10 +205,9 @@ class _Reader:
 
     def _event(self, node: Node) -> Timed | None:
         desk = self._desk
-        entries = desk.entries(node, "an event", "write it like {at: 0s, session: s1, state: …}")
-        if not entries:
-            return None
-        kind = self._kind(node)
+        cure = "write it like {at: 0s, session: s1, state: Talking}"
+        entries = desk.entries(node, "an event", cure)
+        kind = self._kind(node) if node.kind is Kind.MAP else None
         if kind is None:
             return None
         desk.keys(entries, {"at", kind} | EVENT_KEYS[kind], of=f"a {kind} event")
@@ -345,15 +344,15 @@ class _Reader:
         return Connected(agent, change, tuple(snapshot), reason)
 
     def _posted(self, node: Node) -> Posted | None:
-        hook = node.entries["webhook"].value
-        if hook.is_scalar and hook.kind is not Kind.NULL:
-            return Posted(hook.raw)
-        entries = self._desk.entries(hook, "webhook", "write {name: …, body: …}")
+        given = node.entries["webhook"].value
+        if given.is_scalar and given.kind is not Kind.NULL:
+            return Posted(given.raw)
+        entries = self._desk.entries(given, "webhook", "write {name: …, body: …}")
         self._desk.keys(entries, {"name", "body"}, of="a webhook")
-        name = self._text_at(hook, "name")
+        name = self._text_at(given, "name")
         if not name:
-            if "name" not in entries and entries:
-                self._desk.error(hook.place, "missing-key", "a webhook without 'name'", "add it")
+            if given.kind is Kind.MAP and "name" not in entries:
+                self._desk.error(given.place, "missing-key", "a webhook without 'name'", "add it")
             return None
         return Posted(name, entries["body"].value.plain() if "body" in entries else None)
 
@@ -380,7 +379,7 @@ class _Reader:
             body = encode_json(given.plain())
         elif "text" in entries:
             body = self._text_at(spec, "text").encode()
-        if not entries or status is None:
+        if spec.kind is not Kind.MAP or status is None:
             return None
         return Answered(self._text_at(spec, "match"), status, body, times)
 
@@ -390,7 +389,7 @@ class _Reader:
         desk = self._desk
         example = "write it like {at: 0s, session: s1, reply: …}"
         entries = desk.entries(node, "an expectation", example)
-        if not entries:
+        if node.kind is not Kind.MAP:
             return None
         at_ms = self._at(node, "an expectation")
         actions = [entry for key, entry in entries.items() if key not in EXPECT_KEYS]
