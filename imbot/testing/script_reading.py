@@ -13,7 +13,7 @@ from typing import Final
 
 from imbot.jsontext import encode_json
 from imbot.model import JSON, ConnectionChange, Participant, SessionState
-from imbot.problems import Place, Problem, did_you_mean, first_causes
+from imbot.problems import Place, Problem, did_you_mean, first_causes, nearest
 from imbot.rulebook.functions import compile_pattern
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.zones import time_zone
@@ -210,7 +210,8 @@ class _Reader:
         kind = self._kind(node) if node.kind is Kind.MAP else None
         if kind is None:
             return None
-        desk.keys(entries, {"at", kind} | EVENT_KEYS[kind], of=f"a {kind} event")
+        beside = EVENT_KEYS[kind] if kind in entries else SESSION_KEYS
+        desk.keys(entries, {"at", kind} | beside, of=f"a {kind} event")
         at_ms = 0 if kind == "http" and "at" not in entries else self._at(node, "an event")
         what = self._readers()[kind](node)
         return None if what is None or at_ms is None else Timed(at_ms, what, node.place)
@@ -448,8 +449,9 @@ class _Reader:
             named = each.get("session")
             if named is not None and named.raw in strangers:
                 what = f"session '{named.raw}' is never shown in this test"
-                near = did_you_mean(named.raw, shown) if shown else ""
-                cure = near or f"begin with {{at: 0s, session: {named.raw}, state: Talking}}"
+                cure = f"begin with {{at: 0s, session: {named.raw}, state: Talking}}"
+                if near := nearest(named.raw, sorted(shown)):
+                    cure = f"did you mean '{near}'?"
                 self._desk.error(named.place, "unknown-session", what, cure)
 
 
