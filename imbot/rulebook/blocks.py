@@ -54,7 +54,7 @@ class Block:
         inputs: What a call must give.
         code: Its instructions, from index 0; it ends by running behind the last one.
         frames: As in a program, of the blocks inside.
-        constants: The ``vars`` of its file.
+        constants: The ``vars`` of its file, if it looks at any.
         calendars: The calendars that it asks, the blocks inside included.
     """
 
@@ -74,7 +74,7 @@ class Shelf:
         names: Of all blocks of the rulebook.
         made: Those that can be written out by now; one in a circle never can.
         called: The names that something calls.
-        room: How many instructions may still be written out.
+        room: How many instructions may still be written out; below 0 once it was told.
     """
 
     names: frozenset[str] = frozenset()
@@ -111,7 +111,10 @@ def read_call(entry: Entry, names: Names, shelf: Shelf, desk: Desk) -> Call | No
         return None
     shelf.called.add(name)
     block = shelf.made.get(name)
-    return None if block is None else Call(block, _inputs(block, entry, entries, names, desk))
+    if block is None:
+        return None
+    constants = [("vars", Literal(dict(block.constants)))] if block.constants else []
+    return Call(block, (*constants, *_inputs(block, entry, entries, names, desk)))
 
 
 def _inputs(

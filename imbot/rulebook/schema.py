@@ -291,15 +291,13 @@ class Enter:
 
     Attributes:
         block: Its name.
-        inputs: In order.
-        vars: The constants of its file, which are ``vars`` inside.
+        inputs: In order; ``vars`` is among them where the block looks at its file's constants.
     """
 
     block: str
     inputs: tuple[tuple[str, "Expression | Value"], ...]
     path: str
     place: Place
-    vars: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from imbot.rulebook.scope import ANY, Names, Type, awaited
 from imbot.rulebook.scope import Kind as TypeKind
 from imbot.rulebook.templates import Template
 from imbot.rulebook.triggers import read_session_trigger
-from imbot.rulebook.values import STEP_OPTIONS, Literal, is_template, read_value
+from imbot.rulebook.values import STEP_OPTIONS, Literal, is_template, mentions_vars, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
 #: What may stand beside each step of the language, besides ``name`` and ``enabled``.
@@ -120,7 +120,7 @@ def read_block(
         inputs=inputs,
         code=code,
         frames=assembler.frames,
-        constants=workshop.constants,
+        constants=workshop.constants if mentions_vars(do.value) else {},
         calendars=frozenset(desk.calendars[asked:]).union(*(each.calendars for each in within)),
     )
 
@@ -389,7 +389,7 @@ class _Assembler:
         """Write a block out."""
         entry, shelf = node.entries[key], self.workshop.shelf
         call = read_call(entry, names, shelf, self.desk)
-        if call is None:
+        if call is None or shelf.room < 0:
             return names
         length = len(call.block.code) + 2
         shelf.room -= length
@@ -399,7 +399,7 @@ class _Assembler:
             self.desk.error(entry.key.place, "too-many-steps", what, cure)
             return names
         at = len(self.code)
-        enter = Enter(call.block.name, call.inputs, path, entry.key.place, call.block.constants)
+        enter = Enter(call.block.name, call.inputs, path, entry.key.place)
         for instruction, frame in written_out(call, at, enter):
             if frame is not None:
                 self.frames[len(self.code)] = frame

@@ -101,6 +101,11 @@ def nodes_of(node: Node) -> Iterator[Node]:
         yield from nodes_of(entry.value)
 
 
+def mentions_vars(node: Node) -> bool:
+    """Whether a node, or anything below it, may look at constants."""
+    return any(each.kind is Kind.TEXT and "vars" in each.raw for each in nodes_of(node))
+
+
 def read_value(
     node: Node,
     names: Names,

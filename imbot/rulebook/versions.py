@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from imbot.model import JSON
-from imbot.rulebook.values import nodes_of
+from imbot.rulebook.values import mentions_vars
 from imbot.yamlfile import Entry, Kind, Node
 
 #: Keys of a rule that change nothing about what it does.
@@ -72,8 +72,7 @@ class Piece:
     @property
     def _constants(self) -> Entry | None:
         """The constants, if it may look at any."""
-        texts = (node.raw for node in nodes_of(self.node) if node.kind is Kind.TEXT)
-        return self.constants if any("vars" in text for text in texts) else None
+        return self.constants if mentions_vars(self.node) else None
 
 
 @dataclass(frozen=True, slots=True)
