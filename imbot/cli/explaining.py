@@ -75,7 +75,7 @@ def explain_event(
         if seen is None:
             complain(f"there is no event {event_id}; `imbot explain --session ID` names events")
             return 1
-        situation = with_past(views, situation_of(views, seen), _once(book))
+        situation = with_past(views, situation_of(views, seen), _marked(book))
         versions = views.versions(event_id)
     explained = _explained(books, book, situation, rule_id)
     _print(situation, explained, form, versions)
@@ -140,11 +140,11 @@ def _considered(
 
     What matched is in the timeline as it was written down.
     """
-    once = _once(book)
+    marked = _marked(book)
     for seen in history.events:
         if seen.handled_at is None:
             continue
-        situation = with_past(views, situation_of(views, seen), once)
+        situation = with_past(views, situation_of(views, seen), marked)
         decided = {*seen.rule_ids, *(no.rule_id for no in seen.suppressed)}
         for each in _explained(books, book, situation, rule_id):
             leaves = [leaf_told(view.leaf) for view in each.leaves]
@@ -163,8 +163,8 @@ def _is_about(line: Line, rule_id: str) -> bool:
     return not of_some or what.endswith(f" {rule_id}")
 
 
-def _once(book: Rulebook) -> list[str]:
-    return [rule.id for rule in book.rules if rule.once is not None]
+def _marked(book: Rulebook) -> list[str]:
+    return [rule.id for rule in book.rules if rule.once is not None or rule.throttle is not None]
 
 
 # Where it comes from --------------------------------------------------------------------------

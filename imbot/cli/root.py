@@ -230,6 +230,79 @@ def new(
 
 
 @cli.command()
+def record(
+    since: Annotated[
+        str | None, typer.Option(help="From then: 2026-03-02, 2026-03-02T09:00, or 2h for so long.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Until before then.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    redact: Annotated[
+        bool, typer.Option(help="Put pseudonyms for numbers, and for words no rule asks for.")
+    ] = True,
+    with_texts: Annotated[
+        bool, typer.Option("--with-texts", help="Only numbers become pseudonyms; texts stay.")
+    ] = False,
+    key: Annotated[
+        str | None, typer.Option(help="The same pseudonyms in every recording with this key.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the events of the store as JSON lines, for `imbot replay` and `imbot explain`."""
+    from imbot.cli import recording
+
+    raise typer.Exit(
+        recording.record(
+            config,
+            since=since,
+            until=until,
+            session_id=session,
+            redaction=redact,
+            with_texts=with_texts,
+            key=key,
+        )
+    )
+
+
+@cli.command()
+def replay(
+    recording_file: Annotated[Path, typer.Argument(help="What `imbot record` wrote.")],
+    old: Annotated[
+        list[Path] | None, typer.Option(help="Rules to compare with; the settings' without.")
+    ] = None,
+    new: Annotated[
+        list[Path] | None, typer.Option(help="Rules that are compared; the settings' without.")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+    config: ConfigOption = None,
+) -> None:
+    """Play recorded events through one or two rulebooks without acting; show what differs."""
+    from imbot.cli import recording
+
+    raise typer.Exit(
+        recording.replay(recording_file, config, old=old or [], new=new or [], form=form)
+    )
+
+
+@cli.command()
+def trace(
+    session: Annotated[str, typer.Argument(help="A session id.")],
+    as_test: Annotated[
+        bool, typer.Option("--as-test", help="As a test file; without, as `imbot explain` does.")
+    ] = False,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's end of it.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write what happened in a session of the store as a test of the rules."""
+    from imbot.cli import explaining, recording
+
+    if as_test:
+        raise typer.Exit(recording.trace(session, config, agent=agent))
+    raise typer.Exit(
+        explaining.explain_session(session, config, rules=[], rule_id=None, form=Format.TEXT)
+    )
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     print(__version__)

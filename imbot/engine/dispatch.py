@@ -292,7 +292,9 @@ class Dispatch:
                 self._watch(Echoed(effect_id, key))
                 return []
         if self._is_ours(agent, notice.sender):
-            return []  # Said by somebody else under our name: not the other party's words.
+            # Said by somebody else under our name: not the other party's words.
+            world.guard.note_person(key, now)
+            return []
         world.guard.note_message(key, now)
         return world.table.see_message(agent, notice, received_at=now)
 

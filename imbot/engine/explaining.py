@@ -11,10 +11,12 @@ from datetime import datetime
 from imbot.durations import format_duration
 from imbot.engine.acting import why_withheld
 from imbot.engine.facts import Moment, Surroundings, scope_of
+from imbot.engine.guard import LoopGuard
 from imbot.engine.matching import rule_scope
 from imbot.engine.planning import judged, start_of, suppressions
 from imbot.engine.recording import Situation
 from imbot.engine.sessions import SessionEntry
+from imbot.engine.spending import Spending
 from imbot.model import Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation
 from imbot.ports import AgentFacts
@@ -85,33 +87,67 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class _Stopped:
+    """A clock at the moment of a decision."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        return self.at
+
+    def monotonic(self) -> float:
+        """Return always the same."""
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        """Do not wait: it is always the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
-    """What planning asks of the past, as a situation tells it."""
+    """What planning asks of the past, as a situation tells it.
+
+    Attributes:
+        situation: What is known.
+        guard: Looks for the marks of other bots.
+    """
 
     situation: Situation
+    guard: LoopGuard
 
     def marked(self, rule_id: str, scope: str) -> bool:
         """Whether the rule has acted, acts or may have acted within this scope."""
         return (rule_id, scope) in self.situation.marks
 
-    def busy(self, rule_id: str, key: str) -> bool:
-        """Whether a run of the rule with this key goes on."""
-        return (rule_id, key) in self.situation.running
-
     def marked_at(self, rule_id: str, scope: str) -> datetime | None:
-        """Nothing is known of moments; where one decided, it was written down."""
-        del rule_id, scope
-        return None
+        """When a mark was set; None when it is not."""
+        return self.situation.marks.get((rule_id, scope))
+
+    def busy(self, rule_id: str, key: str) -> int:
+        """How many runs of the rule with this key go on, or wait."""
+        return self.situation.running.count((rule_id, key))
 
     def spent(self, rule: Rule, event: Event) -> str:
-        """Nothing is known; where it decided, it was written down."""
-        del rule, event
-        return ""
+        """Why the rule's budget allows no more effects; empty while it does."""
+        in_session, lately = self.situation.spent.get(rule.id, (0, 0))
+        spending = Spending(_Stopped(self.situation.now))
+        for _ in range(lately):
+            spending.note(rule, None)
+        if event.session_key is not None:
+            spending.restore(rule.id, event.session_key, in_session)
+        return spending.why_not(rule, event.session_key)
 
     def loop(self, event: Event) -> str:
-        """Nothing is known; where it decided, it was written down."""
+        """Why replies must stop: another bot's mark. Quick answers are known to nobody any more."""
+        if event.session is None or event.session_key is None:
+            return ""
+        return self.guard.verdict(event.session_key, event.session.user_data)
+
+    def quiet(self, event: Event) -> str:
+        """Why replies are held back, for a person types; empty when nobody does."""
         del event
-        return ""
+        return self.situation.quiet
 
 
 def explain(
@@ -135,19 +171,19 @@ def explain(
     """
     event = situation.event
     scope, senses = look(situation, around, agent or AgentFacts(event.agent))
+    past = Past(situation, LoopGuard(around.bot.instance))
     matching = [
         start_of(rule, event, scope, senses)
         for rule in rules
         if rule.enabled and _why_not_triggered(rule, event) is None and _holds(rule, scope, senses)
     ]
     verdicts = {
-        start.rule.id: tuple(reasons)
-        for start, reasons in judged(matching, situation.now, Past(situation))
+        start.rule.id: tuple(reasons) for start, reasons in judged(matching, situation.now, past)
     }
     return tuple(
         _explained(
             rule,
-            situation,
+            past,
             scope,
             senses,
             verdicts.get(rule.id),
@@ -180,7 +216,7 @@ def look(situation: Situation, around: Surroundings, agent: AgentFacts) -> tuple
 
 def _explained(
     rule: Rule,
-    situation: Situation,
+    past: Past,
     scope: Scope,
     senses: Senses,
     verdict: tuple[Suppressed, ...] | None,
@@ -188,6 +224,7 @@ def _explained(
     withheld: tuple[Cause, ...],
 ) -> Explanation:
     """Return what becomes of a rule; a verdict is only there when it is enabled and matches."""
+    situation = past.situation
     event = situation.event
     seen = rule_scope(scope, rule)
     told = () if rule.when is None else tuple(_leaves(rule.when, seen, senses))
@@ -201,7 +238,7 @@ def _explained(
         causes += _why_not_when(rule.when, told, seen, senses)
     if verdict is None:
         start = start_of(rule, event, scope, senses)
-        verdict = tuple(suppressions(start, situation.now, Past(situation)))
+        verdict = tuple(suppressions(start, situation.now, past))
     causes += _suppressed(rule, situation, verdict)
     return Explanation(rule, tuple(causes), told, withheld)
 

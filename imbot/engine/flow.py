@@ -136,3 +136,8 @@ class _Limits:
         if key is None or entry is None:
             return ""
         return self._world.guard.verdict(key, entry.session.user_data)
+
+    def quiet(self, event: Event) -> str:
+        """Return why replies are held back, for a person types; empty when nobody does."""
+        key = event.session_key
+        return "" if key is None else self._world.guard.quiet(key, self._world.clock.now())

@@ -24,6 +24,11 @@ def situation_of(views: Views, seen: EventView) -> Situation:
 
 
 def with_past(views: Views, situation: Situation, rule_ids: Iterable[str]) -> Situation:
-    """Return a situation with the once marks and the runs of its moment."""
+    """Return a situation with the marks of these rules, the runs and effects of its moment."""
     now = situation.now
-    return replace(situation, marks=views.marks(rule_ids, now), running=views.running(now))
+    return replace(
+        situation,
+        marks=views.marks(rule_ids, now),
+        running=views.running(now),
+        spent=views.spent(situation.event.session_key, now),
+    )

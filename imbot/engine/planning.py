@@ -71,6 +71,10 @@ class Limits(Protocol):
         """Why replies must stop in the event's session; empty when they need not."""
         ...
 
+    def quiet(self, event: Event) -> str:
+        """Why replies are held back, for a person types; empty when nobody does."""
+        ...
+
 
 def plan(event: Event, candidates: Sequence[Start], now: datetime, limits: Limits) -> Plan:
     """Return which of the matching rules run for the event, in order, and why others do not."""
@@ -172,14 +176,23 @@ def suppressions(
         yield because(Reason.MAX_AGE, late)
     if start.once_scope is not None and limits.marked(rule.id, start.once_scope):
         yield because(Reason.ONCE, f"done for {start.once_scope}")
-    if rule.loop_guard and rule.replies and (loop := limits.loop(event)):
-        yield because(Reason.LOOP, loop)
+    if rule.replies:
+        yield from _hushed(start, limits)
     if throttled := _throttled(start, now, limits):
         yield because(Reason.THROTTLE, throttled)
     if rule.budget is not None and (spent := limits.spent(rule, event)):
         yield because(Reason.BUDGET, spent)
     if crowded := _crowded(start, limits):
         yield because(Reason.MODE, crowded)
+
+
+def _hushed(start: Start, limits: Limits) -> Iterator[Suppressed]:
+    """Yield why nothing may be said in the event's session."""
+    rule, event = start.rule, start.event
+    if rule.loop_guard and (loop := limits.loop(event)):
+        yield Suppressed(rule.id, Reason.LOOP, loop)
+    if quiet := limits.quiet(event):
+        yield Suppressed(rule.id, Reason.QUIET, quiet)
 
 
 def _crowded(start: Start, limits: Limits) -> str:

@@ -6,7 +6,7 @@ then hardly anything is needed: ``{"kind": "message", "session": {}, "fields": {
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
@@ -53,8 +53,10 @@ class Situation:
         said: What the other party had said in the session, oldest first.
         mine: Whether our own ``initiate`` began the session.
         started_at: When the session was first seen; None when it is not known.
-        marks: Once marks that were set: rule id and scope.
-        running: Runs that went on: rule id and key.
+        marks: Marks of ``once`` and ``throttle`` that were set, and when: by rule id and scope.
+        running: Runs that went on, each as rule id and key.
+        spent: Effects of rules with a budget: in this session, and within the last minute.
+        quiet: Why replies were held back, for a person typed under our name; empty for no reason.
         ran: The rules that ran; None when nothing was decided, or nobody wrote it down.
         suppressed: The rules that matched and did not run, as written down then.
     """
@@ -64,8 +66,10 @@ class Situation:
     said: tuple[str, ...] = ()
     mine: bool = False
     started_at: datetime | None = None
-    marks: frozenset[tuple[str, str]] = frozenset()
-    running: frozenset[tuple[str, str]] = frozenset()
+    marks: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    running: tuple[tuple[str, str], ...] = ()
+    spent: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    quiet: str = ""
     ran: tuple[str, ...] | None = None
     suppressed: tuple[Suppressed, ...] = ()
 
@@ -90,8 +94,16 @@ def to_line(situation: Situation) -> str:
         "started_at": situation.started_at,
         "mine": situation.mine,
         "said": list(situation.said),
-        "once": [{"rule": rule, "scope": scope} for rule, scope in sorted(situation.marks)],
-        "running": [{"rule": rule, "key": key} for rule, key in sorted(situation.running)],
+        "marks": [
+            {"rule": rule, "scope": scope, "at": at}
+            for (rule, scope), at in sorted(situation.marks.items())
+        ],
+        "running": [{"rule": rule, "key": key} for rule, key in situation.running],
+        "spent": [
+            {"rule": rule, "session": session, "minute": minute}
+            for rule, (session, minute) in sorted(situation.spent.items())
+        ],
+        "quiet": situation.quiet,
         "ran": None if situation.ran is None else list(situation.ran),
         "suppressed": [
             {"rule": no.rule_id, "reason": no.reason.value, "detail": no.detail}
@@ -274,11 +286,18 @@ class _Session(_Part):
 class _Mark(_Part):
     rule: str
     scope: str
+    at: _Moment | None = None
 
 
 class _Running(_Part):
     rule: str
     key: str
+
+
+class _Spent(_Part):
+    rule: str
+    session: int = 0
+    minute: int = 0
 
 
 class _No(_Part):
@@ -301,8 +320,10 @@ class _Line(_Part):
     started_at: _Moment | None = None
     mine: bool = False
     said: tuple[str, ...] = ()
-    once: tuple[_Mark, ...] = ()
+    marks: tuple[_Mark, ...] = ()
     running: tuple[_Running, ...] = ()
+    spent: tuple[_Spent, ...] = ()
+    quiet: str = ""
     ran: tuple[str, ...] | None = None
     suppressed: tuple[_No, ...] = Field(default=())
 
@@ -353,8 +374,10 @@ class _Line(_Part):
             said=self.said or _words_of(event),
             mine=self.mine,
             started_at=self.started_at,
-            marks=frozenset((mark.rule, mark.scope) for mark in self.once),
-            running=frozenset((run.rule, run.key) for run in self.running),
+            marks={(mark.rule, mark.scope): mark.at or at for mark in self.marks},
+            running=tuple((run.rule, run.key) for run in self.running),
+            spent={each.rule: (each.session, each.minute) for each in self.spent},
+            quiet=self.quiet,
             ran=self.ran,
             suppressed=tuple(Suppressed(no.rule, no.reason, no.detail) for no in self.suppressed),
         )
@@ -363,7 +386,8 @@ class _Line(_Part):
 _MODELS: Mapping[str, type[BaseModel]] = {
     "session": _Session,
     "participants": _Participant,
-    "once": _Mark,
+    "marks": _Mark,
+    "spent": _Spent,
     "running": _Running,
     "suppressed": _No,
 }

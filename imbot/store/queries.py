@@ -6,7 +6,7 @@ Every view is a frozen value; the command line decides what it looks like.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -227,19 +227,36 @@ class Views:
         found = self._found(sa.select(sessions).where(*_in_session(sessions, key)))
         return rows.to_session_seen(found[0]) if found else None
 
-    def marks(self, rule_ids: Iterable[str], before: datetime) -> frozenset[tuple[str, str]]:
-        """Return the once marks of these rules that were set before a moment."""
-        statement = sa.select(once_marks.c.rule_id, once_marks.c.scope).where(
+    def marks(
+        self, rule_ids: Iterable[str], before: datetime
+    ) -> Mapping[tuple[str, str], datetime]:
+        """Return the marks of these rules that were set before a moment, and when."""
+        statement = sa.select(once_marks).where(
             once_marks.c.rule_id.in_(list(rule_ids)), once_marks.c.at < before
         )
-        return frozenset((row["rule_id"], row["scope"]) for row in self._found(statement))
+        return {(row["rule_id"], row["scope"]): row["at"] for row in self._found(statement)}
 
-    def running(self, at: datetime) -> frozenset[tuple[str, str]]:
+    def running(self, at: datetime) -> tuple[tuple[str, str], ...]:
         """Return the runs that had begun before a moment and ended after it: rule id and key."""
         statement = sa.select(runs.c.rule_id, runs.c.key).where(
             runs.c.began_at < at, RUN_IS_OPEN | (runs.c.at > at)
         )
-        return frozenset((row["rule_id"], row["key"]) for row in self._found(statement))
+        return tuple((row["rule_id"], row["key"]) for row in self._found(statement))
+
+    def spent(self, key: SessionKey | None, at: datetime) -> Mapping[str, tuple[int, int]]:
+        """Return the effects of each rule in a session, and within the minute before a moment."""
+        lately = effects.c.at > at - timedelta(minutes=1)
+        in_session = sa.false() if key is None else sa.and_(*_in_session(effects, key))
+        statement = (
+            sa.select(
+                effects.c.rule_id,
+                sa.func.count().filter(in_session).label("session"),
+                sa.func.count().filter(lately).label("minute"),
+            )
+            .where(effects.c.at < at, in_session | lately)
+            .group_by(effects.c.rule_id)
+        )
+        return {row["rule_id"]: (row["session"], row["minute"]) for row in self._found(statement)}
 
     def versions(self, event_id: str) -> Mapping[str, str]:
         """Return the versions of the rules that ran for an event, by rule id."""

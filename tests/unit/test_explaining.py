@@ -66,7 +66,7 @@ def test_a_rule_that_nothing_holds_back_would_run():
         ),
         (
             "once: participant",
-            {"once": [{"rule": "r", "scope": "participant 3002"}]},
+            {"marks": [{"rule": "r", "scope": "participant 3002"}]},
             ("once", "done for participant 3002"),
         ),
         (
@@ -100,14 +100,40 @@ def test_a_rule_that_nothing_holds_back_would_run():
             ("when", f"{GOLD} is false (session.userData.tier = <missing>)"),
         ),
         (
+            "throttle: {once_within: 30s}",
+            {"marks": [{"rule": "r", "scope": "throttle session bot1/s1",
+                        "at": "2026-03-02T11:59:50Z"}]},
+            ("throttle", "it ran 10s ago, once within 30s for session bot1/s1"),
+        ),
+        (
+            "mode: parallel, max: 2",
+            {"running": [{"rule": "r", "key": "session bot1/s1"}] * 2},
+            ("mode", "2 runs for session bot1/s1 go on, mode parallel, max 2"),
+        ),
+        (
+            "budget: {per_session: 5}",
+            {"spent": [{"rule": "r", "session": 5}]},
+            ("budget", "5 effects in this session, the budget is 5"),
+        ),
+        (
+            "budget: {per_minute: 3}",
+            {"spent": [{"rule": "r", "minute": 3}]},
+            ("budget", "3 effects within a minute, the budget is 3"),
+        ),
+        (
             "loop_guard: true",
-            {"suppressed": [{"rule": "r", "reason": "loop", "detail": "another bot"}]},
-            ("loop", "another bot"),
+            {"session": {**SESSION, "userData": {"imbot.auto.other.bot9": "1"}}},
+            ("loop", "another bot is in the session: user data imbot.auto.other.bot9"),
         ),
         (
             "priority: 1",
-            {"suppressed": [{"rule": "r", "reason": "budget", "detail": "5 of 5"}]},
-            ("budget", "5 of 5"),
+            {"quiet": "somebody types as bot1"},
+            ("quiet", "somebody types as bot1"),
+        ),
+        (
+            "priority: 1",
+            {"suppressed": [{"rule": "r", "reason": "breaker", "detail": "failed 5 times"}]},
+            ("breaker", "failed 5 times"),
         ),
     ],
 )  # fmt: skip
@@ -120,7 +146,7 @@ def test_every_suppression_is_told_with_the_value_that_decided(keys, more, cause
 def test_several_reasons_are_all_told_the_deciding_one_first():
     """Whoever mends one of them must not find the next only then."""
     late = {"received_at": "2026-03-02T11:00:00Z", "now": "2026-03-02T12:00:00Z"}
-    done = {"once": [{"rule": "r", "scope": "session bot1/s1"}]}
+    done = {"marks": [{"rule": "r", "scope": "session bot1/s1"}]}
 
     kinds = [kind for kind, _ in causes("max_age: 1s, once: session", {**HELLO, **late, **done})]
 
@@ -207,7 +233,7 @@ def test_an_operation_that_gws_does_not_list_withholds_only_where_it_is_believed
 
 
 def test_once_done_sees_the_marks_of_the_session():
-    done = {"once": [{"rule": "first", "scope": "session bot1/s1"}]}
+    done = {"marks": [{"rule": "first", "scope": "session bot1/s1"}]}
     rules = [
         rule("once: session", rule_id="first", trigger="{message: {equals: x}}"),
         rule("when: 'once_done(\"first\")'"),

@@ -40,8 +40,10 @@ _situations = st.builds(
     said=st.lists(_texts, min_size=1, max_size=2).map(tuple),
     mine=st.booleans(),
     started_at=st.none() | _moments,
-    marks=st.frozensets(st.tuples(_texts, _texts), max_size=2),
-    running=st.frozensets(st.tuples(_texts, _texts), max_size=2),
+    marks=st.dictionaries(st.tuples(_texts, _texts), _moments, max_size=2),
+    running=st.lists(st.tuples(_texts, _texts), max_size=2).map(tuple),
+    spent=st.dictionaries(_texts, st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=2),
+    quiet=_texts,
     ran=st.none() | st.lists(_texts, max_size=2).map(tuple),
     suppressed=st.lists(
         st.builds(Suppressed, _texts, st.sampled_from(Reason), _texts), max_size=2
@@ -119,7 +121,7 @@ def test_in_a_recording_every_mistake_has_its_line():
 @given(st.recursive(st.none() | st.booleans() | st.integers() | _texts | st.just("state"),
                     lambda inner: st.lists(inner, max_size=3)
                     | st.dictionaries(st.sampled_from(["kind", "session", "fields", "id", "at",
-                                                       "once", "x"]), inner, max_size=4),
+                                                       "marks", "x"]), inner, max_size=4),
                     max_leaves=8))  # fmt: skip
 def test_any_json_is_read_or_refused_with_a_place(value):
     """Nobody is shown a stack trace for what they wrote."""
