@@ -149,7 +149,9 @@ def _parameter(parameter: Parameter) -> tuple[str, str, str, str]:
     name = ", ".join(f"`{word}`" for word in words)
     if due is bool:
         return name, "flag", "on" if parameter.default else "off", told.help or ""
-    default = "" if parameter.default is None else f"`{parameter.default}`"
+    default = "" if parameter.default in (None, "") else f"`{parameter.default}`"
+    if parameter.default is Parameter.empty:
+        default = "required"
     return name, _kind(due).replace("duration", "seconds"), default, told.help or ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imbot.plugin import Action
+from imbot.rulebook.blocks import INPUT_TYPES
 from imbot.rulebook.schema import Mode, OnceScope
 from imbot.schemas.expressions import condition, expression, template
 from imbot.schemas.models import Models
@@ -31,8 +32,9 @@ _ID: Final = {
     "patternErrorMessage": "Use up to 80 letters, digits, '-', '_' and '.'.",
 }
 _PRIORITIES: Final = 10**9
+_MOST_RUNS: Final = 10_000
+_MOST_EFFECTS: Final = 1_000_000
 _ONCE: Final = [scope.value for scope in OnceScope if scope is not OnceScope.EXPRESSION]
-_INPUTS: Final = ("text", "number", "bool", "any")
 
 _DAY = "|".join(
     f"[{d[0].upper()}{d[0]}]{d[1:]}" for d in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -57,7 +59,7 @@ def schema_of_rules(actions: Mapping[str, Action[Any]]) -> Schema:
         "shadow": described(flag(), "Whether the rules of this file only decide and record."),
         "vars": _VARS,
         "calendars": described(named(_calendar()), "Opening hours, by name."),
-        "blocks": described(named(_block(), NAME), "Steps that rules can call, by name."),
+        "blocks": described(named(_block(), _ID), "Steps that rules can call, by name."),
         "rules": described(listed(ref("rule")), "The rules, looked at in this order."),
     }
     return {
@@ -94,7 +96,7 @@ def _rule() -> Schema:
         "vars": _VARS,
         "key": described(ref("expression"), "What runs take turns by; by default the session."),
         "mode": described(words(Mode), "What becomes of a match while a run goes on."),
-        "max": described(whole(1), "The most runs at a time in mode parallel."),
+        "max": described(whole(1, _MOST_RUNS), "The most runs at a time in mode parallel."),
         "once": described(
             {"anyOf": [words(_ONCE), {"type": "string"}]},
             "Acts once for each session, participant, participant and day, or value.",
@@ -117,8 +119,12 @@ def _rule() -> Schema:
         "budget": described(
             mapped(
                 {
-                    "per_session": described(whole(1), "The most effects in one session."),
-                    "per_minute": described(whole(1), "The most effects in any minute."),
+                    "per_session": described(
+                        whole(1, _MOST_EFFECTS), "The most effects in one session."
+                    ),
+                    "per_minute": described(
+                        whole(1, _MOST_EFFECTS), "The most effects in any minute."
+                    ),
                 }
             )
             | {"minProperties": 1},
@@ -128,13 +134,21 @@ def _rule() -> Schema:
         "do": described(ref("steps"), "What it does, in order."),
         "on_error": described(ref("steps"), "What is done when a step has failed; ends the run."),
     }
-    return mapped(keys, required=["id", "trigger", "do"])
+    return {
+        **mapped(keys, required=["id", "trigger", "do"]),
+        "dependencies": {
+            "max": {"required": ["mode"], "properties": {"mode": {"const": Mode.PARALLEL.value}}}
+        },
+    }
 
 
 def _block() -> Schema:
     """Return the schema of a block."""
     keys = {
-        "inputs": described(named(words(_INPUTS), NAME), "Its inputs by name, each with its type."),
+        "description": described(text(), "What it is for."),
+        "inputs": described(
+            named(words(INPUT_TYPES), NAME), "Its inputs by name, each with its type."
+        ),
         "do": described(ref("steps"), "What it does, in order."),
     }
     return mapped(keys, required=["do"])

@@ -57,7 +57,7 @@ _LANGUAGE: Final[Mapping[str, Schema]] = MappingProxyType(
                     "block": described(text(), "The name of a block under `blocks`."),
                     "with": described(
                         named({}, NAME),
-                        "The block's inputs: each an expression, or a template {{ … }}.",
+                        "The block's inputs: each a value, or a template {{ … }}.",
                     ),
                 },
                 required=["block"],
