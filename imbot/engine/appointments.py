@@ -93,15 +93,14 @@ def firing(
         now: The moment.
         began_at: When imbot was started; what was due before, it was not there for.
     """
-    schedule = appointment.schedule
-    now = max(now, due_at)
-    if appointment.missed is Missed.ALL:
-        return Firing(due_at, schedule.next_after(due_at))
-    following = schedule.next_after(now)
-    if appointment.missed is Missed.RUN_ONCE:
-        return Firing(_last_until(now, schedule, due_at), following)
-    is_missed = due_at < began_at or now - due_at > LATE
-    return Firing(None if is_missed else due_at, following)
+    schedule, missed = appointment.schedule, appointment.missed
+    if missed is Missed.SKIP and (due_at < began_at or now - due_at > LATE):
+        return Firing(None, schedule.next_after(now))
+    following = schedule.next_after(due_at)
+    if following is None or following > now or missed is Missed.ALL:
+        return Firing(due_at, following)
+    scheduled_at = due_at if missed is Missed.SKIP else _last_until(now, schedule, following)
+    return Firing(scheduled_at, schedule.next_after(now))
 
 
 def _last_until(now: datetime, schedule: Schedule, first: datetime) -> datetime:

@@ -141,6 +141,15 @@ def test_skip_leaves_out_what_came_while_the_machine_slept_but_not_what_is_just_
     assert later.scheduled_at is None
 
 
+def test_skip_makes_one_of_several_that_a_moment_of_delay_brought_together():
+    often = Appointment("x", EventKind.SCHEDULE, Every(10, "UTC"), Missed.SKIP, {})
+    second = timedelta(seconds=1)
+
+    found = firing(often, MONDAY, now=MONDAY + 35 * second, began_at=MONDAY - HOUR)
+
+    assert found == Firing(MONDAY, MONDAY + 40 * second)
+
+
 def test_a_clock_that_was_put_back_does_not_fire_twice():
     found = firing(
         hourly(Missed.RUN_ONCE), MONDAY, now=MONDAY - timedelta(seconds=1), began_at=MONDAY - HOUR
