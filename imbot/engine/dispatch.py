@@ -201,8 +201,14 @@ class Dispatch:
 
     def fire(self, timer: TimerSet) -> None:
         """Take a timer of a run that is due; what is held back is fired by the next start."""
-        if timer.kind == RUN and not self._holds_back:
-            resuming = self._flow.runs.resume(timer.payload["run_id"], timer.payload["pc"])
+        if timer.kind != RUN or self._holds_back:
+            return
+        run_id, pc = timer.payload["run_id"], timer.payload["pc"]
+        resuming = self._flow.runs.resume(run_id, pc)
+        if self._flow.runs.is_driven(run_id):
+            # Its lane may be waiting for another strand of this very run.
+            self._tasks.spawn(resuming)
+        else:
             self._queue(SessionKey(timer.agent, timer.session_id), resuming)
 
     async def recover(

@@ -57,7 +57,7 @@ class Ledger:
         clock: Tells when.
         spending: Counts what budgets are spent on; None where nothing is counted.
         marked: Whether the once mark is written.
-        opened: How many effects it has begun since it was made, each attempt counted.
+        goes_on: Whether it has begun an effect of which nothing was known when it was made.
     """
 
     start: Start
@@ -65,7 +65,7 @@ class Ledger:
     clock: Clock
     spending: Spending | None = None
     marked: bool = False
-    opened: int = 0
+    goes_on: bool = False
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
     @property
@@ -126,10 +126,14 @@ class Ledger:
         )
         doubtful = before is not None and (before.doubtful or before.state in _IN_DOUBT)
         self._entries[effect_id] = _Entry(intent, EffectState.SENDING, doubtful=doubtful)
-        self.opened += 1
-        if before is None and self.spending is not None:
-            self.spending.note(self.start.rule, key)
+        if before is None:
+            self._begin(key)
         await self.store.commit([*self._mark(now), intent])
+
+    def _begin(self, key: SessionKey | None) -> None:
+        self.goes_on = True
+        if self.spending is not None:
+            self.spending.note(self.start.rule, key)
 
     def close(
         self, effect_id: str, state: EffectState, *, detail: str = "", result: JSON = None

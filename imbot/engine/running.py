@@ -104,6 +104,11 @@ class Runs:
         """Return how many runs have not ended."""
         return len(self._runs)
 
+    def is_driven(self, run_id: str) -> bool:
+        """Return whether a strand of the run is on its way."""
+        run = self._runs.get(run_id)
+        return run is not None and run.is_driven
+
     def confirm(self, effect_id: str) -> None:
         """Tell the run of this effect, if it goes on, that the echo came."""
         run_id = effect_id.rsplit("/", 2)[0]
@@ -245,7 +250,7 @@ class Runs:
                 run.over = Over(RunState.CANCELLED, run.ending, run.standing)
             if not run.stands_at(flight.pc):
                 return
-            since = None if run.acting.ledger.opened else run.since
+            since = None if run.acting.ledger.goes_on else run.since
             planned = next_step(start, run.standing, scope, senses, pc=flight.pc, since=since)
             for text in planned.logs:
                 self._watch(Logged(start, text))
