@@ -5,7 +5,7 @@ pays for reasons that nobody asks for.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 from imbot.durations import format_duration
 from imbot.engine.explaining import Explanation, explain, trigger_told
@@ -53,11 +53,16 @@ class Witness:
 
     Args:
         actions: The actions that somebody will ask about.
+        rules: The rules in force at the start.
     """
 
     actions: frozenset[str]
+    rules: InitVar[Iterable[Rule]] = ()
     _told: list[_Told] = field(default_factory=list)
     _rules: dict[str, Rule] = field(default_factory=dict)
+
+    def __post_init__(self, rules: Iterable[Rule]) -> None:
+        self._rules.update((rule.id, rule) for rule in rules)
 
     def see(self, sight: Sight, house: House, at_ms: int) -> None:
         """Take note of what was decided, withheld and ended."""
@@ -97,7 +102,7 @@ class Witness:
             return near[:_MOST]
         rules = [rule for rule in self._rules.values() if expected.action in _actions_of(rule)]
         if not rules:
-            return (f"nothing happened that a rule with a step '{expected.action}' could look at",)
+            return (f"no rule has a step '{expected.action}'",)
         found = (told for rule in rules for told in self._of_rule(rule, expected))
         return tuple(dict.fromkeys(found))[:_MOST]
 
@@ -156,7 +161,7 @@ def _situation(plan: Plan, house: House) -> Situation:
         said=() if entry is None else tuple(entry.said),
         mine=entry is not None and entry.mine,
         started_at=None if entry is None else entry.first_seen_at,
-        marks=frozenset((rule_id, scope) for rule_id in acted_in(house, key)),
+        marks={(rule_id, scope): house.clock.now() for rule_id in acted_in(house, key)},
         ran=tuple(start.rule.id for start in plan.starts),
         suppressed=plan.suppressed,
     )

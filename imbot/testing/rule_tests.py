@@ -180,7 +180,7 @@ class _Runner:
         reasons = {}
         if missing:
             actions = frozenset(each.action for each in missing.values() if each)
-            witness = Witness(actions)
+            witness = Witness(actions, setting.books[()].rules)
             play(test, setting, (witness,))
             reasons = {n: witness.why(each, lines) for n, each in missing.items() if each}
         return Result(script.path, test, lines, played.troubles, reasons)

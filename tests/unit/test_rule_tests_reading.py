@@ -185,7 +185,7 @@ def test_a_participant_may_be_all_four_fields():
         ("{at: 1s, webhook: {}}", "5:27: error[missing-key]: a webhook without 'name'; add it"),
         (
             "{at: 1s, webhook: }",
-            "5:26: error[wrong-type]: 'webhook' must be a mapping, not nothing",
+            "5:27: error[wrong-type]: 'webhook' must be a mapping, not nothing",
         ),
         (
             "{http: {match: x, state: 200}}",
