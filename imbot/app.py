@@ -18,6 +18,7 @@ from imbot.admin.health import Health, HealthServer
 from imbot.clock import Clock
 from imbot.config import Loaded
 from imbot.engine.acting import Actor, Habits
+from imbot.engine.agenda import Agenda
 from imbot.engine.dispatch import Dispatch, Numbers, Tasks
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
@@ -38,6 +39,7 @@ from imbot.loading import Wanted, installed, plugin_settings, require_rulebook, 
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Network, Random, Store
 from imbot.records import Retention, RuleSeen, TimerSet
+from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rule, Rulebook
 from imbot.settings import AgentPart, Settings
@@ -89,6 +91,7 @@ class App:
         plugins: The plugins, with their statuses.
         agents: By user name.
         table: The sessions.
+        agenda: What rules wait for that no agent's wire brings.
     """
 
     def __init__(
@@ -123,14 +126,22 @@ class App:
             later=self._tasks.spawn,
         )
         marks = OnceMarks(store)
-        view = View(world, marks, _surroundings(settings, ports, rulebook), _asked_once(rulebook))
+        self._timers = Timers(ports.clock, self._fire)
+        self.agenda = Agenda(
+            rulebook,
+            self._timers,
+            table=self.table,
+            clock=ports.clock,
+            next_id=numbers.next_id,
+        )
+        around = _surroundings(settings, ports, self.agenda.calendars)
+        view = View(world, marks, around, _asked_once(rulebook))
         habits = Habits(
             strict_capabilities=settings.gws.strict_capabilities,
             message_limit_bytes=settings.delivery.message_bytes,
             reason_key=settings.delivery.reason_key,
         )
         actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
-        self._timers = Timers(ports.clock, self._fire)
         runs = Runs(
             actor,
             world,
@@ -143,7 +154,14 @@ class App:
         )
         flow = Flow(Index(rulebook.rules), view, runs, world, store, watch)
         self.dispatch = Dispatch(
-            world, flow, actor, store, numbers=numbers, watch=watch, tasks=self._tasks
+            world,
+            flow,
+            actor,
+            store,
+            agenda=self.agenda,
+            numbers=numbers,
+            watch=watch,
+            tasks=self._tasks,
         )
         gws = gws_settings(settings)
         admission = asyncio.Semaphore(LOGINS_AT_ONCE)
@@ -324,10 +342,12 @@ def _auth(part: AgentPart) -> Auth:
     return Headers({name: value.get_secret_value() for name, value in headers.items()})
 
 
-def _surroundings(settings: Settings, ports: Ports, rulebook: Rulebook) -> Surroundings:
+def _surroundings(
+    settings: Settings, ports: Ports, calendars: Mapping[str, Calendar]
+) -> Surroundings:
     return Surroundings(
         bot=Bot(settings.bot.nickname, settings.bot.instance),
-        calendars=rulebook.calendars,
+        calendars=calendars,
         secrets=rule_secrets(settings, ports.environment),
         country=settings.country,
         timezone=settings.timezone,

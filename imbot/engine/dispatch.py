@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from imbot.engine.acting import Actor
+from imbot.engine.agenda import Agenda
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
 from imbot.engine.planning import start_of
@@ -25,6 +26,7 @@ from imbot.engine.waiting import RUN, Run
 from imbot.engine.watching import Echoed, Watcher
 from imbot.errors import StoreError
 from imbot.model import (
+    JSON,
     Batch,
     ConnectionChange,
     ConnectionNotice,
@@ -68,8 +70,15 @@ _UNDONE = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILE
 
 
 def lane_of(event: Event) -> SessionKey:
-    """Return what events are kept in order by: their session, or their agent without one."""
-    return event.session_key or SessionKey(event.agent, "")
+    """Return what events are kept in order by: their session, or their agent without one.
+
+    Those without an agent are by what brought them; a slow schedule keeps no hook waiting.
+    """
+    if event.session_key is not None:
+        return event.session_key
+    names = (event.fields.get(key) for key in ("schedule", "calendar", "name"))
+    source = next((name for name in names if name is not None), "")
+    return SessionKey(event.agent, "" if event.agent else f"{event.kind} {source}")
 
 
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
@@ -153,6 +162,7 @@ class Dispatch:
         actor: Actor,
         store: Store,
         *,
+        agenda: Agenda,
         numbers: Numbers,
         watch: Watcher,
         tasks: Tasks,
@@ -161,6 +171,7 @@ class Dispatch:
         self._flow = flow
         self._actor = actor
         self._store = store
+        self._agenda = agenda
         self._numbers = numbers
         self._watch = watch
         self._tasks = tasks
@@ -181,6 +192,7 @@ class Dispatch:
         # Last: the snapshot with a gap shows which sessions began and ended in it.
         changes += self._gaps(batch.agent, notices)
         changes += self._sessions_of(events)
+        changes += self._agenda.of_batch(events)
         if batch.client_id is not None and batch.ack is not None:
             changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
         if changes:
@@ -200,8 +212,13 @@ class Dispatch:
         self._holds_back = True
 
     def fire(self, timer: TimerSet) -> None:
-        """Take a timer of a run that is due; what is held back is fired by the next start."""
-        if timer.kind != RUN or self._holds_back:
+        """Take a timer that is due; what is held back is fired by the next start."""
+        if self._holds_back:
+            return
+        if timer.kind != RUN:
+            fired = self._agenda.fired(timer)
+            self._store.note(fired.changes)
+            self._begin(() if fired.event is None else (fired.event,))
             return
         run_id, pc = timer.payload["run_id"], timer.payload["pc"]
         resuming = self._flow.runs.resume(run_id, pc)
@@ -210,6 +227,18 @@ class Dispatch:
             self._tasks.spawn(resuming)
         else:
             self._queue(SessionKey(timer.agent, timer.session_id), resuming)
+
+    async def post(self, name: str, body: JSON) -> None:
+        """Return when a post to the hook of this name is kept; its event is on its way by then.
+
+        Raises:
+            UnknownHookError: No rule waits for it.
+            StoreError: It could not be kept.
+        """
+        event = self._agenda.hook(name, body)
+        self._store.note((EventSeen(event),))
+        self._begin((event,))
+        await self._store.commit(())
 
     async def recover(
         self, rules: Iterable[Rule], compile_stored: "CompileStored" = lambda _seen: None
@@ -229,6 +258,7 @@ class Dispatch:
             if not session.session.is_completed:
                 since = self._away_since.get(session.agent, session.seen_at)
                 self._away_since[session.agent] = max(since, session.seen_at)
+        self._store.note(self._agenda.restore(found))
         for effect in found.effects:
             self._await_echo(effect)
         by_version = _by_version(rules, found.rules, compile_stored)
@@ -298,8 +328,9 @@ class Dispatch:
                 self._watch(Echoed(effect_id, key))
                 return []
         if self._is_ours(agent, notice.sender):
-            # Said by somebody else under our name: not the other party's words.
+            # Said by somebody else under our name: not the other party's words, but no silence.
             world.guard.note_person(key, now)
+            changes += self._agenda.of_batch((), (key,))
             return []
         world.guard.note_message(key, now)
         return world.table.see_message(agent, notice, received_at=now)

@@ -4,12 +4,13 @@ For tests of imbot, and for measuring what an event costs without HTTP.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 from imbot.clock import Clock
 from imbot.engine.acting import Actor, Habits, Installed
+from imbot.engine.agenda import Agenda
 from imbot.engine.dispatch import Dispatch, Numbers, Tasks
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
@@ -22,7 +23,7 @@ from imbot.engine.sessions import SessionTable
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight
-from imbot.errors import ImbotError, PermanentError, RulebookError
+from imbot.errors import PermanentError, RulebookError
 from imbot.loading import installed
 from imbot.model import (
     JSON,
@@ -108,6 +109,7 @@ class House:
     once: OnceMarks
     dispatch: Dispatch
     timers: Timers
+    agenda: Agenda
     sights: list[Sight] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -123,16 +125,17 @@ class House:
         """Put other rules in force."""
         self.book = book
         self.flow.index = Index(book.rules)
-        self.flow.view.around = around
+        self.store.note(self.agenda.adopt(book))
+        self.flow.view.around = replace(around, calendars=self.agenda.calendars)
         self.flow.view.asked_once = _asked_once(book)
 
     async def post(self, name: str, body: JSON) -> None:
         """Post to a hook.
 
         Raises:
-            ImbotError: No rule waits for it.
+            UnknownHookError: No rule waits for it.
         """
-        raise ImbotError(f"there is no hook '{name}' that could take {body!r}")
+        await self.dispatch.post(name, body)
 
     async def hear(self, *notices: Notice, agent: str = "bot1") -> None:
         """Take in notices as one batch."""
@@ -227,28 +230,40 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     once = OnceMarks(store)
     around = around or Surroundings(
         bot=Bot("Robin", "test"),
-        calendars=book.calendars,
         secrets=secrets or {},
         timezone="Europe/Berlin",
     )
+
+    def fire(timer: TimerSet) -> None:
+        dispatch.fire(timer)
+
+    timers = Timers(clock, fire)
+    agenda = Agenda(book, timers, table=table, clock=clock, next_id=numbers.next_id)
+    around = replace(around, calendars=agenda.calendars)
     view = View(world, once, around, _asked_once(book))
     if usable is None:
         shipped = find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}}))
         own = {name: Installed(action) for name, action in (actions or {}).items()}
         usable = {**installed(shipped), **own}
     actor = Actor(usable, world, habits=habits or Habits(), random=SteadyRandom())
-
-    def fire(timer: TimerSet) -> None:
-        dispatch.fire(timer)
-
-    timers = Timers(clock, fire)
     runs = Runs(
         actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn, timers=timers
     )
     flow = Flow(Index(book.rules), view, runs, world, store, watching)
-    dispatch = Dispatch(world, flow, actor, store, numbers=numbers, watch=watching, tasks=tasks)
+    dispatch = Dispatch(
+        world,
+        flow,
+        actor,
+        store,
+        agenda=agenda,
+        numbers=numbers,
+        watch=watching,
+        tasks=tasks,
+    )
     timers.start()
-    return House(book, gws, store, clock, table, tasks, flow, once, dispatch, timers, sights)
+    return House(
+        book, gws, store, clock, table, tasks, flow, once, dispatch, timers, agenda, sights
+    )
 
 
 def _asked_once(book: Rulebook) -> frozenset[str]:
