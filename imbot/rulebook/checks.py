@@ -12,6 +12,7 @@ from typing import Any
 from imbot.model import SessionState
 from imbot.plugin import Action
 from imbot.problems import Place, Problem
+from imbot.rulebook.circles import circles
 from imbot.rulebook.contradictions import contradiction, terms
 from imbot.rulebook.facts import Equals, Fact
 from imbot.rulebook.findings import error
@@ -44,6 +45,7 @@ def problems_of(
     for each in running:
         problems.extend(each.problems())
     problems.extend(problems_between(running))
+    problems.extend(circles([each.rule for each in running]))
     # What is wrong with a block is found wherever it is called.
     return list(dict.fromkeys(problems))
 

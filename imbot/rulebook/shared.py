@@ -195,5 +195,5 @@ def _block(name: str, entry: Entry, workshop: Workshop, desk: Desk) -> Block:
 def warn_of_unused_blocks(blocks: Mapping[str, Piece], called: Iterable[str], desk: Desk) -> None:
     """Warn of each block that nothing calls."""
     for name in blocks.keys() - set(called):
-        if (key := blocks[name].key) is not None:
-            desk.warn(key.place, "unused-block", f"nothing calls the block '{name}'", "remove it")
+        place = blocks[name].place
+        desk.warn(place, "unused-block", f"nothing calls the block '{name}'", "remove it")

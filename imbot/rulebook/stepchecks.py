@@ -237,20 +237,12 @@ class Running:
         for key, value in user_data_written(act):
             if watched is not None and key not in watched:
                 continue
-            if value is not None and self._is_ruled_out(key, value):
+            if value is not None and is_ruled_out(self.rule, key, value):
                 continue
             what = f"this rule is started by userData.{key} and writes it"
             cure = "leave 'own: true' out, or add 'once'"
             yield error(act.place, "self-trigger", what, cure)
             return
-
-    def _is_ruled_out(self, key: str, value: str) -> bool:
-        """Whether ``when`` does not hold once the key has this value."""
-        fact = Equals(("session", "userData", key), frozenset({value}))
-        return contradiction([*terms(self.rule), fact]) is not None or any(
-            isinstance(each, Refuted) and each.fact in (fact, Truthy(fact.path))
-            for each in terms(self.rule)
-        )
 
     # What it says for certain
 
@@ -356,6 +348,14 @@ def _text_of(act: Act) -> str | None:
         text = dict(args.entries).get("text")
         value = text.value if isinstance(text, Literal) else None
     return value if isinstance(value, str) else None
+
+
+def is_ruled_out(rule: Rule, key: str, value: str) -> bool:
+    """Whether a rule's ``when`` does not hold once a key of the user data has this value."""
+    fact = Equals(("session", "userData", key), frozenset({value}))
+    return contradiction([*terms(rule), fact]) is not None or any(
+        isinstance(each, Refuted) and each.fact in (fact, Truthy(fact.path)) for each in terms(rule)
+    )
 
 
 def user_data_written(act: Act) -> list[tuple[str, str | None]]:

@@ -3,12 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from imbot.plugin import Action
-from imbot.problems import did_you_mean
-from imbot.rulebook import origins
 from imbot.rulebook.acts import ActReader, is_even_if_completed, result_type, timeout_of
 from imbot.rulebook.binding import check_name, either
 from imbot.rulebook.blocks import MOST_IN_PROGRAM, Block, Shelf, read_call, written_out
@@ -33,35 +30,13 @@ from imbot.rulebook.schema import (
 )
 from imbot.rulebook.scope import ANY, Names, Type, awaited
 from imbot.rulebook.scope import Kind as TypeKind
+from imbot.rulebook.stepkeys import BRANCHES, LANGUAGE, action_key
 from imbot.rulebook.templates import Template
 from imbot.rulebook.triggers import read_session_trigger
 from imbot.rulebook.values import STEP_OPTIONS, Literal, is_template, mentions_vars, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
-#: What may stand beside each step of the language, besides ``name`` and ``enabled``.
-_LANGUAGE: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        **dict.fromkeys(("let", "if", "stop", "log", "parallel", "call"), frozenset[str]()),
-        "wait": frozenset({"even_if_completed"}),
-        "wait_for": frozenset({"as", "timeout", "even_if_completed"}),
-    }
-)
 _OF_ACTIONS = STEP_OPTIONS - {"name", "enabled"}
-_BRANCHES = frozenset({"then", "else"})
-#: What other languages, and GWS itself, call an action.
-_ELSEWHERE: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("send", "say", "answer", "message", "sendmessage"), "reply"),
-        **dict.fromkeys(("end", "close", "finish", "hangup"), "complete"),
-        **dict.fromkeys(("tag", "update", "attachuserdata", "updateuserdata"), "set"),
-        **dict.fromkeys(("untag", "remove", "deleteuserdata"), "unset"),
-        **dict.fromkeys(("begin", "start", "dial", "initiateimsession"), "initiate"),
-        **dict.fromkeys(("print", "echo", "debug"), "log"),
-        **dict.fromkeys(("request", "fetch"), "http"),
-        **dict.fromkeys(("sleep", "delay", "pause"), "wait"),
-        **dict.fromkeys(("block", "use", "include", "do", "run"), "call"),
-    }
-)
 
 #: What looks like text and not like an expression.
 _WORDS = re.compile(r"\w+(?:(?:[,.!?]? +|['-])\w+)*[.!?]*")
@@ -179,14 +154,15 @@ class _Assembler:
         return names
 
     def _step(self, node: Node, path: str, names: Names) -> Names:
-        known = self.workshop.actions.keys() | _LANGUAGE.keys()
+        known = self.workshop.actions.keys() | LANGUAGE.keys()
         like = f"{node.raw}: …" if node.raw in known else "reply: text"
         entries = self.desk.entries(node, "step", f"write it like '{like}'")
-        key = self._action_key(node, entries)
+        shop = self.workshop
+        key = action_key(node, shop.actions, shop.unavailable, self.desk)
         if key is None:
             return self._bound(entries, names, ANY)
         size, waiting = len(self.code), len(self.later)
-        if key in _LANGUAGE:
+        if key in LANGUAGE:
             names = self._of_language(key, node, path, names)
         else:
             names = self._act(self.workshop.actions[key], entries, path, names)
@@ -201,53 +177,12 @@ class _Assembler:
         entry = entries.get("enabled")
         return entry is None or self.desk.flag(entry.value, "enabled") is not False
 
-    def _action_key(self, node: Node, entries: Mapping[str, Entry]) -> str | None:
-        """Return the one key that says what the step does; None, and a problem, without one."""
-        known = self.workshop.actions.keys() | _LANGUAGE.keys()
-        branches = _BRANCHES if "if" in entries else frozenset()
-        keys = [key for key in entries if key not in STEP_OPTIONS | branches]
-        right = [key for key in keys if key in known]
-        if len(right) > 1:
-            what = f"'{right[0]}' and '{right[1]}' in one step"
-            self.desk.error(
-                entries[right[1]].key.place, "two-actions", what, "make two steps of it"
-            )
-            return None
-        for key in keys:
-            if key not in right:
-                self._unknown(key, entries[key], known if not right else STEP_OPTIONS | branches)
-        if not keys and node.kind is Kind.MAP:
-            what, cure = "a step that does nothing", "add an action such as 'reply: text'"
-            self.desk.error(node.place, "no-action", what, cure)
-        return right[0] if right else None
-
-    def _unknown(self, key: str, entry: Entry, known: frozenset[str] | set[str]) -> None:
-        """Report a key of a step that is neither option nor action."""
-        place, unavailable = entry.key.place, self.workshop.unavailable
-        # Of a plugin that did not load only its own name is known, with which its actions begin.
-        reason = unavailable.get(key) or unavailable.get(key.partition(".")[0])
-        if reason is not None:
-            what = f"the action '{key}' is not available: {reason}"
-            is_disabled = "disabled" in reason
-            cure = "enable its plugin in the settings" if is_disabled else "put its plugin right"
-            self.desk.error(place, "unavailable-action", what, cure)
-        elif known <= STEP_OPTIONS | _BRANCHES:
-            cure = did_you_mean(key, known)
-            self.desk.error(place, "unknown-key", f"unknown key '{key}' in a step", cure)
-        elif key in _BRANCHES:
-            self.desk.error(place, "unknown-key", f"'{key}' without 'if'", "add 'if: …'")
-        else:
-            cure = did_you_mean(key, known, elsewhere=_ELSEWHERE)
-            if key in origins.METHODS and origins.ACTION in known:
-                cure = f"write '{origins.ACTION}: {{{key}: …}}'"
-            self.desk.error(place, "unknown-action", f"unknown action '{key}'", cure)
-
     # Steps of the language
 
     def _of_language(self, key: str, node: Node, path: str, names: Names) -> Names:
         """Write a step of the language."""
         entries = node.entries
-        for option in (_OF_ACTIONS - _LANGUAGE[key]) & entries.keys():
+        for option in (_OF_ACTIONS - LANGUAGE[key]) & entries.keys():
             what = f"'{option}' says nothing about '{key}'"
             self.desk.error(entries[option].key.place, "unknown-key", what, "leave it out")
         write = {
@@ -310,8 +245,8 @@ class _Assembler:
         entries = node.entries
         entry = entries[key]
         test = self.desk.all_of(entry.value, names, "if")
-        if not _BRANCHES & entries.keys() and self.desk.lacks(
-            node, "then", known={"if"} | STEP_OPTIONS | _BRANCHES
+        if not BRANCHES & entries.keys() and self.desk.lacks(
+            node, "then", known={"if"} | STEP_OPTIONS | BRANCHES
         ):
             self.desk.error(entry.key.place, "missing-key", "'if' without 'then'", "add 'then:'")
         branch = len(self.code)

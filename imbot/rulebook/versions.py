@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from imbot.model import JSON
+from imbot.problems import Place
 from imbot.rulebook.values import mentions_vars
 from imbot.yamlfile import Entry, Kind, Node
 
@@ -51,23 +52,30 @@ class Piece:
     @cached_property
     def document(self) -> dict[str, JSON]:
         """The text of a rule file that holds only this, and where it is to stand."""
-        first = self.node if self.key is None else self.key
-        source, place = first.source, first.place
-        written = _slice(first, self.node)
+        written = _slice(self._first, self.node)
         # A rule stands behind its dash, all else below the key of the file.
         dash = "- " if self.key is None else ""
-        indent = " " * (max(place.column, 3) - 1 - len(dash))
+        indent = " " * (max(self.place.column, 3) - 1 - len(dash))
         texts = [f"{self.head}:", f"{indent}{dash}{written}"]
         if (entry := self._constants) is not None:
             texts.append(_slice(entry.key, entry.value))
         if self.shadow:
             texts.append("shadow: true")
         return {
-            "path": source.path,
-            "line": place.line,
+            "path": self.place.path,
+            "line": self.place.line,
             "text": _in_lines(texts),
             "beside": dict(self.beside),
         }
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        return self._first.place
+
+    @property
+    def _first(self) -> Node:
+        return self.node if self.key is None else self.key
 
     @property
     def _constants(self) -> Entry | None:
