@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from imbot.engine.recording import Situation, read_situation
 from imbot.errors import ImbotError, RulebookError
 from imbot.model import JSON, Event
 from imbot.problems import Place, Problem, did_you_mean
-from imbot.rulebook.schema import Rulebook
+from imbot.rulebook.schema import Rule, Rulebook
 from imbot.rulebook.scope import MISSING
+from imbot.rulebook.stored import compile_stored
 from imbot.store.queries import SessionHistory, Views, open_views
 
 #: An event is small; a whole day is not to be explained at once.
@@ -76,9 +78,8 @@ def explain_event(
             complain(f"there is no event {event_id}; `imbot explain --session ID` names events")
             return 1
         situation = with_past(views, situation_of(views, seen), _marked(book))
-        versions = views.versions(event_id)
-    explained = _explained(books, book, situation, rule_id)
-    _print(situation, explained, form, versions)
+        then, notes = _as_then(views, books, book, event_id)
+    _print(situation, _explained(books, then, situation, rule_id), form, notes)
     return 0
 
 
@@ -146,7 +147,8 @@ def _considered(
             continue
         situation = with_past(views, situation_of(views, seen), marked)
         decided = {*seen.rule_ids, *(no.rule_id for no in seen.suppressed)}
-        for each in _explained(books, book, situation, rule_id):
+        then, _ = _as_then(views, books, book, seen.event.id)
+        for each in _explained(books, then, situation, rule_id):
             leaves = [leaf_told(view.leaf) for view in each.leaves]
             what = f"rule {each.rule.id}"
             if each.rule.id in decided:
@@ -154,6 +156,35 @@ def _considered(
             elif rule_id is not None or not any(one.kind == TRIGGER for one in each.causes):
                 no = "; ".join(f"{cause.kind}, {cause.detail}" for cause in each.causes)
                 yield seen.handled_at, what, f"does not run: {no or 'it was not there then'}"
+
+
+def _as_then(
+    views: Views, books: Books, book: Rulebook, event_id: str
+) -> tuple[Rulebook, Mapping[str, str]]:
+    """Return the rulebook with the rules that ran for an event as they were, and what was found."""
+    now = {rule.id: rule.version for rule in book.rules}
+    then, notes = {}, {}
+    for rule_id, version in views.versions(event_id).items():
+        if now.get(rule_id) == version:
+            continue
+        notes[rule_id] = f"it was {version} then and is {now.get(rule_id, 'gone')} now"
+        if (rule := _stored(views, books, rule_id, version)) is not None:
+            then[rule_id] = rule
+        else:
+            notes[rule_id] += "; what it was cannot be compiled any more"
+    rules = [then.pop(rule.id, rule) for rule in book.rules]
+    return replace(book, rules=(*rules, *then.values())), notes
+
+
+def _stored(views: Views, books: Books, rule_id: str, version: str) -> Rule | None:
+    """Return a rule as it was; None where the store, or a plugin that it used, has forgotten it."""
+    if (seen := views.rule_seen(rule_id, version)) is None:
+        return None
+    try:
+        today = datetime.now(UTC).date()
+        return compile_stored(seen.source, books.plugins.actions, today=today)
+    except (RulebookError, ValueError, LookupError, TypeError):
+        return None  # imbots before this one kept the rule's text alone
 
 
 def _is_about(line: Line, rule_id: str) -> bool:
@@ -201,7 +232,7 @@ def _print(
     situation: Situation,
     explained: Iterable[Explanation],
     form: Format,
-    versions: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     title = (
         f"{_event_told(situation.event)}, decided {situation.now.astimezone():%Y-%m-%d %H:%M:%S}"
@@ -212,7 +243,7 @@ def _print(
         return
     if not sys.stdout.isatty():
         print(title)
-    rows = [row for each in explained for row in _rows(each, situation, versions or {})]
+    rows = [row for each in explained for row in _rows(each, situation, notes or {})]
     print_table(title, _COLUMNS, rows, as_json=False)
 
 
@@ -232,22 +263,21 @@ def _verdict(each: Explanation, situation: Situation) -> str:
 
 
 def _rows(
-    each: Explanation, situation: Situation, versions: Mapping[str, str]
+    each: Explanation, situation: Situation, notes: Mapping[str, str]
 ) -> Iterator[tuple[str, str, str, str]]:
     """Yield what becomes of a rule: the first line names it, the others say why."""
-    whys = list(_whys(each, situation, versions)) or [("", "")]
+    whys = list(_whys(each, situation, notes)) or [("", "")]
     for number, (because, details) in enumerate(whys):
         rule, verdict = ("", "") if number else (each.rule.id, _verdict(each, situation))
         yield rule, verdict, because, details
 
 
 def _whys(
-    each: Explanation, situation: Situation, versions: Mapping[str, str]
+    each: Explanation, situation: Situation, notes: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     ran = situation.ran is not None and each.rule.id in situation.ran
-    version = versions.get(each.rule.id, each.rule.version)
-    if version != each.rule.version:
-        yield "version", f"it was {version} then and is {each.rule.version} now"
+    if (note := notes.get(each.rule.id)) is not None:
+        yield "version", note
     elif ran or each.runs:
         yield "", each.rule.description or str(each.rule.place)
     if not ran:

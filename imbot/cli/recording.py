@@ -21,6 +21,7 @@ from imbot.engine.recording import Situation, read_situations, to_line
 from imbot.engine.redaction import Redaction, asked_for
 from imbot.errors import ImbotError
 from imbot.loading import rule_paths, rule_secrets
+from imbot.logs import configure_logs
 from imbot.model import JSON
 from imbot.rulebook.schema import Rulebook
 from imbot.store.queries import SessionHistory, open_views
@@ -107,6 +108,7 @@ def replay(
 
 
 def _replayed(books: Books, book: Rulebook, path: Path, situations: Sequence[Situation]) -> Played:
+    configure_logs("critical", "text")  # what an engine warns of happened long ago
     played = play(scene_of(situations, path=str(path)), setting_of(books, book))
     for trouble in played.troubles:
         complain(f"{trouble.place}: {trouble.text}")
@@ -196,6 +198,7 @@ def trace(session_id: str, config: Path | None, *, agent: str | None) -> int:
         answers=answers_of([view.effect for view in history.effects]),
         tail_ms=_tail_ms(history, situations),
     )
+    configure_logs("critical", "text")
     played = play(test, setting)
     rules = [str(path) for path in rule_paths(loaded)]
     text = file_of(

@@ -18,7 +18,7 @@ from imbot.engine.ledger import Ledger
 from imbot.engine.once import OnceMarks, Turns
 from imbot.engine.planning import Start, lateness
 from imbot.engine.spending import Spending
-from imbot.engine.standing import Standing, written
+from imbot.engine.standing import Standing
 from imbot.engine.stepping import Next, Over, Paused, after, cancelled, next_step, resumed
 from imbot.engine.viewing import View
 from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard
@@ -61,6 +61,9 @@ class Heard:
 
     runs: tuple[Run, ...] = ()
     changes: tuple[Change, ...] = ()
+
+
+_NOTHING = Heard()
 
 
 class Past(NamedTuple):
@@ -180,6 +183,8 @@ class Runs:
 
     def hear(self, event: Event, scope: Scope) -> Heard:
         """Return which runs an event lets go on; to be kept, and then they are to go on."""
+        if not self._waiting:
+            return _NOTHING
         runs, changes = list[Run](), list[Change]()
         for run in self._waiting.of(event.session_key):
             facts = {name: scope[name] for name in ("event", "message") if name in scope}
@@ -213,7 +218,7 @@ class Runs:
             run.release()
 
     def _too_late(self, run: Run) -> Over | None:
-        if run.standing != Standing() or run.acting.ledger.has_begun:
+        if not run.is_new or run.acting.ledger.has_begun:
             return None
         late = lateness(run.start, self._world.clock.now())
         return Over(RunState.CANCELLED, late, run.standing) if late else None
@@ -324,7 +329,8 @@ class Runs:
 
     def _leave_behind(self, run: Run, standing: Standing) -> None:
         """Let the run stand here; write it down if that changes what it waits for."""
-        if standing.waiting == run.standing.waiting:
+        was = run.standing
+        if (was.is_single and standing.is_single) or was.waiting == standing.waiting:
             run.standing = standing
         else:
             self._store.note(self._stand(run, standing))
@@ -353,7 +359,7 @@ class Runs:
         if start.once_scope is not None and (freed or idle):
             self.past.marks.free(start.rule.id, start.once_scope)
         before, run.standing, run.over = run.standing.waiting, over.standing, over
-        timers = self._waiting.update(run, before)
+        timers = self._waiting.update(run, before) if before else ()
         self._store.note([*freed, self._seen(run, over.state, over.detail), *timers])
         del self._runs[run.id]
         self.past.turns.leave(run.turn)
@@ -361,20 +367,23 @@ class Runs:
 
     def _seen(self, run: Run, state: RunState, detail: str = "") -> RunSeen:
         start, standing = run.start, run.standing
-        seen = RunSeen(
+        is_single = standing.is_single
+        return RunSeen(
             run_id=start.run_id,
             event_id=start.event.id,
             rule_id=start.rule.id,
             rule_version=start.rule.version,
             key=start.key,
             state=state,
-            pc=0,
+            pc=standing.strands[0].pc,
             at=self._world.clock.now(),
+            bound=standing.bound,
             session=run.acting.session,
             detail=detail or standing.failing,
+            due_at=None if is_single else standing.due_at,
+            strands=() if is_single else standing.strands,
             cancelled=standing.cancelled,
         )
-        return written(seen, standing)
 
 
 def _known_until(interrupted: Interrupted) -> datetime | None:

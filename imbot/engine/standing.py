@@ -5,7 +5,8 @@ block that was entered has names of its own, kept under a name that no author ca
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from imbot.model import JSON
 from imbot.records import RunSeen, Strand
@@ -29,13 +30,28 @@ class Standing:
     cancelled: str = ""
 
     @property
+    def is_single(self) -> bool:
+        """Whether it is one place that the run goes on from."""
+        strands = self.strands
+        return len(strands) == 1 and not strands[0].waits
+
+    @property
     def waiting(self) -> tuple[Strand, ...]:
         """The strands that wait."""
         return tuple([strand for strand in self.strands if strand.waits])
 
     def strand(self, pc: int) -> Strand | None:
         """Return the strand that stands here; None when none does."""
-        return next((strand for strand in self.strands if strand.pc == pc), None)
+        for strand in self.strands:
+            if strand.pc == pc:
+                return strand
+        return None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the first of the strands that wait goes on; None without such a moment."""
+        due = [strand.due_at for strand in self.strands if strand.due_at is not None]
+        return min(due, default=None)
 
     def moved(self, pc: int, *to: Strand, bound: Mapping[str, JSON] | None = None) -> "Standing":
         """Return the standing with these in the place of the strand that stands here."""
@@ -62,18 +78,6 @@ def standing_of(seen: RunSeen) -> Standing:
     """Return where a run stands that was written down."""
     strands = seen.strands or (Strand(seen.pc),)
     return Standing(strands, seen.bound, seen.detail, seen.cancelled)
-
-
-def written(seen: RunSeen, standing: Standing) -> RunSeen:
-    """Return the row with where the run stands; a single place that it goes on from is its pc."""
-    strands = standing.strands
-    first = strands[0] if strands else Strand(seen.pc)
-    if len(strands) == 1 and not first.waits and not first.forks:
-        strands = ()
-    due = [strand.due_at for strand in strands if strand.due_at is not None]
-    return replace(
-        seen, pc=first.pc, strands=strands, due_at=min(due, default=None), bound=standing.bound
-    )
 
 
 # Names ----------------------------------------------------------------------------------------

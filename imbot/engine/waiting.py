@@ -90,6 +90,12 @@ class Run:
                 return strand
         return None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it stands where every run begins."""
+        standing = self.standing
+        return standing.is_single and standing.strands[0].pc == 0 and not standing.failing
+
     def stands_at(self, pc: int) -> bool:
         """Return whether it has not ended and a strand of it stands here."""
         return self.over is None and self.standing.strand(pc) is not None
@@ -131,16 +137,12 @@ class Run:
 
     def about(self) -> tuple[SessionKey, ...]:
         """Return the sessions whose completion cancels it."""
-        event = self.start.event
-        begun_after = event.session is not None and event.session.is_completed
-        keys = (None if begun_after else event.session_key, self.acting.session)
-        return tuple(
-            dict.fromkeys(
-                key
-                for key in keys
-                if key is not None and not (begun_after and key == event.session_key)
-            )
-        )
+        event, acts_on = self.start.event, self.acting.session
+        began_in = event.session_key
+        if event.session is not None and event.session.is_completed:
+            return () if acts_on is None or acts_on == began_in else (acts_on,)
+        keys = (began_in,) if acts_on == began_in else (began_in, acts_on)
+        return tuple([key for key in keys if key is not None])
 
 
 class Waiting:

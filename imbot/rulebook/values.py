@@ -245,7 +245,7 @@ def _validated(
             at, key = _locate(node, detail["loc"])
             if detail["type"] in _OF_KEYS:
                 key = str(detail["loc"][-1])
-            if not is_template(at):
+            if detail["type"] in _OF_KEYS or not is_template(at):
                 faults.append(_Fault(detail["type"], detail["msg"], at, key))
         return faults, None
     plain: JSON = made.model_dump(by_alias=True)  # a root model gives whatever it holds

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from imbot.durations import format_duration
 from imbot.plugin import Action
+from imbot.rulebook.stepkeys import LANGUAGE
 from imbot.rulebook.values import STEP_OPTIONS
 from imbot.schemas.models import Models, plain
 from imbot.schemas.parts import (
@@ -32,7 +33,7 @@ NAME: Final = {
 
 _LINE: Final = {"type": ["string", "number", "boolean"]}
 
-_LANGUAGE: Final[Mapping[str, Schema]] = MappingProxyType(
+_STEPS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
         "let": described(
             named(ref("expression"), NAME),
@@ -97,14 +98,8 @@ _OPTIONS: Final[Mapping[str, Schema]] = MappingProxyType(
         ),
     }
 )
-#: What may stand beside any step, and what a step of the language takes of the rest.
+#: What may stand beside any step.
 _COMMON: Final = frozenset({"name", "enabled"})
-_TAKEN_BY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {
-        "wait": frozenset({"even_if_completed"}),
-        "wait_for": frozenset({"as", "timeout", "even_if_completed"}),
-    }
-)
 
 #: Arguments that become user data.
 _USER_DATA: Final[Mapping[str, str]] = MappingProxyType({"set": "", "initiate": "userData"})
@@ -113,13 +108,13 @@ _USER_DATA: Final[Mapping[str, str]] = MappingProxyType({"set": "", "initiate": 
 def step(actions: Mapping[str, Action[Any]], models: Models) -> Schema:
     """Return the schema of one step; what the actions' models refer to is kept in ``models``."""
     written = {name: _call(action, models) for name, action in sorted(actions.items())}
-    steps = {**written, **_LANGUAGE}
+    steps = {**written, **_STEPS}
     return {
         "description": "One action, or one step of the language, and its options.",
         **mapped({**steps, **_BRANCHES, **_OPTIONS}),
         **exactly_one(steps, "Name one action, such as reply, or one step such as if."),
         "dependencies": {
-            **{name: _without(name) for name in _LANGUAGE},
+            **{name: _without(name) for name in _STEPS},
             **{name: ["if"] for name in _BRANCHES},
         },
     }
@@ -127,7 +122,7 @@ def step(actions: Mapping[str, Action[Any]], models: Models) -> Schema:
 
 def _without(name: str) -> Schema:
     """Return what a step of the language asks for: none of the options that only others take."""
-    refused = STEP_OPTIONS - _COMMON - _TAKEN_BY.get(name, frozenset())
+    refused = STEP_OPTIONS - _COMMON - LANGUAGE[name]
     schema: Schema = {"properties": dict.fromkeys(sorted(refused), False)}
     if name == "if":
         schema["anyOf"] = [

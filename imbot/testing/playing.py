@@ -26,8 +26,9 @@ from imbot.model import (
 )
 from imbot.plugin import Operation
 from imbot.problems import Place
-from imbot.records import Change, Intent
-from imbot.rulebook.schema import Rulebook
+from imbot.records import Change, Intent, RuleSeen
+from imbot.rulebook.schema import Rule, Rulebook
+from imbot.rulebook.stored import compile_stored
 from imbot.testing.house import House, build
 from imbot.testing.memory_store import MemoryStore
 from imbot.testing.script import (
@@ -151,8 +152,7 @@ class _Player:
 
     async def play(self) -> Played:
         """Bring about each event at its time, and stop at the end."""
-        self._start(_Books())
-        await self._house.start()
+        await self._start(_Books())
         for timed in self._test.events:
             if not isinstance(timed.what, Answered):
                 await self._until(timed.at_ms)
@@ -195,6 +195,7 @@ class _Player:
             case Reloaded(paths=paths):
                 self._book = self._setting.books[paths]
                 await self._house.adopt(self._book, self._setting.around(self._book))
+                self._keep_rules()
             case Posted(name=name, body=body):
                 await self._house.post(name, body)
             case Answered():
@@ -231,16 +232,15 @@ class _Player:
         else:
             await store.commit(())
         await self._end()
-        self._start(store.reopened())
-        await self._house.start()
+        await self._start(store.reopened())
         self._lost.clear()
         for agent in self._gws.agents:
             await self._hear(agent, self._snapshot(agent))
 
     # Processes --------------------------------------------------------------------------------
 
-    def _start(self, store: "_Books") -> None:
-        """Start an imbot on this store."""
+    async def _start(self, store: "_Books") -> None:
+        """Start an imbot on this store; it goes on where the last one stopped."""
         self._store = store
         self._house = build(
             self._book,
@@ -253,6 +253,19 @@ class _Player:
             around=self._setting.around(self._book),
             watch=self._see,
         )
+        self._keep_rules()
+        await self._house.dispatch.recover(self._book.rules, self._compiled)
+
+    def _keep_rules(self) -> None:
+        """Write down the rules in force, so that runs can go on with those that they began with."""
+        self._store.note(
+            [RuleSeen(r.version, r.id, r.place.path, r.source) for r in self._book.rules]
+        )
+
+    def _compiled(self, seen: RuleSeen) -> Rule:
+        """Return a rule that is not in force any more; it could be read before."""
+        actions = {name: usable.action for name, usable in self._setting.usable.items()}
+        return compile_stored(seen.source, actions, today=self._test.start.date())
 
     async def _end(self) -> None:
         """End the imbot that runs; what its tasks do while they end is not looked at."""

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from imbot.cli.recording import moment
 from imbot.cli.root import cli
 from imbot.errors import ImbotError
+from imbot.records import RuleSeen
 from imbot.store.database import open_store
 from imbot.testing.house import build
 from imbot.testing.time import LoopClock
@@ -50,6 +53,7 @@ async def live(rules):
     clock = LoopClock(START)
     store = open_store(SETTINGS["store"], clock=clock, base=Path(), executor="inline")
     house = build(rules, store=store, clock=clock)
+    store.note([RuleSeen(r.version, r.id, r.place.path, r.source) for r in house.book.rules])
     await house.state("Talking")
     await clock.sleep(1)
     await house.say("my name is Smith")
@@ -76,7 +80,11 @@ def imbot(tmp_path, monkeypatch):
         return result.stdout
 
     run.home = tmp_path
-    return run
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield run
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
 
 
 def test_a_recording_has_no_names_unless_it_is_asked_for(imbot):
@@ -156,6 +164,19 @@ def test_an_event_of_the_store_is_explained_with_what_was_known_then(imbot):
         ["bye", "ran", ""],
     ]
     assert "session.userData.tier = <missing>" in rows[1][3]
+
+
+def test_a_rule_that_ran_is_explained_as_it_was_then(imbot):
+    """What it says today is no reason for what it did."""
+    when = 'id: bye\n    when: session.id == "s2"'
+    (imbot.home / "rules.yaml").write_text(RULES.replace("id: bye", when))
+    story = imbot("explain", "--session", "s1")
+    event_id = next(line for line in story.splitlines() if "“bye”" in line).split()[4]
+
+    told = imbot("explain", "--event", event_id, "--rule", "bye")
+
+    assert "bye\tran\tversion\tit was " in told
+    assert "s2" not in told
 
 
 def test_the_story_of_a_session_has_considered_rules_and_can_be_about_one(imbot):

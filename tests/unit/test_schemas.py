@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
@@ -15,7 +15,7 @@ from imbot.model import ConnectionChange, SessionState
 from imbot.plugin import Model, action
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.problems import Severity
-from imbot.rulebook import calendars, loader, policy, shared, steps, triggers
+from imbot.rulebook import calendars, loader, policy, shared, stepkeys, triggers
 from imbot.rulebook.functions import FUNCTIONS
 from imbot.rulebook.loader import RuleFile, load_rulebook
 from imbot.rulebook.schema import Missed, Mode, TextTest
@@ -236,9 +236,9 @@ def test_the_schema_has_the_keys_that_the_loader_has():
     assert block.keys() == shared._BLOCK_KEYS
     assert calendar.keys() == calendars._KEYS
     assert triggers_.keys() == {*triggers._READERS, *triggers._ALL_OPTIONS}
-    words = {*ACTIONS, *steps._LANGUAGE, *STEP_OPTIONS, *steps._BRANCHES}
+    words = {*ACTIONS, *stepkeys.LANGUAGE, *STEP_OPTIONS, *stepkeys.BRANCHES}
     assert definitions["step"]["properties"].keys() == words
-    for step, taken in steps._LANGUAGE.items():
+    for step, taken in stepkeys.LANGUAGE.items():
         refused = definitions["step"]["dependencies"][step]["properties"].keys()
         assert STEP_OPTIONS - refused == taken | {"name", "enabled"}
 
@@ -475,3 +475,30 @@ def test_what_the_schema_refuses_the_loader_refuses(key, data):
     _, problems = load_rulebook([RuleFile("f.yaml", text)], ACTIONS, **SETTINGS)
     is_wrong = any(problem.severity is Severity.ERROR for problem in problems)
     assert mistake(RULES, text) is None or is_wrong, text
+
+
+def keys_of(node):
+    """Yield the offset behind each key of a tree that is written plainly."""
+    for key, value in node.entries.values():
+        if not key.style:
+            yield key.end
+        yield from keys_of(value)
+    for item in node.items:
+        yield from keys_of(item)
+
+
+@settings(deadline=None)  # the first calendar loads every country's holidays
+@given(st.sampled_from(CORRECT), st.data())
+def test_a_misspelt_key_is_found_by_both_or_by_none(path, data):
+    """Where keys are the author's own, in user data for example, no one can know."""
+    text = path.read_text()
+    ends = sorted(keys_of(load(path.name, text)[0]))
+    at = data.draw(st.sampled_from(ends))
+    text = f"{text[:at]}q{text[at:]}"
+
+    _, problems = load_rulebook([RuleFile("f.yaml", text)], ACTIONS, **SETTINGS)
+    is_wrong = any(problem.severity is Severity.ERROR for problem in problems)
+    is_unknown = any(problem.code in SHAPE for problem in problems)
+    is_refused = mistake(RULES, text) is not None
+    assert is_refused <= is_wrong, text[at - 60 : at + 60]
+    assert is_unknown <= is_refused, text[at - 60 : at + 60]
