@@ -485,7 +485,7 @@ rules:
 
     told = "1 never asked, 1 never false, 1 never ran, 3 never true"
     assert lines[1:-1] == [
-        'r.yaml:7:41: never true: message.text == "y"',
+        'r.yaml:7:40: never true: message.text == "y"',
         'r.yaml:9:9: never false: session.state == "Talking"',
         "r.yaml:10:17: never true: session.mine",
         'r.yaml:12:13: never true: message.text == "y"',
