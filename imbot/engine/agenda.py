@@ -5,11 +5,11 @@ is returned to whoever keeps it, in the same transaction as what led to it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from imbot.clock import Clock
-from imbot.engine.appointments import Appointment, appointments_of, firing
+from imbot.engine.appointments import Appointment, appointments_of, caught_up, firing
 from imbot.engine.openings import Openings
 from imbot.engine.sessions import SessionTable
 from imbot.engine.silences import Silences, idle_times
@@ -85,10 +85,10 @@ class Agenda:
         To be called once, after the sessions are back in the table.
         """
         self.calendars.restore(found.timers)
-        for timer in found.timers:
-            if timer.kind in _APPOINTED:
-                self._timers.set(timer)
-                self._appointed.add(timer.id)
+        appointed = [timer for timer in found.timers if timer.kind in _APPOINTED]
+        self._appointed = {timer.id for timer in appointed}
+        for timer in sorted(map(self._caught_up, appointed), key=lambda timer: timer.due_at):
+            self._timers.set(timer)
         return self._set_appointments() + self._silences.restore(found, self._clock.now())
 
     def adopt(self, rulebook: Rulebook) -> list[Change]:
@@ -127,6 +127,12 @@ class Agenda:
             cure = did_you_mean(name, self._hooks) or "no rule waits for any"
             raise UnknownHookError(f"there is no hook '{name}'; {cure}")
         return self._own_event(EventKind.WEBHOOK, {"name": name, "body": body})
+
+    def _caught_up(self, timer: TimerSet) -> TimerSet:
+        appointment = self._appointments.get(timer.id)
+        if appointment is None:
+            return timer
+        return replace(timer, due_at=caught_up(appointment, timer.due_at, self._began_at))
 
     # The rulebook -----------------------------------------------------------------------------
 
@@ -192,7 +198,7 @@ class Agenda:
         entry, stays = self._table.get(key), self._silences.told(timer)
         if entry is None or stays is None:
             return Fired((TimerGone(timer.id),))
-        now = self._clock.now()
+        now, after_s = self._clock.now(), timer.payload["after_s"]
         event = Event(
             id=self._next_id(key.agent),
             kind=EventKind.IDLE,
@@ -200,7 +206,7 @@ class Agenda:
             received_at=now,
             agent=key.agent,
             session=entry.session,
-            fields={"idle": timer.payload["after_s"]},
+            fields={"idle": int(after_s) if after_s == int(after_s) else after_s},
         )
         return Fired((EventSeen(event), stays), event)
 

@@ -103,6 +103,17 @@ def firing(
     return Firing(scheduled_at, schedule.next_after(now))
 
 
+def caught_up(appointment: Appointment, due_at: datetime, now: datetime) -> datetime:
+    """Return the moment that its timer is due at after a downtime, in the order of the others.
+
+    Of several that one event makes up for it is the last: whether a calendar closed or opened last
+    must be seen from the order of its events.
+    """
+    if appointment.missed is not Missed.RUN_ONCE or due_at > now:
+        return due_at
+    return _last_until(now, appointment.schedule, due_at)
+
+
 def _last_until(now: datetime, schedule: Schedule, first: datetime) -> datetime:
     """Return the last moment of the schedule up to now, which may be many after the first."""
     found, limit = first, now

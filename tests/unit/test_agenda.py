@@ -251,6 +251,15 @@ async def test_a_reload_counts_the_silence_that_is_there():
     await one.stop()
 
 
+async def test_the_length_of_a_silence_is_told_as_it_is_written():
+    one = Begun(book(IdleTrigger(300.0), IdleTrigger(0.5))).start()
+    one.see("Talking")
+    await asyncio.sleep(3600)
+
+    assert [repr(event.fields["idle"]) for event in one.events] == ["0.5", "300"]
+    await one.stop()
+
+
 async def test_a_silence_without_session_brings_nothing():
     one = Begun(book(IdleTrigger(60.0))).start()
     lost = TimerSet("idle bot1/s9/60.0", "idle", START, "bot1", "s9", {"after_s": 60.0})
@@ -314,6 +323,22 @@ async def test_what_was_missed_comes_after_the_restart_as_written(missed, minute
             Missed.ALL: [15, 30, 45, 60, 75],
         }[missed]
     )
+    await second.stop()
+
+
+async def test_after_a_downtime_the_edge_that_came_last_is_told_last():
+    """Whoever follows the edges of a calendar must not believe it closed while it is open."""
+    edges = book(*(CalendarTrigger("support", opens=opens) for opens in (True, False)))
+    first = Begun(edges).start()
+    await asyncio.sleep(20 * 3600 - 60)
+    await first.stop()
+    await asyncio.sleep(25 * 3600)
+    second = Begun(edges, first.rows).start()
+    await asyncio.sleep(60)
+
+    assert [event.fields["edge"] for event in first.events] == ["closes"]
+    assert [event.fields["edge"] for event in second.events] == ["closes", "opens"]
+    assert second.events[1].fields["scheduled_at"] == START + timedelta(hours=44)
     await second.stop()
 
 

@@ -10,8 +10,10 @@ from imbot.engine.dispatch import lane_of
 from imbot.engine.watching import Happened, Logged
 from imbot.model import Event, EventKind, SessionKey
 from imbot.records import EventSeen, TimerGone, TimerSet
+from imbot.store.database import open_store
 from imbot.testing.house import build
 from imbot.testing.memory_store import MemoryStore
+from imbot.testing.time import LoopClock
 
 pytestmark = pytest.mark.looptime
 
@@ -114,16 +116,24 @@ async def test_an_event_and_the_next_timer_are_kept_together():
     assert not any(isinstance(one, TimerGone) for one in store.durable)
 
 
-async def test_a_restart_goes_on_with_every_timer():
+@pytest.mark.parametrize("make", ["memory", "disk"])
+async def test_a_restart_goes_on_with_every_timer(make, tmp_path):
     """The hour passed while imbot was down, and the silence as well."""
-    first = build(RULES)
+
+    def opened(store=None):
+        if make == "memory":
+            return MemoryStore() if store is None else store.reopened()
+        clock = LoopClock()
+        return open_store("sqlite:///s.db", clock=clock, base=tmp_path, executor="inline")
+
+    first = build(RULES, store=opened())
     await first.start()
     await first.state("Talking")
     await asyncio.sleep(60)
     await first.stop()
     first.store.abandon()
     await asyncio.sleep(3 * 3600)
-    second = build(RULES, store=first.store.reopened())
+    second = build(RULES, store=opened(first.store))
     await second.start()
     await asyncio.sleep(60)
 
@@ -132,6 +142,7 @@ async def test_a_restart_goes_on_with_every_timer():
     assert sorted(kinds) == [EventKind.IDLE, EventKind.SCHEDULE]
     assert len(second.said()) == 1
     await second.stop()
+    await second.store.close()
 
 
 async def test_what_falls_due_while_nothing_new_is_begun_is_left_to_the_next_start():
