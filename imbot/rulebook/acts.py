@@ -1,9 +1,10 @@
 """A step that calls an action → its call, with its options, or every mistake in it."""
 
+import builtins
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
 
@@ -13,7 +14,17 @@ from imbot.rulebook.binding import check_name
 from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import Act, Retry, Value
-from imbot.rulebook.scope import ANY, Names, Type, any_map_of, map_of, type_of
+from imbot.rulebook.scope import (
+    ANY,
+    BOOL,
+    NUMBER,
+    TEXT,
+    Names,
+    Type,
+    any_map_of,
+    list_of,
+    map_of,
+)
 from imbot.rulebook.values import PLAIN, Places, fit, nodes_of, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
@@ -133,16 +144,37 @@ def is_even_if_completed(entries: Mapping[str, Entry], desk: Desk) -> bool:
 
 def result_type(model: type[BaseModel] | None) -> Type:
     """Return what rules can see of an action's result."""
-    if model is None:
+    return ANY if model is None else _type_of(model, ())
+
+
+def _type_of(annotation: Any, within: tuple[object, ...]) -> Type:  # noqa: ANN401  as models have it
+    """Return what is known of a value; what may be none as well may be anything."""
+    if annotation in within:
         return ANY
-    fields = {
-        field.alias or name: _TYPES.get(field.annotation, ANY)
-        for name, field in model.model_fields.items()
-    }
-    is_open = model.model_config.get("extra") == "allow" or issubclass(model, RootModel)
-    return any_map_of(ANY) if is_open else map_of(fields)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _type_of_model(annotation, (*within, annotation))
+    inner = [_type_of(each, within) for each in get_args(annotation)]
+    match get_origin(annotation):
+        case builtins.list:
+            return list_of(*inner)
+        case builtins.dict:
+            return any_map_of(inner[-1])
+        case _:
+            return _TYPES.get(annotation, ANY)
+
+
+def _type_of_model(model: type[BaseModel], within: tuple[object, ...]) -> Type:
+    """Return the type of a model's values; one that holds more than its fields has any field."""
+    if model.model_config.get("extra") == "allow" or issubclass(model, RootModel):
+        return any_map_of(ANY)
+    return map_of(
+        {
+            field.alias or name: _type_of(field.annotation, within)
+            for name, field in model.model_fields.items()
+        }
+    )
 
 
 _TYPES: Mapping[object, Type] = MappingProxyType(
-    {str: type_of(""), int: type_of(0), float: type_of(0.0), bool: type_of(True)}
+    {str: TEXT, int: NUMBER, float: NUMBER, bool: BOOL}
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imbot.model import ConnectionChange
 from imbot.plugin import Model, action
 from imbot.rulebook.schema import (
+    Budget,
     ConnectionTrigger,
     MessageTrigger,
     Mode,
@@ -167,6 +168,31 @@ def test_a_rule_has_the_policy_that_it_names_and_safe_defaults():
     assert full.max_age_s == 5400
     assert full.priority == -3
     assert full.when.source == "session.id"
+
+
+def test_a_rule_says_how_often_it_runs():
+    limited = rule(
+        "    mode: parallel\n    max: 3\n"
+        "    throttle: {once_within: 30s, by: participant.digits}\n"
+        "    budget: {per_session: 5, per_minute: 60}\n" + GREET
+    )
+
+    assert (limited.mode, limited.max_runs) == (Mode.PARALLEL, 3)
+    assert (limited.throttle.within_s, limited.throttle.by.source) == (30, "participant.digits")
+    assert limited.budget == Budget(5, 60)
+    assert rule("    mode: restart\n" + GREET).mode is Mode.RESTART
+    assert rule("    throttle: {once_within: 1h}\n" + GREET).throttle.by is None
+    assert rule("    budget: {per_minute: 2}\n" + GREET).budget == Budget(None, 2)
+    assert rule(GREET).throttle is rule(GREET).budget is rule(GREET).max_runs is None
+
+
+def test_a_file_in_shadow_has_all_its_rules_in_shadow():
+    text = "shadow: true\n" + ONE + GREET
+    other = ONE.replace("id: r", "id: s") + GREET.replace("hi", "ho")
+
+    book, _ = load(text, other)
+
+    assert [each.shadow for each in book.rules] == [True, False]
 
 
 def test_only_rules_that_reply_have_an_age_limit_by_default():
