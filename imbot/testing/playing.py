@@ -29,6 +29,7 @@ from imbot.problems import Place
 from imbot.records import Change, Intent, RuleSeen
 from imbot.rulebook.schema import Rule, Rulebook
 from imbot.rulebook.stored import compile_stored
+from imbot.store.writer import NOTE_DELAY_S
 from imbot.testing.house import House, build
 from imbot.testing.memory_store import MemoryStore
 from imbot.testing.script import (
@@ -311,7 +312,7 @@ class _Player:
 
 
 class _Books(MemoryStore):
-    """A store that knows which steps have begun something.
+    """A store that knows which steps have begun something, and needs no timer to be punctual.
 
     Attributes:
         begun: Their keys.
@@ -320,15 +321,38 @@ class _Books(MemoryStore):
     def __init__(self, durable: Sequence[Change] = ()) -> None:
         super().__init__(durable)
         self.begun = _steps_of(durable)
+        self._pending: list[Change] = []
+        self._durable_at = 0.0
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make these changes, and all noted before, durable."""
         self.begun |= _steps_of(changes)
-        await super().commit(changes)
+        pending, self._pending = self._pending, []
+        await super().commit([*pending, *changes])
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Take these changes; they are durable with the next commit, or 50 ms after the first."""
+        self._refuse_if_broken()
+        if not self._pending:
+            self._durable_at = asyncio.get_running_loop().time() + NOTE_DELAY_S
+        elif self._is_due():
+            self.durable += self._pending
+            self._pending = []
+            self._durable_at = asyncio.get_running_loop().time() + NOTE_DELAY_S
+        self._pending += changes
+
+    def abandon(self) -> None:
+        """Close as a crash would: what is not yet durable is lost."""
+        if self._is_due():
+            self.durable += self._pending
+        super().abandon()
 
     def reopened(self) -> "_Books":
         """Return a store that holds what this one made durable: the next start."""
         return _Books(self.durable)
+
+    def _is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._durable_at
 
 
 def _steps_of(changes: Sequence[Change]) -> set[str]:
