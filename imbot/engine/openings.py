@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from imbot.engine.silences import NEVER
+from imbot.engine.timers import NEVER
 from imbot.errors import ImbotError
 from imbot.problems import did_you_mean
 from imbot.records import Change, TimerGone, TimerSet

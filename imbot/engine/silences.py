@@ -6,15 +6,12 @@ keeps its timer, due never, so that neither a reload nor a restart takes it for 
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from imbot.engine.timers import Timers
+from imbot.engine.timers import NEVER, Timers
 from imbot.model import Event, EventKind, SessionKey, SessionState
 from imbot.records import Change, Recovered, TimerGone, TimerSet
 from imbot.rulebook.schema import IdleTrigger, Rulebook
-
-#: Later than anything is due.
-NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _MOVES = frozenset({EventKind.STATE, EventKind.MESSAGE})
 

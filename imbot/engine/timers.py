@@ -9,11 +9,14 @@ import heapq
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from imbot.clock import Clock
 from imbot.records import TimerSet
+
+#: When a row is due that only keeps something.
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 #: What fell due before the start is fired at this distance: at most 50 a second.
 LATE_APART = timedelta(milliseconds=20)

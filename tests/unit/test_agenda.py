@@ -8,8 +8,7 @@ import pytest
 
 from imbot.engine.agenda import Agenda, Fired, UnknownHookError
 from imbot.engine.sessions import SessionTable
-from imbot.engine.silences import NEVER
-from imbot.engine.timers import Timers
+from imbot.engine.timers import NEVER, Timers
 from imbot.errors import ImbotError
 from imbot.model import (
     ConnectionChange,
