@@ -274,7 +274,8 @@ class Names:
 
     Attributes:
         types: Name to type.
-        elsewhere: Names and ``event.`` fields that only other triggers supply, to their kinds.
+        elsewhere: Names and ``event.`` fields that only other triggers supply, to their kinds;
+            to none of them what a block does not see.
         constants: What is known of ``vars`` before anything runs.
     """
 
@@ -306,7 +307,8 @@ class Names:
         """Return what a block sees: the common names and its inputs, not the caller's results."""
         names = cls.for_trigger(TRIGGER_KINDS)
         types = {name: type_ for name, type_ in names.types.items() if name != "message"}
-        return cls(MappingProxyType(types | dict(inputs)))
+        unseen = MappingProxyType({"message": frozenset[str]()})
+        return cls(MappingProxyType(types | dict(inputs)), unseen)
 
     def bind(self, name: str, type_: Type = ANY) -> "Names":
         """Return these names and one more, which hides an older one of the same name."""

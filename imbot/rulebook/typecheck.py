@@ -50,6 +50,7 @@ from imbot.rulebook.tree import (
     Tree,
 )
 from imbot.rulebook.typewords import (
+    OTHER_LANGUAGES,
     by,
     common,
     conversion,
@@ -72,18 +73,6 @@ _ADD: Mapping[Role, str] = MappingProxyType(
 #: Stands for what is wrong and was reported; a tree with it in is never run.
 _BROKEN = Path(("?",))
 _WORDS = (STATE.words or frozenset()) | (CAPABILITY.words or frozenset()) | EVENT_FIELDS.keys()
-_OTHER_LANGUAGES = {
-    "int": "number",
-    "float": "number",
-    "any": "any_of",
-    "all": "all_of",
-    "length": "len",
-    "size": "len",
-    "trim": "strip",
-    "regex": "matches",
-    "search": "matches",
-    "match": "matches",
-}
 
 
 def _none() -> Mapping[str, Function]:
@@ -170,9 +159,10 @@ class Checker:
         if (type_ := self.names.types.get(name)) is not None:
             return Path((name,), at=node.at, end=node.end), type_
         if (kinds := self.names.elsewhere.get(name)) is not None:
-            return self._add(
-                node.at, "unknown-name", f"no trigger of this rule supplies '{name}'", by(kinds)
-            )
+            what = f"no trigger of this rule supplies '{name}'"
+            if not kinds:
+                what = f"a block does not see '{name}'"
+            return self._add(node.at, "unknown-name", what, by(kinds))
         if name in FUNCTIONS:
             return self._add(
                 node.at, "unknown-name", f"'{name}' is a function", f"call it: {name}(…)"
@@ -270,7 +260,7 @@ class Checker:
         known = set(self.language.of_form(node.form))
         if node.form is Form.FUNCTION:
             known |= JUNCTIONS.keys()
-        other = _OTHER_LANGUAGES.get(node.name)
+        other = OTHER_LANGUAGES.get(node.name)
         if other in known and node.name not in known and nearest(node.name, known) != node.name:
             cure = f"did you mean '{other}'?"
         else:

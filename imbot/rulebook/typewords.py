@@ -1,10 +1,28 @@
 """What a mistake in an expression is called, and what is known of values side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from imbot.rulebook.functions import Function, Parameter
 from imbot.rulebook.scope import ANY, Kind, Type
 from imbot.rulebook.tree import Call, Const, Form, Path, Tree
+
+#: What other languages call a function.
+OTHER_LANGUAGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "int": "number",
+        "float": "number",
+        "any": "any_of",
+        "all": "all_of",
+        "length": "len",
+        "size": "len",
+        "trim": "strip",
+        "regex": "matches",
+        "search": "matches",
+        "match": "matches",
+    }
+)
 
 
 def type_below(above: Type, step: object) -> Type | None:
@@ -30,8 +48,10 @@ def common(types: Iterable[Type]) -> Type:
     return seen[0] if all(type_ == seen[0] for type_ in seen) else Type(seen[0].kind)
 
 
-def by(kinds: Iterable[str]) -> str:
-    """Return the cure for what only other triggers supply."""
+def by(kinds: Collection[str]) -> str:
+    """Return the cure for what only other triggers supply, and none in a block."""
+    if not kinds:
+        return "make it an input, and give it at the call"
     return f"only a trigger of kind {' or '.join(sorted(kinds))} does"
 
 
