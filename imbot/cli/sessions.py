@@ -8,7 +8,7 @@ from typing import TypeAlias
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
 from imbot.cli.telling import arguments, is_mark, quoted, told
-from imbot.records import Effect, GapSeen
+from imbot.records import Effect, GapSeen, RunState
 from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
 
 _COLUMNS = (
@@ -77,6 +77,8 @@ def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Lin
     for each in history.runs:
         run = each.run
         detail = f": {run.detail}" if run.detail else ""
+        if run.due_at is not None and run.state is RunState.WAITING:
+            detail += f" until {_clock(run.due_at)}"
         yield run.at, f"run {run.rule_id}", f"{run.state}{detail}"
     for gap in history.view.gaps:
         yield gap.started_at, "gap", f"{_lasted(gap)}, messages may be lost: {gap.reason}"
