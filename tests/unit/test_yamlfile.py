@@ -283,3 +283,11 @@ def test_what_was_dumped_as_json_is_read_back(value):
     read = plain(_CONTROL.sub(_escaped, json.dumps(value, ensure_ascii=False)))
 
     assert read == value
+
+
+def test_a_forbidden_character_is_named_at_its_place():
+    """The parser counts bytes; an umlaut before it must not move the place."""
+    assert str(problem('é: "ü \x10"')) == (
+        "f.yaml:1:7: error[yaml-syntax]: no YAML: the character U+0010 is forbidden; "
+        "remove it, or write it as \\x… or \\u… in double quotes"
+    )
