@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from imbot.model import JSON
 from imbot.rulebook.functions import compile_pattern, matches
@@ -123,8 +125,14 @@ def _same(wanted: JSON, given: JSON) -> bool:
     if not isinstance(wanted, str) or given is None:
         return wanted is given or spelled(wanted) == given
     if (search := search_of(wanted)) is not None:
-        return matches(spelled(given), compile_pattern(search)) is True
+        return matches(spelled(given), _compiled(search)) is True
     return wanted.strip() == spelled(given).strip() or _same_number(wanted, given)
+
+
+@lru_cache(maxsize=1000)
+def _compiled(search: str) -> Any:  # noqa: ANN401  re2 has no types
+    """Return the pattern; a long test asks for few of them, and often."""
+    return compile_pattern(search)
 
 
 def _same_number(wanted: str, given: JSON) -> bool:
