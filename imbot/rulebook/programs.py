@@ -10,6 +10,7 @@ from imbot.rulebook.schema import (
     Fork,
     Join,
     Jump,
+    Leave,
     Program,
     Stop,
 )
@@ -33,6 +34,22 @@ def on_the_way(program: Program) -> frozenset[int]:
         if is_top:
             found.add(pc)
     return frozenset(found)
+
+
+def end_of(program: Program, pc: int) -> int:
+    """Return the instruction behind a step and everything in it."""
+    code = program.instructions
+    match code[pc]:
+        case Enter():
+            return code.index(Leave(pc)) + 1
+        case Fork(join=join):
+            return join
+        case Branch(otherwise=otherwise):
+            # In front of an else stands the jump around it.
+            around = code[otherwise - 1]
+            return max(otherwise, around.to) if isinstance(around, Jump) else otherwise
+        case _:
+            return pc + 1
 
 
 def with_session(program: Program, begins: AbstractSet[int]) -> frozenset[int]:

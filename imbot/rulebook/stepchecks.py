@@ -12,7 +12,7 @@ from imbot.rulebook.contradictions import contradiction, terms
 from imbot.rulebook.facts import Equals, Refuted, Steps, Truthy
 from imbot.rulebook.findings import error, warning
 from imbot.rulebook.functions import STATES_FOR
-from imbot.rulebook.programs import on_the_way, with_session
+from imbot.rulebook.programs import end_of, on_the_way, with_session
 from imbot.rulebook.schema import (
     Act,
     Branch,
@@ -184,9 +184,16 @@ class Running:
                 completes = self._needs(step) is Operation.COMPLETE
                 if isinstance(step, Stop) or (isinstance(step, Act) and completes):
                     ended[block] = step
-            elif (problem := _behind(end, step)) is not None:
+            elif not self._goes_on(pc) and (problem := _behind(end, step)) is not None:
                 yield problem
                 del ended[block]
+
+    def _goes_on(self, pc: int) -> bool:
+        """Whether a branch or block holds a step that is done although the session is over."""
+        inside = self.rule.program.instructions[pc + 1 : end_of(self.rule.program, pc)]
+        return any(
+            isinstance(step, Act | Wait | WaitFor) and step.even_if_completed for step in inside
+        )
 
     # Messages
 

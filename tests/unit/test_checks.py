@@ -291,6 +291,37 @@ def test_two_calls_of_a_block_that_completes_end_the_rule_once():
     assert [problem.partition(": ")[0] for problem in problems] == ["f.yaml:11:9"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "problems"),
+    [
+        ("{if: session.mine, then: [{log: x}], else: [{reply: x, even_if_completed: true}]}", []),
+        ("{if: session.mine, then: [{wait: 5s, even_if_completed: true}]}", []),
+        ("{parallel: [[{log: x}], [{wait: 5s, even_if_completed: true}]]}", []),
+        ("{parallel: [[{log: x}]]}", ["warning[after-end]"]),
+        ("{if: session.mine, then: [{log: x}], else: [{log: y}]}", ["warning[after-end]"]),
+        ("{wait: 5s, even_if_completed: true}, {wait: 5s}", ["warning[after-end]"]),
+        (
+            "{wait_for: {message: any}, even_if_completed: true, timeout: 1s}",
+            ["warning[never-ends]"],
+        ),
+    ],
+)
+def test_what_is_done_in_spite_of_the_end_may_stand_behind_it(steps, problems):
+    assert told(a_rule("{message: any}", do=f"[{{complete: bye}}, {steps}]")) == problems
+
+
+def test_a_block_that_is_done_in_spite_of_the_end_may_stand_behind_it():
+    text = (
+        "version: 1\nblocks: {after: {do: [{log: x}, {wait: 1s, even_if_completed: %s}]}}\n"
+        "rules:\n"
+        "  - id: r\n    trigger: {message: any}\n"
+        "    do: [{complete: bye}, {call: {block: after}}, {if: session.mine, then: [{stop: x}]}]\n"
+    )
+
+    assert [line.partition(":")[2].partition(":")[0] for line in load(text % "true")[1]] == ["6"]
+    assert "6:28" in load(text % "false")[1][0]
+
+
 @pytest.mark.parametrize("trigger", ["{idle: 5m}", "{every: 1h}", "{webhook: x}"])
 def test_two_rules_of_one_timer_are_beside_each_other(trigger):
     assert told(a_rule(trigger, do="[{log: a}]", more="final: true"), a_rule(trigger)) == NEVER
