@@ -178,6 +178,7 @@ class Runs:
             self._store.note([TimerGone(f"{run_id}/{pc}")])
             return
         standing = resumed(run.start, run.standing, pc, {"timed_out": True})
+        run.since = None
         self._store.note(self._stand(run, standing))
         await self.go_on(run)
 
@@ -192,6 +193,7 @@ class Runs:
             if event.kind is EventKind.STATE and (over := self._completed(run)):
                 standing = cancelled(run.start, standing, over)
             if standing is not run.standing:
+                run.since = None
                 changes += self._stand(run, standing)
                 runs.append(run)
         return Heard(tuple(runs), tuple(changes))

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from imbot.engine.watching import Acted, Ended, Logged
 from imbot.errors import StoreError
@@ -715,7 +716,7 @@ async def _lived(rules, *, at, kept):
     house = watched(store)
     for second, text in ((0, ""), (2, "x"), (5, "y"), (6, "z"), (11, "w"), (40, None)):
         while now() < second:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.5)
             house = await settled(house)
         while text is not None:
             try:
@@ -745,13 +746,13 @@ def _kept(house, text):
     return any(event.fields.get("text", "") == text for event in events)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=_steps, data=st.data())
 async def test_any_program_of_strands_with_a_crash_does_what_it_does_without(steps, data):
     """Each effect at the same moment, and the same end."""
     from itertools import count
 
-    rules = (
+    rules = rulebook_of(
         "version: 1\nrules:\n  - id: r\n    trigger: {state: Talking}\n"
         f"    do: {yaml_of(steps, count(1))}\n"
     )
@@ -759,6 +760,7 @@ async def test_any_program_of_strands_with_a_crash_does_what_it_does_without(ste
     at = data.draw(st.integers(1, calls))
     kept = data.draw(st.booleans())
 
-    crashed = await _lived(rules, at=at, kept=kept)
+    with capture_logs():
+        crashed = await _lived(rules, at=at, kept=kept)
 
     assert crashed[:2] == (done, state)
