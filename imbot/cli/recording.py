@@ -196,7 +196,7 @@ def trace(session_id: str, config: Path | None, *, agent: str | None) -> int:
         situations,
         path=f"session {session_id}",
         answers=answers_of([view.effect for view in history.effects]),
-        tail_ms=_tail_ms(history, situations),
+        until=_end_of(history),
     )
     configure_logs("critical", "text")
     played = play(test, setting)
@@ -208,11 +208,12 @@ def trace(session_id: str, config: Path | None, *, agent: str | None) -> int:
     return _tell_changes(history, played)
 
 
-def _tail_ms(history: SessionHistory, situations: Sequence[Situation]) -> int:
-    """Return how long something still happened after the last event."""
-    last = situations[-1].event.received_at if situations else history.view.seen.seen_at
-    ends = [last, *(view.effect.intent.at for view in history.effects)]
-    return 1 + round((max(ends) - last).total_seconds() * 1000)
+def _end_of(history: SessionHistory) -> datetime:
+    """Return right after the last thing happened that the store knows of."""
+    moments = [history.view.seen.seen_at]
+    moments += (seen.event.received_at for seen in history.events)
+    moments += (view.effect.intent.at for view in history.effects)
+    return max(moments) + timedelta(milliseconds=1)
 
 
 def _tell_changes(history: SessionHistory, played: Played) -> int:

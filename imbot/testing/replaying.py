@@ -60,7 +60,7 @@ def scene_of(
     *,
     path: str = "recording",
     answers: Sequence[Answered] = (),
-    tail_ms: int = TAIL_MS,
+    until: datetime | None = None,
 ) -> RuleTest:
     """Return what happened as a test without expectations, ready to be played.
 
@@ -68,12 +68,13 @@ def scene_of(
         situations: In order.
         path: What they were read from, for places.
         answers: What HTTP requests are answered, in order; the rest with 200 and nothing.
-        tail_ms: How long it goes on after the last event.
+        until: How long it goes on; None for an hour after what others did last.
     """
     start = situations[0].event.received_at if situations else datetime(2026, 1, 1, tzinfo=UTC)
     scene = _Scene(start, path)
     for number, situation in enumerate(situations, 1):
         scene.add(situation, number)
+    end_ms = scene.now_ms + TAIL_MS if until is None else max(scene.now_ms, scene.ms_of(until))
     begun = [key.session_id for key in scene.begun]
     place = Place(path)
     return RuleTest(
@@ -83,7 +84,7 @@ def scene_of(
         events=(
             *(Timed(0, answer, place) for answer in answers),
             *scene.timed,
-            Timed(scene.now_ms + tail_ms, Answered("", times=1), place),
+            Timed(end_ms, Answered("", times=1), place),
         ),
         expect=tuple(Expected(0, "initiate", None, place, session) for session in begun),
         only=False,
@@ -117,8 +118,7 @@ class _Scene:
         if event.kind in _OF_CLOCKS or event.own:
             return
         moment = situation.now if event.resync else event.received_at
-        at_ms = round((moment - self._start).total_seconds() * 1000)
-        self.now_ms = max(self.now_ms, at_ms)
+        self.now_ms = max(self.now_ms, self.ms_of(moment))
         self._place = Place(self._path, number, 1)
         if event.kind is EventKind.CONNECTION:
             self._connect(event)
@@ -126,6 +126,10 @@ class _Scene:
             self._happen(Posted(event.fields["name"], event.fields.get("body")))
         elif event.session is not None and event.session_key is not None:
             self._show(event, event.session_key, event.session, mine=situation.mine)
+
+    def ms_of(self, moment: datetime) -> int:
+        """Return the milliseconds from the start to a moment."""
+        return round((moment - self._start).total_seconds() * 1000)
 
     def _happen(self, what: Happening) -> None:
         self.timed.append(Timed(self.now_ms, what, self._place))

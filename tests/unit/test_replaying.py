@@ -134,6 +134,19 @@ rules:
     ]
 
 
+def test_silences_come_of_the_engine_and_not_of_the_recording():
+    """Other rules wait for other silences. An hour after the last event is played, or until."""
+    rules = """
+version: 1
+rules: [{id: idle, trigger: {idle: 5m}, do: [{reply: Still there?}]}]
+"""
+    day = Day().add(0, "state").add(300, "idle", idle=300.0)
+
+    assert told(played(rules, day)) == [(300_000, "reply", "Still there?")]
+    assert told(played(rules, day, until=START + timedelta(seconds=299))) == []
+    assert told(played(rules, day, until=START)) == []
+
+
 def test_an_empty_recording_plays_nothing():
     assert told(played(RULES, Day())) == []
 
