@@ -5,13 +5,23 @@ simulation differ in what stands behind them and in nothing else. :class:`imbot.
 seam of time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from imbot.model import JSON, Batch
 from imbot.records import Change, Recovered, Retention
+
+T = TypeVar("T")
+
+
+class Aside(Protocol):
+    """Does beside the event loop what would keep it waiting; ``asyncio.to_thread`` is one."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        """Return what the work returns."""
+        ...
 
 
 class Random(Protocol):

@@ -49,6 +49,6 @@ class View:
         """Return which of the rules that are asked for have acted in the event's session."""
         if event.session is None:
             return frozenset()
-        scope = f"session {event.agent}/{event.session.id}"
-        await self._marks.load((rule_id, scope) for rule_id in self.asked_once)
-        return frozenset(r for r in self.asked_once if self._marks.is_set(r, scope))
+        asked, scope = self.asked_once, f"session {event.agent}/{event.session.id}"
+        await self._marks.load((rule_id, scope) for rule_id in asked)
+        return frozenset(rule_id for rule_id in asked if self._marks.is_set(rule_id, scope))

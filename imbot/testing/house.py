@@ -10,6 +10,7 @@ from typing import Any
 
 from imbot.clock import Clock
 from imbot.engine.acting import Actor, Habits, Installed
+from imbot.engine.adopting import adopt, asked_once, rules_seen
 from imbot.engine.agenda import Agenda
 from imbot.engine.dispatch import Dispatch, Numbers, Tasks
 from imbot.engine.doors import World
@@ -24,7 +25,7 @@ from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight
 from imbot.errors import PermanentError, RulebookError
-from imbot.loading import installed
+from imbot.loading import compile_kept, installed
 from imbot.model import (
     JSON,
     Batch,
@@ -96,6 +97,7 @@ class House:
         gws: The agents, by user name.
         flow: The stages.
         once: What is known of once marks.
+        actions: Those that rules may use, by name.
         sights: Everything that was watched, in order.
     """
 
@@ -110,11 +112,14 @@ class House:
     dispatch: Dispatch
     timers: Timers
     agenda: Agenda
+    actions: Mapping[str, Action[Any]]
     sights: list[Sight] = field(default_factory=list)
 
     async def start(self) -> None:
         """Go on where the last start stopped."""
-        await self.dispatch.recover(self.book.rules)
+        self.store.note(rules_seen(self.book))
+        kept = compile_kept(self.actions, today=self.clock.now().date())
+        await self.dispatch.recover(self.book.rules, kept)
 
     async def stop(self) -> None:
         """End every task now."""
@@ -124,10 +129,8 @@ class House:
     async def adopt(self, book: Rulebook, around: Surroundings) -> None:
         """Put other rules in force."""
         self.book = book
-        self.flow.index = Index(book.rules)
-        self.store.note(self.agenda.adopt(book))
+        adopt(book, Index(book.rules), self.flow, self.agenda)
         self.flow.view.around = replace(around, calendars=self.agenda.calendars)
-        self.flow.view.asked_once = _asked_once(book)
 
     async def post(self, name: str, body: JSON) -> None:
         """Post to a hook.
@@ -240,7 +243,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     timers = Timers(clock, fire)
     agenda = Agenda(book, timers, table=table, clock=clock, next_id=numbers.next_id)
     around = replace(around, calendars=agenda.calendars)
-    view = View(world, once, around, _asked_once(book))
+    view = View(world, once, around, asked_once(book))
     if usable is None:
         shipped = find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}}))
         own = {name: Installed(action) for name, action in (actions or {}).items()}
@@ -261,11 +264,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         tasks=tasks,
     )
     timers.start()
+    kept = {name: one.action for name, one in usable.items()}
     return House(
-        book, gws, store, clock, table, tasks, flow, once, dispatch, timers, agenda, sights
+        book, gws, store, clock, table, tasks, flow, once, dispatch, timers, agenda, kept, sights
     )
-
-
-def _asked_once(book: Rulebook) -> frozenset[str]:
-    """Return the rules whose marks ``once_done()`` may ask for."""
-    return frozenset(rule.id for rule in book.rules if rule.once is not None)
