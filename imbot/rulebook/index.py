@@ -57,37 +57,34 @@ _Plain: TypeAlias = (
 )
 
 
-def _names_of(trigger: _Plain) -> Collection[Hashable]:
+#: The fields of an event that name what happened.
+_NAMING = {
+    EventKind.CONNECTION: ("change",),
+    EventKind.IDLE: ("idle",),
+    EventKind.CALENDAR: ("calendar", "edge", "offset_s"),
+    EventKind.SCHEDULE: ("schedule",),
+    EventKind.WEBHOOK: ("name",),
+}
+
+
+def _name_of(event: Event) -> tuple[Hashable, ...]:
+    """Return the name of what happened."""
+    return tuple(event.fields.get(field) for field in _NAMING[event.kind])
+
+
+def _names_of(trigger: _Plain) -> Collection[tuple[Hashable, ...]]:
     """Return the names of what the trigger waits for."""
     match trigger:
         case ConnectionTrigger(changes=changes):
-            return changes
+            return [(change,) for change in changes]
         case IdleTrigger(after_s=after_s):
-            return (after_s,)
+            return ((after_s,),)
         case CalendarTrigger(calendar=calendar, offset_s=offset_s):
             return ((calendar, trigger.edge, offset_s),)
         case ScheduleTrigger(identity=identity):
-            return (identity,)
-        case WebhookTrigger(name=name):
-            return (name,)
-
-
-def _name_of(event: Event) -> Hashable:
-    """Return the name of what happened; None for the kinds whose triggers look closer."""
-    fields = event.fields
-    match event.kind:
-        case EventKind.CONNECTION:
-            return fields.get("change")
-        case EventKind.IDLE:
-            return fields.get("idle")
-        case EventKind.CALENDAR:
-            return fields.get("calendar"), fields.get("edge"), fields.get("offset_s")
-        case EventKind.SCHEDULE:
-            return fields.get("schedule")
-        case EventKind.WEBHOOK:
-            return fields.get("name")
+            return ((identity,),)
         case _:
-            return None
+            return ((trigger.name,),)
 
 
 @dataclass(frozen=True, slots=True)

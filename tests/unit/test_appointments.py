@@ -158,9 +158,22 @@ def test_a_clock_that_was_put_back_does_not_fire_twice():
     assert found == Firing(MONDAY, MONDAY + HOUR)
 
 
+def test_the_last_is_found_behind_a_long_pause():
+    """On Mondays and Tuesdays; it is Sunday."""
+    schedule = Cron("0 9 * * mon,tue", "UTC")
+    appointment = Appointment("x", EventKind.SCHEDULE, schedule, Missed.RUN_ONCE, {})
+    sunday = MONDAY + timedelta(days=6)
+
+    found = firing(appointment, MONDAY + 9 * HOUR, now=sunday, began_at=sunday)
+
+    assert found == Firing(MONDAY + 33 * HOUR, MONDAY + timedelta(days=7, hours=9))
+
+
 @settings(deadline=None)  # up to 1,000 firings are walked through
 @given(
-    st.sampled_from(["* * * * *", "0 9 * * mon-fri", "30 2 * * *", "0 0 1 * *", "0 0 29 2 *"]),
+    st.sampled_from(
+        ["* * * * *", "0 9 * * mon,tue", "0 9 * * mon-fri", "30 2 * * *", "0 0 1 * *", "0 0 29 2 *"]
+    ),
     st.integers(1, 60 * 24 * 60),
 )
 def test_the_one_event_for_all_is_the_last_of_them(line, minutes):
