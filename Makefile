@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench format coverage constraints clean foreign
+.PHONY: help setup demo test lint bench fuzz format coverage constraints clean foreign
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +41,9 @@ lint: $(READY) ## Check style, types and the direction of imports
 
 bench: $(READY) ## Measure against the yardsticks and print the tables
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(READY) ## Give the checker random rule files and expressions: make fuzz RULES=1000000 EXPRESSIONS=300000
+	$(BIN)/python -m tests.fuzz --rules $(or $(RULES),10000) --expressions $(or $(EXPRESSIONS),3000) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 format: $(READY) ## Write the code as the formatter wants it
 	$(BIN)/python -m ruff check --fix-only .
