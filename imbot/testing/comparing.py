@@ -6,7 +6,6 @@ none. A step that failed may be expected, and need not be.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -50,16 +49,22 @@ class Line:
 
 def compare(test: RuleTest, played: Played) -> tuple[Line, ...]:
     """Return every expectation and effect of a test, in order of time, in pairs where they fit."""
-    by_moment: dict[int, list[int]] = defaultdict(list)
+    due: dict[int, list[int]] = defaultdict(list)
+    for number, expected in enumerate(test.expect):
+        due[expected.at_ms].append(number)
+    came: dict[int, list[int]] = defaultdict(list)
     for at, effect in enumerate(played.effects):
-        by_moment[effect.at_ms].append(at)
-    taken: set[int] = set()
-    lines = []
-    for expected in test.expect:
-        at_once = by_moment[expected.at_ms]
-        found = _first_fitting(expected, played.effects, at_once, taken)
-        lines.append(Line(expected, None if found is None else played.effects[found]))
-        taken |= set() if found is None else {found}
+        came[effect.at_ms].append(at)
+    pairs: dict[int, int] = {}
+    for moment, numbers in due.items():
+        wanted = [test.expect[number] for number in numbers]
+        effects = [played.effects[at] for at in came[moment]]
+        pairs.update((numbers[n], came[moment][at]) for n, at in _pairs(wanted, effects).items())
+    taken = {at: number for number, at in pairs.items()}
+    lines = [
+        Line(expected, played.effects[pairs[number]] if number in pairs else None)
+        for number, expected in enumerate(test.expect)
+    ]
     lines += (
         Line(None, effect)
         for at, effect in enumerate(played.effects)
@@ -68,17 +73,41 @@ def compare(test: RuleTest, played: Played) -> tuple[Line, ...]:
     return tuple(sorted(lines, key=lambda line: line.at_ms))
 
 
-def _first_fitting(
-    expected: Expected, effects: Sequence[Effect], at_once: Sequence[int], taken: AbstractSet[int]
-) -> int | None:
-    """Return the first effect of the moment that fits and does not stand before one taken."""
-    for at in at_once:
-        if at in taken or not fits(expected, effects[at]):
-            continue
-        later = (effects[each] for each in at_once if each > at and each in taken)
-        if not any(_same_lane(each, effects[at]) for each in later):
-            return at
-    return None
+def _pairs(wanted: Sequence[Expected], effects: Sequence[Effect]) -> dict[int, int]:
+    """Return which effect of a moment answers which expectation."""
+    pairs: dict[int, int] = {}
+    for number, expected in enumerate(wanted):
+        taken = set(pairs.values())
+        for at, effect in enumerate(effects):
+            if at in taken or not fits(expected, effect):
+                continue
+            if not any(later > at and _same_lane(effects[later], effect) for later in taken):
+                pairs[number] = at
+                break
+    if len(pairs) < min(len(wanted), len(effects)):
+        aligned = _aligned(wanted, effects)
+        return aligned if len(aligned) > len(pairs) else pairs
+    return pairs
+
+
+def _aligned(wanted: Sequence[Expected], effects: Sequence[Effect]) -> dict[int, int]:
+    """Return the longest row of expectations and effects in the same order."""
+    longest = [[0] * (len(effects) + 1) for _ in range(len(wanted) + 1)]
+    for n in reversed(range(len(wanted))):
+        for at in reversed(range(len(effects))):
+            both = longest[n + 1][at + 1] + 1 if fits(wanted[n], effects[at]) else 0
+            longest[n][at] = max(both, longest[n + 1][at], longest[n][at + 1])
+    pairs: dict[int, int] = {}
+    n = at = 0
+    while n < len(wanted) and at < len(effects):
+        if longest[n][at] == longest[n + 1][at]:
+            n += 1
+        elif longest[n][at] == longest[n][at + 1]:
+            at += 1
+        else:
+            pairs[n] = at
+            n, at = n + 1, at + 1
+    return pairs
 
 
 def _same_lane(one: Effect, other: Effect) -> bool:

@@ -215,8 +215,10 @@ class _Player:
         if what.change is ConnectionChange.LOST:
             await self._hear(agent, ConnectionNotice(what.change, now, what.reason))
             self._lost[agent] = self._clock.monotonic()
+            self._gws.agents[agent].is_up = False
             return
         lost_s = self._clock.monotonic() - self._lost.pop(agent, self._clock.monotonic())
+        self._gws.agents[agent].is_up = True
         self._gws.become(agent, what.snapshot)
         told = ConnectionNotice(what.change, now, what.reason, lost_s)
         await self._hear(agent, told, self._snapshot(agent, lost_s))
@@ -235,7 +237,8 @@ class _Player:
         await self._end()
         await self._start(store.reopened())
         self._lost.clear()
-        for agent in self._gws.agents:
+        for agent, gws in self._gws.agents.items():
+            gws.is_up = True
             await self._hear(agent, self._snapshot(agent))
 
     # Processes --------------------------------------------------------------------------------

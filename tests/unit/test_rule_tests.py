@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from imbot.loading import Wanted
 from imbot.pluginhost import PluginSettings, find_plugins
+from imbot.problems import Place
+from imbot.testing.comparing import compare, fits
+from imbot.testing.playing import Effect, Played
 from imbot.testing.reporting import as_github, as_json, as_junit, as_text, summary
 from imbot.testing.rule_tests import Given, rules_among, run_tests, test_files
+from imbot.testing.script import Expected, RuleTest
+from imbot.testing.script_reading import START
 
 ROOT = Path(__file__).parents[2]
 WANTED = Wanted(find_plugins(PluginSettings(), with_options=False), timezone="Europe/Berlin")
@@ -547,3 +554,101 @@ def test_rules_and_examples_that_ship_pass_their_tests(monkeypatch):
     assert [str(problem) for problem in report.problems] == []
     assert [result.test.name for result in report.results if not result.has_passed] == []
     assert len(report.results) >= 18
+
+
+# Comparing ------------------------------------------------------------------------------------
+
+
+EFFECTS = st.lists(
+    st.builds(
+        Effect,
+        at_ms=st.integers(0, 2),
+        agent=st.just("bot1"),
+        session=st.sampled_from(["s1", "s2"]),
+        action=st.just("reply"),
+        args=st.sampled_from(["a", "b", {"text": "a", "to": None}]),
+        rule_id=st.just("r"),
+        place=st.just("r.yaml:1:1"),
+    ),
+    max_size=8,
+).map(lambda effects: sorted(effects, key=lambda effect: effect.at_ms))
+
+
+def expecting(effects):
+    """Return a test that expects just these effects."""
+    expect = tuple(
+        Expected(e.at_ms, e.action, e.args, Place("t"), e.session, e.agent) for e in effects
+    )
+    return RuleTest("t", Place("t"), START, expect=expect)
+
+
+def told(test, effects):
+    lines = compare(test, Played(tuple(effects)))
+    missing = [line.expected for line in lines if line.is_missing]
+    return missing, [line.effect for line in lines if line.is_unexpected]
+
+
+@settings(deadline=None)
+@given(effects=EFFECTS, data=st.data())
+def test_what_is_expected_and_comes_is_right_and_whatever_is_left_out_is_told(effects, data):
+    """Each effect answers one expectation, and each expectation one effect."""
+    assert told(expecting(effects), effects) == ([], [])
+    if not effects:
+        return
+    number = data.draw(st.integers(0, len(effects) - 1))
+    others = [effect for at, effect in enumerate(effects) if at != number]
+
+    missing, unexpected = told(expecting(effects), others)
+    assert (len(missing), unexpected) == (1, [])
+    missing, unexpected = told(expecting(others), effects)
+    assert (missing, len(unexpected)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given_", "fit"),
+    [
+        ("a", "a\n", True),
+        ("a", {"text": "a"}, True),
+        ({"text": "/^a/"}, "abc", True),
+        ({"to": "3003"}, "abc", False),
+        ("a", {"to": "a"}, False),
+        ({"n": "5"}, {"n": 5, "m": 1}, True),
+        ({"n": "5.0"}, {"n": 5}, True),
+        ({"n": "x"}, {"n": 5}, False),
+        ({"n": True}, {"n": True}, True),
+        ({"n": True}, {"n": "true"}, True),
+        ({"n": "1"}, {"n": True}, False),
+        ({"n": None}, {"n": None}, True),
+        ({"n": "a"}, {"n": None}, False),
+        ({"n": "a"}, {"m": "a"}, False),
+        ({"n": {"a": "1"}}, {"n": {"a": "1", "b": "2"}}, True),
+        ({"n": {"a": "1"}}, {"n": "1"}, False),
+        ({"n": ["1", "/2/"]}, {"n": ["1", "22"]}, True),
+        ({"n": ["1"]}, {"n": ["1", "2"]}, False),
+        ({"n": ["1"]}, {"n": "1"}, False),
+        (["b", "a"], ["a", "b"], True),
+        ("a", ["a"], True),
+        ("a", ["a", "b"], False),
+        (None, {"anything": 1}, True),
+    ],
+)
+def test_how_arguments_are_compared(wanted, given_, fit):
+    """Maps as a part, searches between slashes, scalars as spelled, short forms as long ones."""
+    effect = Effect(0, "bot1", "s1", "x", given_, "r", "r.yaml:1:1")
+    assert fits(Expected(0, "x", wanted, Place("t")), effect) is fit
+
+
+def test_a_day_with_a_schedule_of_minutes_gives_the_same_bytes(played):
+    """1,440 firings and 200 events; on a virtual clock this is a matter of a second."""
+    book = rules(
+        rule("{every: 1m}", "http: {post: https://x.test/tick}", name="tick"),
+        rule("{message: any}", "reply: 'You said {{ message.text }}'", name="echo"),
+    )
+    events = [f"{{at: {7 * n + 1}m, session: s1, message: m{n}}}" for n in range(199)]
+    expect = [f"{{at: {7 * n + 1}m, session: s1, reply: You said m{n}}}" for n in range(199)]
+    expect.append("{at: 24h, http: {post: /tick/}}")
+    tests = one("\n".join([TALKING, *events]), "\n".join(expect), only="    only: false\n")
+
+    first = [list(as_json(report)) for report in (played(book, tests), played(book, tests))]
+    assert first[0] == first[1]
+    assert '"passed": true' in first[0][0]

@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot.model import ConnectionChange, Participant
@@ -291,6 +291,7 @@ def test_the_files_that_ship_can_be_read():
     assert found
 
 
+@settings(deadline=None)
 @given(
     st.text(
         alphabet=st.sampled_from(list("{}[]:,-'\"/\n 01as")) | st.characters(codec="utf-8"),
