@@ -32,6 +32,7 @@ ADDRESS_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
 #: What takes so long in one case is ended; Python itself may not come to look at a clock.
 KILL_AFTER_S = 10.0
 CHUNK = 500
+PROGRESS_EACH_S = 60.0
 FINDINGS_SHOWN = 25
 
 _FORK = multiprocessing.get_context("fork")
@@ -173,12 +174,16 @@ def run(cases: Cases, jobs: Iterator[Job], processes: int) -> Tally:
     tally = Tally()
     waiting: list[Job] = []
     working: list[Worker] = []
+    told_at = time.monotonic()
     while True:
         while len(working) < processes and (job := waiting.pop() if waiting else next(jobs, None)):
             working.append(_started(cases, job))
         if not working:
             return tally
         ready = wait([worker.answer for worker in working])
+        if time.monotonic() - told_at > PROGRESS_EACH_S:
+            told_at = time.monotonic()
+            print(f"{_cases(tally)} cases, {len(tally.findings)} findings", file=sys.stderr)
         for worker in [each for each in working if each.answer in ready]:
             working.remove(worker)
             numbers = worker.job.numbers
@@ -216,8 +221,12 @@ def _jobs(files: int, expressions: int) -> Iterator[Job]:
             yield Job(kind, range(start, min(start + CHUNK, count)))
 
 
+def _cases(tally: Tally) -> int:
+    return sum(count for (_, what), count in tally.counts.items() if what == "all")
+
+
 def _report(tally: Tally, seed: int, folder: Path, wall_s: float) -> None:
-    total = sum(count for (_, what), count in tally.counts.items() if what == "all")
+    total = _cases(tally)
     print(f"seed {seed}: {total} cases in {wall_s:.0f} s, {total / max(wall_s, 1e-9):.0f} a second")
     for kind, read in (("file", "are YAML"), ("condition", "read"), ("template", "read")):
         if not (count := tally.counts[kind, "all"]):
