@@ -26,9 +26,8 @@ from imbot.model import (
 )
 from imbot.plugin import Operation
 from imbot.problems import Place
-from imbot.records import Change, Intent, RuleSeen
-from imbot.rulebook.schema import Rule, Rulebook
-from imbot.rulebook.stored import compile_stored
+from imbot.records import Change, Intent
+from imbot.rulebook.schema import Rulebook
 from imbot.store.writer import NOTE_DELAY_S
 from imbot.testing.house import House, build
 from imbot.testing.memory_store import MemoryStore
@@ -196,7 +195,6 @@ class _Player:
             case Reloaded(paths=paths):
                 self._book = self._setting.books[paths]
                 await self._house.adopt(self._book, self._setting.around(self._book))
-                self._keep_rules()
             case Posted(name=name, body=body):
                 await self._house.post(name, body)
             case Answered():
@@ -257,19 +255,7 @@ class _Player:
             around=self._setting.around(self._book),
             watch=self._see,
         )
-        self._keep_rules()
-        await self._house.dispatch.recover(self._book.rules, self._compiled)
-
-    def _keep_rules(self) -> None:
-        """Write down the rules in force, so that runs can go on with those that they began with."""
-        self._store.note(
-            [RuleSeen(r.version, r.id, r.place.path, r.source) for r in self._book.rules]
-        )
-
-    def _compiled(self, seen: RuleSeen) -> Rule:
-        """Return a rule that is not in force any more; it could be read before."""
-        actions = {name: usable.action for name, usable in self._setting.usable.items()}
-        return compile_stored(seen.source, actions, today=self._test.start.date())
+        await self._house.start()
 
     async def _end(self) -> None:
         """End the imbot that runs; what its tasks do while they end is not looked at."""
