@@ -12,7 +12,6 @@ from functools import cached_property
 
 from imbot.model import JSON
 from imbot.problems import Place
-from imbot.rulebook.values import mentions_vars
 from imbot.yamlfile import Entry, Kind, Node
 
 #: Keys of a rule that change nothing about what it does.
@@ -52,18 +51,18 @@ class Piece:
     @cached_property
     def document(self) -> dict[str, JSON]:
         """The text of a rule file that holds only this, and where it is to stand."""
-        written = _slice(self._first, self.node)
         # A rule stands behind its dash, all else below the key of the file.
         dash = "- " if self.key is None else ""
-        indent = " " * (max(self.place.column, 3) - 1 - len(dash))
-        texts = [f"{self.head}:", f"{indent}{dash}{written}"]
+        place = self.place
+        indent = " " * (max(place.column, 3) - 1 - len(dash))
+        texts = [f"{self.head}:", f"{indent}{dash}{self._written}"]
         if (entry := self._constants) is not None:
             texts.append(_slice(entry.key, entry.value))
         if self.shadow:
             texts.append("shadow: true")
         return {
-            "path": self.place.path,
-            "line": self.place.line,
+            "path": place.path,
+            "line": place.line,
             "text": _in_lines(texts),
             "beside": dict(self.beside),
         }
@@ -77,10 +76,14 @@ class Piece:
     def _first(self) -> Node:
         return self.node if self.key is None else self.key
 
+    @cached_property
+    def _written(self) -> str:
+        return _slice(self._first, self.node)
+
     @property
     def _constants(self) -> Entry | None:
         """The constants, if it may look at any."""
-        return self.constants if mentions_vars(self.node) else None
+        return self.constants if "vars" in self._written else None
 
 
 @dataclass(frozen=True, slots=True)
