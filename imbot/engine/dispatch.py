@@ -8,7 +8,7 @@ rules never see them.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,8 +20,7 @@ from imbot.engine.agenda import Agenda
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
 from imbot.engine.planning import start_of
-from imbot.engine.running import Interrupted
-from imbot.engine.standing import standing_of
+from imbot.engine.recovering import CompileStored, by_run, by_version, given_up, interrupted
 from imbot.engine.waiting import RUN, Run
 from imbot.engine.watching import Echoed, Watcher
 from imbot.errors import StoreError
@@ -49,12 +48,8 @@ from imbot.records import (
     EventSeen,
     GapSeen,
     Recovered,
-    RuleSeen,
     RunSeen,
-    RunState,
-    TimerGone,
     TimerSet,
-    Verdict,
 )
 from imbot.rulebook.schema import Rule
 
@@ -64,9 +59,6 @@ _CHANGES_SESSION = frozenset({EventKind.STATE, EventKind.USERDATA})
 
 #: States of an effect whose echo may still come after a restart.
 _MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN})
-
-#: States of an effect that a person must look at when nobody goes on with it.
-_UNDONE = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED})
 
 
 def lane_of(event: Event) -> SessionKey:
@@ -84,9 +76,6 @@ def lane_of(event: Event) -> SessionKey:
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
 #: held until a snapshot was read.
 _ON_ITS_WAY = timedelta(seconds=15)
-
-#: Makes a rule of a version that the store kept; None when it cannot be made any more.
-CompileStored = Callable[[RuleSeen], Rule | None]
 
 #: Seconds that cancelled tasks get to end.
 CANCEL_S = 5.0
@@ -221,12 +210,12 @@ class Dispatch:
             self._begin(() if fired.event is None else (fired.event,))
             return
         run_id, pc = timer.payload["run_id"], timer.payload["pc"]
-        resuming = self._flow.runs.resume(run_id, pc)
-        if self._flow.runs.is_driven(run_id):
+        run, resuming = self._flow.runs.get(run_id), self._flow.runs.resume(run_id, pc)
+        if run is None or run.is_driven:
             # Its lane may be waiting for another strand of this very run.
-            self._tasks.spawn(resuming)
+            self._tasks.spawn(self._do(resuming))
         else:
-            self._queue(SessionKey(timer.agent, timer.session_id), resuming)
+            self._queue(lane_of(run.start.event), resuming)
 
     async def post(self, name: str, body: JSON) -> None:
         """Return when a post to the hook of this name is kept; its event is on its way by then.
@@ -241,7 +230,7 @@ class Dispatch:
         await self._store.commit(())
 
     async def recover(
-        self, rules: Iterable[Rule], compile_stored: "CompileStored" = lambda _seen: None
+        self, rules: Iterable[Rule], compile_stored: CompileStored = lambda _seen: None
     ) -> Recovered:
         """Read back what was unfinished and go on with it; to be called before any agent starts.
 
@@ -261,9 +250,12 @@ class Dispatch:
         self._store.note(self._agenda.restore(found))
         for effect in found.effects:
             self._await_echo(effect)
-        by_version = _by_version(rules, found.rules, compile_stored)
+        versions = by_version(rules, found.rules, compile_stored)
+        effects = by_run(found.effects)
         claimed = [
-            await self._claim(seen, event, by_version.get(seen.rule_version), found.effects)
+            await self._claim(
+                seen, event, versions.get(seen.rule_version), effects.get(seen.run_id, ())
+            )
             for seen, event in found.runs
         ]
         for run in claimed:
@@ -419,38 +411,14 @@ class Dispatch:
         self._world.echoes.expire(key, intent.effect_id, until)
 
     async def _claim(
-        self, seen: RunSeen, event: Event, rule: Rule | None, effects: tuple[Effect, ...]
+        self, seen: RunSeen, event: Event, rule: Rule | None, effects: Sequence[Effect]
     ) -> Run | None:
         """Return an interrupted run; None if the rule that it began with cannot be had."""
-        known = tuple(effect for effect in effects if effect.intent.run_id == seen.run_id)
         if rule is None:
             log.warning("run.cancelled", run=seen.run_id, reason="the rule has changed")
-            now = self._world.clock.now()
-            parked = [
-                Verdict(one.intent.effect_id, EffectState.PARKED, now, "its rule has changed since")
-                for one in known
-                if one.state in _UNDONE
-            ]
-            timers = [TimerGone(f"{seen.run_id}/{strand.pc}") for strand in seen.strands]
-            self._store.note([*parked, _cancelled(seen, now), *timers])
+            self._store.note(given_up(seen, effects, self._world.clock.now()))
             return None
-        interrupted = Interrupted(standing_of(seen), seen.session, known, seen.at)
         scope, senses = await self._flow.view.of_event(event)
         # What the run took its turn and its once scope by is as it was when it began.
         start = start_of(rule, event, scope, senses._replace(at=event.received_at))
-        return self._flow.runs.claim(replace(start, key=seen.key), interrupted)
-
-
-def _by_version(
-    rules: Iterable[Rule], kept: Iterable[RuleSeen], compile_stored: "CompileStored"
-) -> dict[str, Rule]:
-    """Return the rules in force and those that runs began with, by their versions."""
-    by_version = {rule.version: rule for rule in rules}
-    for seen in kept:
-        if seen.version not in by_version and (rule := compile_stored(seen)) is not None:
-            by_version[seen.version] = rule
-    return by_version
-
-
-def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:
-    return replace(seen, state=RunState.CANCELLED, at=at, detail="its rule has changed since")
+        return self._flow.runs.claim(replace(start, key=seen.key), interrupted(seen, effects))

@@ -7,7 +7,6 @@ restart, and always by the same way.
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import structlog
@@ -17,6 +16,7 @@ from imbot.engine.doors import Acting, World
 from imbot.engine.ledger import Ledger
 from imbot.engine.once import OnceMarks, Turns
 from imbot.engine.planning import Start, lateness
+from imbot.engine.recovering import Interrupted
 from imbot.engine.spending import Spending
 from imbot.engine.standing import Standing
 from imbot.engine.stepping import Next, Over, Paused, after, cancelled, next_step, resumed
@@ -24,9 +24,9 @@ from imbot.engine.viewing import View
 from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
-from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope, SessionKey
+from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
 from imbot.ports import Store
-from imbot.records import Change, Effect, RunSeen, RunState, TimerGone
+from imbot.records import Change, RunSeen, RunState, TimerGone
 from imbot.rulebook.schema import Mode, WaitFor
 
 log = structlog.get_logger()
@@ -36,23 +36,6 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 #: A branch begins when the one before ends, waits, or has not come back for so many seconds.
 BRANCHES_APART_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """Where a run stood when imbot stopped.
-
-    Attributes:
-        standing: Its next steps, and what was bound.
-        session: The session it acted on.
-        effects: What it has done, or may have.
-        at: When it came to stand there.
-    """
-
-    standing: Standing
-    session: SessionKey | None
-    effects: tuple[Effect, ...] = ()
-    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +90,9 @@ class Runs:
         """Return how many runs have not ended."""
         return len(self._runs)
 
-    def is_driven(self, run_id: str) -> bool:
-        """Return whether a strand of the run is on its way."""
-        run = self._runs.get(run_id)
-        return run is not None and run.is_driven
+    def get(self, run_id: str) -> Run | None:
+        """Return a run that has not ended; None when it has."""
+        return self._runs.get(run_id)
 
     def confirm(self, effect_id: str) -> None:
         """Tell the run of this effect, if it goes on, that the echo came."""
@@ -136,7 +118,7 @@ class Runs:
         acting = Acting(ledger, from_here.session, start.event.agent)
         run = self._runs[start.run_id] = Run(start, acting, from_here.standing, turn)
         if interrupted is not None:
-            run.since = _known_until(interrupted) if turn.is_due else None
+            run.since = interrupted.known_until if turn.is_due else None
             self._waiting.update(run, ())
         return run
 
@@ -386,14 +368,6 @@ class Runs:
             strands=() if is_single else standing.strands,
             cancelled=standing.cancelled,
         )
-
-
-def _known_until(interrupted: Interrupted) -> datetime | None:
-    """Return the last moment of which it is known where the run stood, or what it did."""
-    moments = [effect.intent.at for effect in interrupted.effects]
-    if interrupted.at is not None:
-        moments.append(interrupted.at)
-    return max(moments, default=None)
 
 
 def _must_land(run: Run, planned: Next) -> bool:

@@ -12,9 +12,10 @@ from imbot.engine.watching import Acted, Ended, Logged
 from imbot.errors import StoreError
 from imbot.model import ConnectionChange, OutcomeKind, Reason
 from imbot.records import EventSeen, RuleSeen, RunSeen, RunState, TimerGone, TimerSet
+from imbot.store.database import open_store
 from imbot.testing.house import build, rulebook_of
 from imbot.testing.memory_store import MemoryStore
-from imbot.testing.time import START
+from imbot.testing.time import START, LoopClock
 
 pytestmark = pytest.mark.looptime
 
@@ -270,6 +271,33 @@ async def test_user_data_and_states_can_be_waited_for():
     await house.state("Talking", notification_type="AttachedDataChanged", vip="yes")
 
     assert logged(house) == ["Alerting yes"]
+
+
+async def test_runs_that_wait_are_rows_of_the_database_too(tmp_path):
+    """Branches, an answer, a message and a version: all of it out of the file."""
+    rules = book(
+        "{parallel: [[{wait: 1h}, {reply: a}], [{wait_for: {message: any}, as: x},"
+        " {wait: '{{ \"2h\" }}'}, {reply: '{{ x.message.text }}'}]]}",
+        "{reply: b}",
+    )
+
+    def opened():
+        return open_store("sqlite:///w.db", clock=LoopClock(), base=tmp_path, executor="inline")
+
+    house = build(rules, store=opened())
+    note_versions(house)
+    await house.state("Talking")
+    await until(1800)
+    await house.say("Ada")
+    await house.store.commit(())
+    house.store.abandon()
+    await house.timers.close()
+    log = []
+    again = await started(NEWER, opened(), versions_of(rules), log)
+    await until(9100)
+
+    assert texts(log) == [(3600, "a"), (9000, "Ada"), (9000, "b")]
+    await again.store.close()
 
 
 @pytest.mark.parametrize("lost", [True, False])
