@@ -273,13 +273,16 @@ def trigger_told(trigger: Trigger) -> str:  # noqa: PLR0911  one case per kind
         case IdleTrigger(after_s=after_s):
             return f"idle {format_duration(after_s)}"
         case CalendarTrigger(calendar=calendar, opens=opens, offset_s=offset_s):
-            side = "before" if offset_s < 0 else "after"
-            edge = "opens" if opens else "closes"
-            return f"calendar {calendar} {format_duration(abs(offset_s))} {side} it {edge}"
+            return _edge(calendar, offset_s, "opens" if opens else "closes")
         case ScheduleTrigger(identity=identity):
             return f"schedule {identity}"
         case WebhookTrigger(name=name):
             return f"webhook {name}"
+
+
+def _edge(calendar: str, offset_s: float, edge: str) -> str:
+    side = "before" if offset_s < 0 else "after"
+    return f"calendar {calendar} {format_duration(abs(offset_s))} {side} it {edge}"
 
 
 def _why_not_triggered(rule: Rule, event: Event) -> str | None:
@@ -312,8 +315,7 @@ def _happened(event: Event, *, in_kind: bool) -> str:  # noqa: PLR0911  one case
         case "idle":
             return f"idle {format_duration(fields['idle'])}"
         case "calendar":
-            side = f"{fields['edge']}, {fields.get('offset_s', 0):g} s after"
-            return f"calendar {fields['calendar']} {side}"
+            return _edge(fields["calendar"], fields.get("offset_s", 0), fields["edge"])
         case _:
             named = fields.get("change") or fields.get("schedule") or fields.get("name")
             return f"{kind} {named}"

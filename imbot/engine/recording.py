@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -23,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from imbot import yamlfile
+from imbot.durations import LONGEST_S
 from imbot.errors import RulebookError
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import (
@@ -38,6 +40,9 @@ from imbot.model import (
 from imbot.problems import Place, Problem, did_you_mean
 
 _CODE = "wrong-event"
+
+#: Years of moments; beyond, calendars and sums of moments end.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 #: What a session is when a line does not say.
 _SESSION_ID, _TALKING = "s1", "Talking"
@@ -250,7 +255,14 @@ def _moment(value: object) -> object:
     return value
 
 
-_Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+def _of_our_times(at: datetime) -> datetime:
+    """Refuse moments that nobody can reckon with."""
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise ValueError(f"must be a moment from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return at
+
+
+_Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_of_our_times)]
 _MOMENT = TypeAdapter(_Moment)
 
 
@@ -331,11 +343,13 @@ class _Line(_Part):
     def _fits_its_kind(self) -> Self:
         if self.kind in _IN_SESSION and self.session is None:
             raise ValueError(f'a {self.kind} event needs a session; add "session": {{}}')
-        for name, kinds in _NEEDED.get(self.kind, {}).items():
-            given = self.fields.get(name)
-            if isinstance(given, bool) or not isinstance(given, kinds):
-                what = f"a {self.kind} event needs {_WORDS[kinds[0]]} in fields.{name}"
-                raise ValueError(f'{what}; add "fields": {{"{name}": …}}')  # noqa: TRY004  pydantic's
+        needed = _NEEDED.get(self.kind, ())
+        for name, (kinds, word) in _FIELDS.items():
+            if name not in needed and name not in self.fields:
+                continue
+            if not _fits(self.fields.get(name), kinds):
+                what = f"a {self.kind} event needs {word} in fields.{name}"
+                raise ValueError(f'{what}; add "fields": {{"{name}": …}}')
         self._check_changes()
         return self
 
@@ -393,16 +407,29 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 }
 _OF_NOBODY = frozenset({EventKind.SCHEDULE, EventKind.CALENDAR, EventKind.WEBHOOK})
 _IN_SESSION = frozenset({EventKind.STATE, EventKind.MESSAGE, EventKind.USERDATA, EventKind.IDLE})
-_WORDS: Mapping[type, str] = {str: "text", dict: "an object", int: "a number", float: "a number"}
-_NEEDED: Mapping[EventKind, Mapping[str, tuple[type, ...]]] = {
-    EventKind.MESSAGE: {"text": (str,)},
-    EventKind.USERDATA: {"changed": (dict,)},
-    EventKind.CONNECTION: {"change": (str,)},
-    EventKind.IDLE: {"idle": (int, float)},
-    EventKind.CALENDAR: {"calendar": (str,), "edge": (str,)},
-    EventKind.SCHEDULE: {"schedule": (str,)},
-    EventKind.WEBHOOK: {"name": (str,)},
+_TEXT, _NUMBER, _OBJECT = ((str,), "text"), ((int, float), "a number"), ((dict,), "an object")
+_FIELDS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("text", "previous", "change", "reason", "name"), _TEXT),
+    **dict.fromkeys(("calendar", "edge", "schedule"), _TEXT),
+    **dict.fromkeys(("idle", "seconds", "offset_s"), _NUMBER),
+    "changed": _OBJECT,
 }
+_NEEDED: Mapping[EventKind, tuple[str, ...]] = {
+    EventKind.MESSAGE: ("text",),
+    EventKind.USERDATA: ("changed",),
+    EventKind.CONNECTION: ("change",),
+    EventKind.IDLE: ("idle",),
+    EventKind.CALENDAR: ("calendar", "edge"),
+    EventKind.SCHEDULE: ("schedule",),
+    EventKind.WEBHOOK: ("name",),
+}
+
+
+def _fits(given: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a field is of its kind; a number also small enough to reckon with."""
+    if isinstance(given, bool) or not isinstance(given, kinds):
+        return False
+    return not isinstance(given, int | float) or abs(given) <= LONGEST_S
 
 
 def _with_moments(fields: Mapping[str, Any]) -> dict[str, JSON]:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from imbot.engine.explaining import explain, leaf_told, trigger_told
 from imbot.engine.facts import Surroundings
+from imbot.engine.matching import match
 from imbot.engine.recording import read_situation
 from imbot.plugin import Operation
+from imbot.rulebook.index import Index
 from imbot.testing.house import rulebook_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -253,24 +255,58 @@ def test_a_calendar_that_an_operator_closed_says_so():
     assert each.causes[0].detail == "support is closed by an operator"
 
 
+CONTAINS = rulebook_of(HEAD + "  - " + rule("", trigger="{message: {contains: a}}") + "\n")
+
+
 @given(text=st.text(max_size=20), state=st.sampled_from(["Talking", "Alerting", "Odd"]))
 def test_any_message_is_explained_as_the_engine_decides(text, state):
     """What runs has no cause, and what does not has one."""
     event = {**HELLO, "session": {**SESSION, "state": state}, "fields": {"text": text}}
-    each = explained([rule("", trigger="{message: {contains: a}}")], event)["r"]
+    situation = read_situation("e.json", json.dumps(event), now=NOON)
+    (each,) = explain(situation, CONTAINS.rules, Surroundings(), needs=NEEDS.get)
 
-    assert each.runs is ("a" in text.casefold())
+    assert each.runs is bool(match(situation.event, Index(CONTAINS.rules), {}, None))
 
 
-def test_triggers_are_told_in_the_words_of_their_authors():
-    book = rulebook_of(
-        HEAD
-        + "  - {id: r, trigger: [{state: any}, {message: any}, {userdata: any, own: true}], "
-        + "do: [{log: x}]}\n"
-    )
+@pytest.mark.parametrize(
+    ("trigger", "told", "fields", "happened"),
+    [
+        ("{state: any}", "state any", {}, None),
+        ("{message: any}", "message any", {"text": "x"}, None),
+        ("{userdata: any, own: true}", "userdata any, own too", {"changed": {}}, None),
+        ("{idle: 5m}", "idle 5m", {"idle": 60}, "idle 1m"),
+        ("{calendar: support, opens: 10m before}", "calendar support 10m before it opens",
+         {"calendar": "support", "edge": "closes", "offset_s": 0},
+         "calendar support 0s after it closes"),
+        ("{schedule: '0 9 * * *'}", "schedule 0 9 * * * Europe/Berlin run_once",
+         {"schedule": "0 8 * * *"}, "schedule 0 8 * * *"),
+        ("{webhook: news}", "webhook news", {"name": "old"}, "webhook old"),
+    ],
+)  # fmt: skip
+def test_triggers_and_events_are_told_in_the_words_of_authors(trigger, told, fields, happened):
+    """Both stand beside each other; the difference is what counts."""
+    book = rulebook_of(HEAD + "  - " + rule("", trigger=trigger, do="[{log: x}]") + "\n")
+    kind = told.partition(" ")[0]
+    event = {"kind": kind, "session": SESSION, "fields": fields}
+    (each,) = explained([rule("", trigger=trigger, do="[{log: x}]")], event).values()
 
-    assert [trigger_told(one) for one in book.rules[0].triggers] == [
-        "state any",
-        "message any",
-        "userdata any, own too",
+    assert trigger_told(book.rules[0].triggers[0]) == told
+    causes = [cause.detail for cause in each.causes]
+    assert causes == ([] if happened is None else [f"waits for {told}; this is {happened}"])
+
+
+def test_a_choice_under_a_not_decides_by_what_it_takes():
+    when = 'when: \'not (said("hello") if session.mine else said("Hello"))\''
+    each = explained([rule(when)], HELLO)["r"]
+
+    assert [view.leaf.text for view in each.leaves if view.decides] == [
+        "session.mine",
+        'said("Hello")',
     ]
+
+
+def test_a_choice_in_a_junction_is_weighed_as_a_whole():
+    when = 'when: \'said("Hello") and (said("a") if not session.mine else said("Hello"))\''
+    each = explained([rule(when)], HELLO)["r"]
+
+    assert [view.leaf.text for view in each.leaves if view.decides] == ['said("a")', "session.mine"]

@@ -97,6 +97,9 @@ def test_schedules_have_no_agent_and_a_moment():
         ('{"kind": "state", "session": {}, "at": "2026-03-02T12:00:00"}', "at: "),
         ('{"kind": "state", "session": {"participants": [{"digits": 1}]}}',
          "1:59: error[wrong-event]: session.participants.0.digits: must be a valid string"),
+        ('{"kind": "connection", "fields": {"change": "gap", "seconds": "3"}}', "a number in"),
+        ('{"kind": "idle", "session": {}, "fields": {"idle": 1e300}}', "needs a number in"),
+        ('{"kind": "state", "session": {}, "at": "9999-12-31T23:59:59Z"}', "from 1970 to 2200"),
         ("{" * 200, "this is no JSON"),
     ],
 )  # fmt: skip
