@@ -111,7 +111,7 @@ class _Reader:
     def _once_in(self, scope: OnceScope, node: Node) -> Once:
         if "session" not in self.names.types:
             what = f"'once: {scope}' is about a session, and no trigger of this rule has one"
-            self.desk.error(node.place, "no-session", what, "write 'throttle: {once_within: 1h}'")
+            self.desk.error(node.place, "no-session", what, "write 'throttle: {once_within: 1d}'")
         return Once(scope)
 
     def throttle(self) -> Throttle | None:

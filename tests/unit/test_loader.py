@@ -286,6 +286,23 @@ _WORDS = st.sampled_from(
         "session",
         "vars",
         "calendars",
+        "blocks",
+        "inputs",
+        "call",
+        "block",
+        "with",
+        "wait",
+        "wait_for",
+        "parallel",
+        "idle",
+        "every",
+        "schedule",
+        "webhook",
+        "throttle",
+        "budget",
+        "even_if_completed",
+        "b",
+        "text",
         "on_error",
         "as",
         "retry",
@@ -313,6 +330,7 @@ def test_no_arrangement_of_known_words_raises(tree):
     inner = json.dumps(tree, ensure_ascii=True)
     texts = [inner, f"version: 1\nrules: [{inner}]"]
     texts += [f"version: 1\nrules: [{{id: r, trigger: {{state: Talking}}, do: [{inner}]}}]"]
+    texts += [f"version: 1\nblocks: {{b: {inner}, text: {{do: [{inner}]}}}}\nrules: []"]
     for text in texts:
         book, problems = load(text)
         assert book is not None or problems
