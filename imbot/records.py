@@ -318,6 +318,7 @@ class Recovered:
         said: What the other party said in the sessions not Completed, oldest first.
         timers: Everything that is or was due, in order.
         rules: The rule versions that runs which had not ended began with.
+        spent: How many effects each rule has begun in each session not Completed.
         last_event_number: The highest number used in event ids; new ids go on from there.
     """
 
@@ -328,4 +329,5 @@ class Recovered:
     said: Mapping[SessionKey, tuple[str, ...]] = field(default_factory=dict)
     timers: tuple[TimerSet, ...] = ()
     rules: tuple[RuleSeen, ...] = ()
+    spent: Mapping[tuple[str, SessionKey], int] = field(default_factory=dict)
     last_event_number: int = 0

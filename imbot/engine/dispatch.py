@@ -250,6 +250,8 @@ class Dispatch:
         self._store.note(self._agenda.restore(found))
         for effect in found.effects:
             self._await_echo(effect)
+        for (rule_id, key), effects_begun in found.spent.items():
+            self._flow.runs.past.spending.restore(rule_id, key, effects_begun)
         versions = by_version(rules, found.rules, compile_stored)
         effects = by_run(found.effects)
         claimed = [

@@ -51,6 +51,10 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
         said=_by_session(found(_said())),
         timers=tuple(rows.to_timer(row) for row in found(_timers())),
         rules=tuple(rows.to_rule_seen(row) for row in found(_versions_of_open_runs())),
+        spent={
+            (row["rule_id"], SessionKey(row["agent"], row["session_id"])): row["effects"]
+            for row in found(_spent())
+        },
         last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
     )
 
@@ -98,6 +102,15 @@ def _versions_of_open_runs() -> sa.Select[Any]:
         sa.select(rule_versions)
         .where(version.in_(of_open_runs))
         .order_by(rule_versions.c.rule_id, rule_versions.c.version)
+    )
+
+
+def _spent() -> sa.Select[Any]:
+    rule_and_session = effects.c.rule_id, effects.c.agent, effects.c.session_id
+    return (
+        sa.select(*rule_and_session, sa.func.count().label("effects"))
+        .where(_is_in_open_session(effects))
+        .group_by(*rule_and_session)
     )
 
 

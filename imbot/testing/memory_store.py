@@ -5,7 +5,7 @@ and for the store on SQLite.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -188,6 +188,7 @@ class _Found:
             said=self._said(),
             timers=tuple(sorted(self.timers.values(), key=lambda timer: (timer.due_at, timer.id))),
             rules=self._versions(),
+            spent=self._spent(),
             last_event_number=max(map(event_number, self.events), default=0),
         )
 
@@ -202,6 +203,11 @@ class _Found:
             (run.rule_id, run.rule_version) for run in self.runs.values() if run.state in _OPEN_RUNS
         }
         return tuple(self.rules[key] for key in sorted(wanted & self.rules.keys()))
+
+    def _spent(self) -> dict[tuple[str, SessionKey], int]:
+        intents = [effect.intent for effect in self.effects.values()]
+        spent = Counter((one.rule_id, SessionKey(one.agent, one.session_id)) for one in intents)
+        return {(rule, key): times for (rule, key), times in spent.items() if self._is_open(key)}
 
     def _is_unfinished(self, effect: Effect) -> bool:
         intent = effect.intent

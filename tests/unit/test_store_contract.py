@@ -126,6 +126,17 @@ async def test_timers_come_back_in_the_order_in_which_they_are_due(shelf):
     assert found.timers == (moved, early, late)
 
 
+async def test_what_each_rule_has_begun_in_open_sessions_is_counted(shelf):
+    """A budget for a session holds over a restart; another attempt is no other effect."""
+    over = seen("s2", completed_at=after(-5))
+    begun = [intent(1, 0), intent(1, 0), intent(1, 1), intent(2, rule_id="bye")]
+
+    found = await recovered(shelf, [seen("s1"), over, *begun, intent(3, session_id="s2")])
+
+    key = SessionKey("bot1", "s1")
+    assert found.spent == {("greet", key): 2, ("bye", key): 1}
+
+
 async def test_the_versions_of_open_runs_come_back_and_no_others(shelf):
     """A run goes on with the rule as it was when it began."""
     first, last = RuleSeen("v1", "greet", "r.yaml", "old"), RuleSeen("v1", "greet", "r.yaml", "new")

@@ -642,6 +642,19 @@ async def test_a_budget_limits_the_effects_of_a_rule():
     assert [no.reason for no in house.suppressed()] == [Reason.BUDGET]
 
 
+async def test_a_budget_of_a_session_holds_over_a_restart():
+    rules = book("{reply: a}", trigger="{message: any}", budget="{per_session: 2}")
+    house = build(rules)
+    await house.state("Talking")
+    await house.say("x")
+    again = await started(rules, await killed(house))
+    await again.say("y")
+    await again.say("z")
+
+    assert again.said() == ["a"]
+    assert [no.reason for no in again.suppressed()] == [Reason.BUDGET]
+
+
 async def test_a_budget_of_a_minute_comes_back():
     house = build(book("{reply: a}", trigger="{message: any}", budget="{per_minute: 1}"))
     await house.state("Talking")
