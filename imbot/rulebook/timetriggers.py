@@ -1,4 +1,4 @@
-"""Triggers that no notification brings: silence, a calendar's edge, a schedule, a hook.
+"""Triggers that no notification brings: silence, a calendar's edge, a schedule, a webhook.
 
 Read like all triggers, by the map in which they stand; when they fire is not decided here.
 """
@@ -44,7 +44,7 @@ _FIELDS: Mapping[str, int] = MappingProxyType(
 )
 _WRONG_FIELD = re.compile(f"is no ({'|'.join(_FIELDS)}):")
 _WORD = re.compile(r"\S+")
-_HOOK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 #: Months without a 30th, and without a 31st.
 _NO_30TH = frozenset({"2", "02", "feb"})
 _NO_31ST = _NO_30TH | {"4", "04", "apr", "6", "06", "jun", "9", "09", "sep", "11", "nov"}
@@ -211,7 +211,7 @@ def _missed(entries: Mapping[str, Entry], desk: Desk) -> Missed | None:
     return None if word is None else Missed(word)
 
 
-# Hooks ----------------------------------------------------------------------------------------
+# Webhooks -------------------------------------------------------------------------------------
 
 
 def read_webhook(entries: Mapping[str, Entry], desk: Desk) -> WebhookTrigger | None:
@@ -220,8 +220,8 @@ def read_webhook(entries: Mapping[str, Entry], desk: Desk) -> WebhookTrigger | N
     name = desk.text(node, "webhook")
     if name is None:
         return None
-    if not _HOOK.fullmatch(name):
-        what = f"'{name[:80]}' cannot be the name of a hook"
+    if not _NAME.fullmatch(name):
+        what = f"'{name[:80]}' cannot be the name of a webhook"
         cure = "use up to 80 letters, digits, '-', '_' and '.'"
         desk.error(node.place, "bad-name", what, cure)
         return None
