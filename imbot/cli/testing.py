@@ -46,7 +46,7 @@ def run(
     for missing in (path for path in paths if not path.exists()):
         complain(f"{missing}: there is no such file; name test files, or folders of them")
         return 2
-    configure_logs("critical", "text")
+    configure_logs("error", "text")
     try:
         given = _given(paths, config)
     except ConfigError as error:

@@ -129,13 +129,13 @@ def _row(line: Line) -> tuple[str, str, str]:
 
 
 def _where(line: Line) -> str:
-    """Return where what is wrong comes from; nothing for what is right."""
-    if line.is_missing and line.expected is not None:
-        return str(line.expected.place)
-    if line.is_unexpected and line.effect is not None:
-        failure = f"; failed: {line.effect.failure}" if line.effect.failure else ""
-        return f"{line.effect.place}, rule '{line.effect.rule_id}'{failure}"
-    return ""
+    """Return where what is wrong comes from, and how a step failed; nothing for what is right."""
+    expected, effect = line.expected, line.effect
+    if effect is None:
+        return "" if expected is None else str(expected.place)
+    if expected is None:
+        return f"{effect.place}, rule '{effect.rule_id}'"
+    return f"failed: {effect.failure}" if effect.failure else ""
 
 
 def _headline(result: Result) -> str:

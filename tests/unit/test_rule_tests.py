@@ -36,11 +36,11 @@ def played(tmp_path, monkeypatch):
     """Write rules and tests, play the tests; return the report."""
     monkeypatch.chdir(tmp_path)
 
-    def play(rules, tests, *, head="", coverage=False, more=()):
-        Path("r.yaml").write_text(rules, encoding="utf-8")
+    def play(book, tests, *, head="", coverage=False, more=(), rules="[r.yaml]"):
+        Path("r.yaml").write_text(book, encoding="utf-8")
         for name, text in dict(more).items():
             Path(name).write_text(text, encoding="utf-8")
-        text = f"rules: [r.yaml]\n{head}\ntests:\n{tests}"
+        text = f"rules: {rules}\n{head}\ntests:\n{tests}"
         Path("t.test.yaml").write_text(text, encoding="utf-8")
         return run_tests([Path("t.test.yaml")], Given(WANTED), with_coverage=coverage)
 
@@ -51,8 +51,8 @@ def played(tmp_path, monkeypatch):
 def passes(played):
     """Play one test; it must pass."""
 
-    def play(rules, events, expect, **options):
-        report = played(rules, one(events, expect), **options)
+    def play(book, events, expect, **options):
+        report = played(book, one(events, expect), **options)
         assert list(as_text(report))[-1] == "1 test in 1 file: 1 passed, 0 failed", "\n".join(
             as_text(report)
         )
@@ -409,7 +409,10 @@ def test_a_suppressed_rule_is_told_with_the_value_that_decided(played):
 def test_a_failing_step_is_told_with_its_error(played):
     book = rules(rule("{message: any}", "http: {get: https://x.test/a}", "reply: Fine."))
     events = f"{TALKING}\n{{http: {{status: 404}}}}\n{{at: 1s, session: s1, message: a}}"
-    told = "\n".join(as_text(played(book, one(events, "{at: 1s, session: s1, reply: Fine.}"))))
+    expect = "{at: 1s, session: s1, http: {}}\n{at: 1s, session: s1, reply: Fine.}"
+    told = "\n".join(as_text(played(book, one(events, expect))))
+
+    assert "    failed: HTTP 404, expected 2xx" in told
 
     assert "its http failed: HTTP 404, expected 2xx" in told
     assert "it ended: failed" in told
@@ -505,6 +508,37 @@ rules:
 def test_coverage_of_rules_without_conditions(played):
     lines = list(as_text(played(GREET, one(TALKING, GREETING), coverage=True)))
     assert lines[1] == "coverage: 0 of 0 outcomes of conditions seen"
+
+
+def test_coverage_looks_into_blocks_and_not_into_rules_that_are_off(played):
+    """A block's condition is one, however many rules call it; a rule that is off has none."""
+    shared = """
+version: 1
+blocks:
+  thank:
+    inputs: {who: text}
+    do:
+      - if: who == "Ada"
+        then:
+          - reply: Thank you, Ada.
+"""
+    ask = "call: {block: thank, with: {who: '{{ message.text }}'}}"
+    book = rules(
+        rule("{message: {equals: Ada}}", ask, name="a"),
+        rule("{message: {equals: Bob}}", ask, name="b"),
+        rule("{state: Alerting}", "log: x", name="off", more="    enabled: false\n"),
+    )
+    events = f"""{TALKING}
+        {{at: 1s, session: s1, message: Ada}}
+        {{at: 2s, session: s1, message: Bob}}"""
+    tests = one(events, "{at: 1s, session: s1, reply: '/Ada/'}")
+    Path("shared.yaml").write_text(shared, encoding="utf-8")
+    report = played(book, tests, head="", coverage=True, rules="[r.yaml, shared.yaml]")
+
+    assert list(as_text(report))[1:-1] == [
+        "coverage: 2 of 2 outcomes of conditions seen (100 %)",
+    ]
+    assert len(list(as_json(report))) == 1
 
 
 # Files ----------------------------------------------------------------------------------------
