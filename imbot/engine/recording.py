@@ -116,6 +116,7 @@ def to_line(situation: Situation) -> str:
         ],
     }
     kept = {name: value for name, value in plain.items() if value not in (None, False, {}, [], "")}
+    kept["agent"] = event.agent
     if situation.ran is not None:
         kept["ran"] = list(situation.ran)
     return encode_json(_spelled(kept)).decode()
@@ -319,7 +320,7 @@ class _No(_Part):
 
 
 class _Line(_Part):
-    id: str = "event:1"
+    id: str = Field(default="event:1", min_length=1)
     kind: EventKind
     at: _Moment | None = None
     received_at: _Moment | None = None
