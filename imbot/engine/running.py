@@ -234,7 +234,7 @@ class Runs:
         """Take one strand from step to step until it waits, comes to branches, or ends."""
         start, known = run.start, run.standing
         while True:
-            scope, senses = await self._view.of_now(start.event)
+            scope, senses = await self._view.of_now(start.event, start.rule)
             if run.ending:
                 run.over = Over(RunState.CANCELLED, run.ending, run.standing)
             if not run.stands_at(flight.pc):

@@ -116,6 +116,19 @@ async def test_a_run_under_way_ends_on_its_version_after_a_kill_too(stage, rules
     assert call.heard == ["And you are?", "Wait, Ann.", "Thank you for waiting."]
 
 
+@pytest.mark.parametrize("then", [GONE, None], ids=["gone", "other hours"])
+async def test_a_run_under_way_asks_the_calendar_of_its_version(stage, rules, then):
+    """What closes now was open when somebody was promised to be asked again."""
+    text = RULES.replace("wait: 30s", "if: open('support')\n        then: [{reply: We are open.}]")
+    rules.write_text(text)
+    imbot = await stage.start(rules)
+    other = text.replace("08:00-18:00", "16:00-18:00") if then is None else then
+
+    call = await talk(stage, lambda: reload(imbot, rules, other))
+
+    assert "We are open." in call.heard
+
+
 async def test_after_a_reload_events_meet_the_new_rules(stage, rules):
     imbot = await stage.start(rules)
     await reload(imbot, rules, CHANGED)
