@@ -160,9 +160,9 @@ class Node:
             column: Column inside that line, from 0.
         """
         offsets = source_offsets(self.source.text[self.start : self.end], self.raw, self.style)
-        lines = self.raw.split("\n")
-        line = min(max(line, 0), len(lines) - 1)
-        index = sum(len(text) + 1 for text in lines[:line]) + max(column, 0)
+        index = max(column, 0)
+        if (lines := min(line, self.raw.count("\n"))) > 0:
+            index += len("\n".join(self.raw.split("\n", lines)[:-1])) + 1
         within = offsets[min(index, len(offsets) - 1)] if offsets else 0
         return self.source.place(self.start + within)
 
