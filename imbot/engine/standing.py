@@ -66,8 +66,10 @@ class Standing:
 
     def forks_at(self, pc: int) -> tuple[int, ...]:
         """Return the Forks whose branches the strand that stands here stands in."""
-        strand = self.strand(pc)
-        return () if strand is None else strand.forks
+        for strand in self.strands:
+            if strand.pc == pc:
+                return strand.forks
+        return ()
 
     def is_last_in(self, fork: int) -> bool:
         """Whether no more than one strand stands in the branches of this Fork."""
