@@ -270,6 +270,8 @@ def _deep(random: Random) -> str:
         body = random.choice(("x", "é", "a b ", "{{ x }} ", '\\"', "\n")) * random.choice(
             (9_000, 90_000, 300_000)
         )
+    if random.random() < 0.2:
+        body = _crowd(random)
     head = random.choice(
         (
             "",
@@ -282,6 +284,17 @@ def _deep(random: Random) -> str:
         )
     )
     return head + body
+
+
+def _crowd(random: Random) -> str:
+    """Return one long text with a mistake in each of its many parts."""
+    part = random.choice(
+        ("{{ sesion.id }}", "{{ vars.x | nosuch }} and ", "é {{ x }}", "{{ '{{' }}")
+    )
+    style, end = random.choice((('"', '"'), ("'", "'"), ("|\n", "\n"), (">-\n", "\n")))
+    between = random.choice((" ", "\n                ", "\n\n                "))
+    parts = between.join([part] * random.choice((10, 100, 300)))
+    return f"{style}                {parts}{end}"
 
 
 def _slots(tree: Any) -> Any:
