@@ -42,15 +42,19 @@ from imbot.rulebook.typecheck import Checker, Language
 #: A reply at most; the source may be somewhat longer.
 LONGEST_RESULT_BYTES = 8192
 LONGEST_SOURCE = 16_384
+#: One ``{{ … }}``, in characters.
+LONGEST_HOLE = 2048
 
 _UNCLOSED = "unclosed "
 _UNEXPECTED = re.compile(r"unexpected char ['\"]\\?(.)")
 _CLOSING = {"{{": "}}", "{#": "#}"}
 _STATEMENT = "templates have no statements"
+_TOO_LONG = f"{{{{ … }}}} longer than {LONGEST_HOLE} characters"
 #: What Jinja says, and what people usually did.
 _SLIPS = {
     "got '='": "use == to compare",
     _STATEMENT: "write {{ … }} only; steps have if",
+    _TOO_LONG: "split it",
     "Expected an expression": "write a value there",
     "token 'name'": "write a name there",
 }
@@ -117,6 +121,7 @@ class Template:
         """
         written: list[str] = []
         at = 0
+        room = self.longest_bytes
         try:
             for part in self._runs:
                 if isinstance(part, str):
@@ -127,6 +132,9 @@ class Template:
                 if self.is_whole and not isinstance(value, str):
                     return value
                 written.append(text_of(value))
+                # What is too long already is not made longer.
+                if (room := room - len(written[-1])) < 0:
+                    break
             return self._bounded("".join(written))
         except MissingValueError as error:
             what = f"{error.shown} is missing; use default('…') if it may be"
@@ -287,11 +295,15 @@ def _with_offsets(
                 opened = offset
             elif kind in {"variable_end", "comment_end"}:
                 opened = None
+            elif opened is not None and kind != "comment" and offset - opened > LONGEST_HOLE:
+                break
             yield offset, _allowed(kind, offset), value
             offset += len(value)
     except TemplateSyntaxError as error:
         if opened is None or _CLOSING[source[opened : opened + 2]] in source[opened:]:
             raise TemplateSyntaxError(error.message or "", offset) from error
+    if opened is not None and offset - opened > LONGEST_HOLE and "}}" in source[opened:]:
+        raise TemplateSyntaxError(_TOO_LONG, opened)
     if opened is not None:
         raise TemplateSyntaxError(f"{_UNCLOSED}{source[opened : opened + 2]}", opened)
 
