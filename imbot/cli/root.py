@@ -107,7 +107,7 @@ def check(
 
 
 @cli.command(name="test")
-def test_rules(
+def play_tests(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(help="Test files, folders that hold some, and rules for tests of no rules."),

@@ -26,7 +26,7 @@ OWN = "imbot"
 _APPOINTED = frozenset({EventKind.SCHEDULE, EventKind.CALENDAR})
 
 
-class UnknownHookError(ImbotError):
+class UnknownWebhookError(ImbotError):
     """No rule waits for a hook of this name."""
 
 
@@ -117,15 +117,15 @@ class Agenda:
             return Fired((TimerGone(timer.id),))
         return self._fired_appointment(appointment, timer)
 
-    def hook(self, name: str, body: JSON) -> Event:
+    def webhook(self, name: str, body: JSON) -> Event:
         """Return the event of a post to the hook of this name; it is not kept yet.
 
         Raises:
-            UnknownHookError: No rule waits for it; the text names the nearest.
+            UnknownWebhookError: No rule waits for it; the text names the nearest.
         """
-        if name not in self._hooks:
-            cure = did_you_mean(name, self._hooks) or "no rule waits for any"
-            raise UnknownHookError(f"there is no hook '{name}'; {cure}")
+        if name not in self._webhooks:
+            cure = did_you_mean(name, self._webhooks) or "no rule waits for any"
+            raise UnknownWebhookError(f"there is no hook '{name}'; {cure}")
         return self._own_event(EventKind.WEBHOOK, {"name": name, "body": body})
 
     def _caught_up(self, timer: TimerSet) -> TimerSet:
@@ -139,7 +139,7 @@ class Agenda:
     def _read(self, rulebook: Rulebook) -> None:
         self.calendars.adopt(rulebook.calendars)
         self._appointments = appointments_of(rulebook)
-        self._hooks = frozenset(
+        self._webhooks = frozenset(
             trigger.name
             for rule in rulebook.rules
             if rule.enabled

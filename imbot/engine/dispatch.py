@@ -221,10 +221,10 @@ class Dispatch:
         """Return when a post to the hook of this name is kept; its event is on its way by then.
 
         Raises:
-            UnknownHookError: No rule waits for it.
+            UnknownWebhookError: No rule waits for it.
             StoreError: It could not be kept.
         """
-        event = self._agenda.hook(name, body)
+        event = self._agenda.webhook(name, body)
         self._store.note((EventSeen(event),))
         self._begin((event,))
         await self._store.commit(())

@@ -136,7 +136,7 @@ class House:
         """Post to a hook.
 
         Raises:
-            UnknownHookError: No rule waits for it.
+            UnknownWebhookError: No rule waits for it.
         """
         await self.dispatch.post(name, body)
 

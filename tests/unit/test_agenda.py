@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from imbot.engine.agenda import Agenda, Fired, UnknownHookError
+from imbot.engine.agenda import Agenda, Fired, UnknownWebhookError
 from imbot.engine.sessions import SessionTable
 from imbot.engine.timers import NEVER, Timers
 from imbot.errors import ImbotError
@@ -453,7 +453,7 @@ async def test_a_calendar_that_is_not_there_cannot_be_closed():
 async def test_a_hook_makes_an_event():
     one = Begun(book(WebhookTrigger("order")))
 
-    event = one.agenda.hook("order", {"number": 5})
+    event = one.agenda.webhook("order", {"number": 5})
 
     assert (event.kind, event.agent, event.session) == (EventKind.WEBHOOK, "", None)
     assert event.fields == {"name": "order", "body": {"number": 5}}
@@ -468,7 +468,7 @@ async def test_a_hook_makes_an_event():
     ],
 )
 async def test_an_unknown_hook_is_refused(rules, text):
-    with pytest.raises(UnknownHookError) as refusal:
-        Begun(rules).agenda.hook("oder", {})
+    with pytest.raises(UnknownWebhookError) as refusal:
+        Begun(rules).agenda.webhook("oder", {})
 
     assert text in str(refusal.value)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imbot.engine.agenda import UnknownHookError
+from imbot.engine.agenda import UnknownWebhookError
 from imbot.engine.dispatch import lane_of
 from imbot.engine.watching import Happened, Logged
 from imbot.model import Event, EventKind, SessionKey
@@ -96,7 +96,7 @@ async def test_what_the_clock_and_hooks_bring_starts_rules():
         "hourly 2026-03-01T17:00:00+00:00",
         "support closes soon",
     ]
-    with pytest.raises(UnknownHookError, match="did you mean 'order'"):
+    with pytest.raises(UnknownWebhookError, match="did you mean 'order'"):
         await house.post("oder", {})
     await house.stop()
 
