@@ -422,7 +422,8 @@ class _Reader:
                 # Behind localtime it shows that local time, not the text localtime made of it.
                 return Call(node.name, (moment, *zone[:1]), form=form, at=at)
             case _:
-                at = self._source.text.index(node.name, at)  # a test's node begins at its "is"
+                # A test's node begins at its "is"; the parts of a dotted name may stand apart.
+                at = self._source.text.index(node.name.partition(".")[0], at)
                 return Call(node.name, (value, *args), keywords, form, at=at)
 
     def _function(self, node: nodes.Call) -> str:

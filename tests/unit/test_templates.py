@@ -412,3 +412,11 @@ def test_a_text_that_is_too_long_is_not_made_longer():
         template("{{ secret('CRM') }} " * 3, allow_secrets=True).render(SCOPE, senses)
 
     assert rendered == ["CRM"]
+
+
+@pytest.mark.parametrize("name", ["upper.trim", "upper . trim"])
+def test_a_dotted_filter_is_unknown_however_it_is_spaced(name):
+    """Jinja reads both as one name."""
+    _, problems = parse_template(f"{{{{ bot.nickname | {name} }}}}", place, NAMES, KNOWN)
+
+    assert str(problems[0]).startswith("r.yaml:10:38: error")
