@@ -91,9 +91,15 @@ def judge(kind: str, text: bytes) -> Verdict:
 # Rule files
 
 
+def _calendar_file(name: str) -> str:
+    if name not in _CALENDAR_FILES:
+        raise FileNotFoundError(name)
+    return _CALENDAR_FILES[name]
+
+
 def _judge_file(text: bytes) -> Verdict:
     book, problems = load_rulebook(
-        [RuleFile(_PATH, text, _CALENDAR_FILES.__getitem__)],
+        [RuleFile(_PATH, text, _calendar_file)],
         _ACTIONS,
         secrets=frozenset({"CRM_URL"}),
         allowed_hosts=["https://crm.example", "https://a.example"],
