@@ -1,11 +1,11 @@
-"""One percent of the fuzzing, with a seed of its own each time, and that it finds what is wrong."""
+"""One percent of the fuzzing, the same each time unless told, and that it finds what is wrong."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -13,6 +13,8 @@ from tests.fuzz.__main__ import Cases
 from tests.fuzz.judging import Fault, judge
 
 ROOT = Path(__file__).parents[2]
+
+SEED = os.environ.get("IMBOT_SEED", "6")
 
 
 def fuzz(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -24,9 +26,7 @@ def fuzz(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[
 @pytest.mark.timeout(600)
 def test_nothing_that_is_written_breaks_the_checker(tmp_path):
     """What fails names the seed and the case, which then belongs into a unit test."""
-    seed = Random().randrange(10**9)
-
-    done = fuzz(["--seed", str(seed), "--rules", "10000", "--expressions", "3000"], tmp_path)
+    done = fuzz(["--seed", SEED, "--rules", "10000", "--expressions", "3000"], tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
     read, taken = re.search(r"files +(\S+)% are YAML, +(\S+)% without", done.stdout).groups()
