@@ -5,13 +5,13 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench format coverage constraints clean foreign
+.PHONY: help setup demo test lint bench fuzz format coverage constraints clean foreign
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-FOREIGN := tests/foreign
-FOREIGN_READY := $(FOREIGN)/node_modules/.ready
+FOREIGN := tests/foreign tests/editor
+FOREIGN_READY := $(addsuffix /node_modules/.ready,$(FOREIGN))
 NPM := $(shell command -v npm)
 ARGS ?=
 
@@ -42,6 +42,9 @@ lint: $(READY) ## Check style, types and the direction of imports
 bench: $(READY) ## Measure against the yardsticks and print the tables
 	$(BIN)/python -m benchmarks $(ARGS)
 
+fuzz: $(READY) ## Give the checker random rule files and expressions: make fuzz RULES=1000000 EXPRESSIONS=300000
+	$(BIN)/python -m tests.fuzz --rules $(or $(RULES),10000) --expressions $(or $(EXPRESSIONS),3000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 format: $(READY) ## Write the code as the formatter wants it
 	$(BIN)/python -m ruff check --fix-only .
 	$(BIN)/python -m ruff format .
@@ -57,7 +60,7 @@ constraints: ## Write constraints.txt anew from pyproject.toml (needs uv)
 		--custom-compile-command 'make constraints' --output-file constraints.txt
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) $(FOREIGN)/node_modules build dist htmlcov .coverage .coverage.* \
+	rm -rf $(VENV) $(addsuffix /node_modules,$(FOREIGN)) build dist htmlcov .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
@@ -76,8 +79,9 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c 'import imbot.cli.demo'
 	@touch $@
 
-# Servers that we did not write, for the wire tests. A user's machine may lack them, CI may not.
-SKIPPED := the wire tests against foreign servers will be skipped
+# Servers that we did not write: GWS-like ones, and the one that editors ask about YAML. A user's machine may
+# lack them, CI may not.
+SKIPPED := the tests that need it will be skipped
 
 ifeq ($(NPM),)
 foreign:
@@ -85,7 +89,7 @@ foreign:
 else
 foreign: $(FOREIGN_READY)
 
-$(FOREIGN_READY): $(FOREIGN)/package.json
-	@if npm install --prefix $(FOREIGN) --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error; \
-	then touch $@; else echo "npm could not fetch the servers: $(SKIPPED)" >&2; test -z "$${CI-}"; fi
+%/node_modules/.ready: %/package.json
+	@if npm install --prefix $* --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error; \
+	then touch $@; else echo "npm could not fetch what $< names: $(SKIPPED)" >&2; test -z "$${CI-}"; fi
 endif

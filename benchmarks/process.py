@@ -51,9 +51,9 @@ class NoStore:
     def note(self, changes: Sequence[Change]) -> None:
         """Do nothing."""
 
-    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:  # noqa: ARG002
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> dict[tuple[str, str], datetime]:  # noqa: ARG002
         """Return none."""
-        return frozenset()
+        return {}
 
     async def recover(self, now: datetime) -> Recovered:  # noqa: ARG002  there never is anything
         """Return nothing."""

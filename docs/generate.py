@@ -1,6 +1,7 @@
 """Writes what docs/reference says of settings, plugins and commands from the code itself.
 
-``python docs/generate.py`` replaces what stands between the marks; a test keeps it in step.
+``python docs/generate.py`` replaces what stands between the marks, and writes the JSON Schemas that
+the shipped YAML names; tests keep both in step.
 """  # noqa: INP001  a script, not a package
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +15,21 @@ from pydantic.fields import FieldInfo
 from typer.models import ArgumentInfo
 
 from imbot.cli.root import cli
+from imbot.cli.schema import schemas, spelled
 from imbot.durations import format_duration
 from imbot.plugin import Action
 from imbot.pluginhost import Found, PluginSettings, find_plugins
 from imbot.settings import AgentPart, AuthPart, Settings
 
 REFERENCE = Path(__file__).parent / "reference"
+ROOT = REFERENCE.parents[1]
+#: Folders of schemas: for the standard plugins, and for an example that has one of its own.
+SCHEMAS = {
+    ROOT / "docs" / "schema": PluginSettings(),
+    ROOT / "examples/04-own-plugin/schema": PluginSettings(
+        paths=(ROOT / "examples/04-own-plugin/src",)
+    ),
+}
 BEGIN = "<!-- written by docs/generate.py: begin -->"
 END = "<!-- written by docs/generate.py: end -->"
 
@@ -39,6 +49,9 @@ def main() -> None:
     for name, lines in PAGES.items():
         page = REFERENCE / name
         page.write_text(filled(page.read_text(), lines()))
+    for path, text in schema_files():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
 
 
 def filled(page: str, lines: Iterator[str]) -> str:
@@ -136,7 +149,9 @@ def _parameter(parameter: Parameter) -> tuple[str, str, str, str]:
     name = ", ".join(f"`{word}`" for word in words)
     if due is bool:
         return name, "flag", "on" if parameter.default else "off", told.help or ""
-    default = "" if parameter.default is None else f"`{parameter.default}`"
+    default = "" if parameter.default in (None, "") else f"`{parameter.default}`"
+    if parameter.default is Parameter.empty:
+        default = "required"
     return name, _kind(due).replace("duration", "seconds"), default, told.help or ""
 
 
@@ -146,6 +161,16 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "plugins.md": plugins,
     "cli.md": commands,
 }
+
+
+# Schemas --------------------------------------------------------------------------------------
+
+
+def schema_files() -> Iterator[tuple[Path, str]]:
+    """Yield each file of a schema, and what it holds."""
+    for folder, plugins in SCHEMAS.items():
+        for name, schema in schemas(find_plugins(plugins, with_options=False)).items():
+            yield folder / f"{name}.json", spelled(schema)
 
 
 # Tables ---------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ a virtual-time loop with a simulated GWS.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from imbot.admin.health import Health, HealthServer
 from imbot.clock import Clock
 from imbot.config import Loaded
 from imbot.engine.acting import Actor, Habits
+from imbot.engine.adopting import asked_once, rules_seen
+from imbot.engine.agenda import Agenda
 from imbot.engine.dispatch import Dispatch, Numbers, Tasks
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
@@ -27,18 +30,32 @@ from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
 from imbot.engine.running import Runs
 from imbot.engine.sessions import SessionTable
+from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Watcher, unwatched
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
 from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
 from imbot.gws.status import AgentState, AgentStatus
-from imbot.loading import Wanted, installed, plugin_settings, require_rulebook, rule_secrets
+from imbot.loading import (
+    Wanted,
+    compile_kept,
+    installed,
+    make_rulebook,
+    placed,
+    plugin_settings,
+    require_rulebook,
+    rule_paths,
+    rule_secrets,
+)
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
-from imbot.ports import Network, Random, Store
-from imbot.records import Retention, RuleSeen
+from imbot.ports import Aside, Network, Random, Store
+from imbot.problems import Problem
+from imbot.records import Retention, TimerSet
+from imbot.reloading import Reloader
+from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
-from imbot.rulebook.schema import Rule, Rulebook
+from imbot.rulebook.schema import Rulebook
 from imbot.settings import AgentPart, Settings
 
 log = structlog.get_logger()
@@ -68,6 +85,8 @@ class Ports:
         store: Opens a store by URL, relative to a folder.
         environment: Variables, for secrets folders.
         serves_health: Whether to listen for operators.
+        aside: Does beside the event loop what takes long.
+        changes: Tells when the files at these paths may have changed; None: nobody looks.
     """
 
     clock: Clock
@@ -76,6 +95,8 @@ class Ports:
     store: Callable[[str, Path], Store]
     environment: Mapping[str, str] = field(default_factory=dict)
     serves_health: bool = True
+    aside: Aside = asyncio.to_thread
+    changes: Callable[[Sequence[Path]], AsyncIterator[None]] | None = None
 
 
 class App:
@@ -84,10 +105,11 @@ class App:
     Made by :func:`open_app`.
 
     Attributes:
-        rulebook: The rules in force.
+        reloader: Knows the rules in force.
         plugins: The plugins, with their statuses.
         agents: By user name.
         table: The sessions.
+        agenda: What rules wait for that no agent's wire brings.
     """
 
     def __init__(
@@ -96,14 +118,14 @@ class App:
         ports: Ports,
         *,
         rulebook: Rulebook,
-        plugins: Plugins,
+        wanted: Wanted,
         store: Store,
         network: Network,
         watch: Watcher,
     ) -> None:
-        settings = loaded.settings
-        self.rulebook = rulebook
+        settings, plugins = loaded.settings, wanted.plugins
         self.plugins = plugins
+        self._loaded = loaded
         self.agents: dict[str, Agent] = {}
         self._settings = settings
         self._ports = ports
@@ -122,17 +144,49 @@ class App:
             later=self._tasks.spawn,
         )
         marks = OnceMarks(store)
-        view = View(world, marks, _surroundings(settings, ports, rulebook), _asked_once(rulebook))
+        self._timers = Timers(ports.clock, self._fire)
+        self.agenda = Agenda(
+            rulebook,
+            self._timers,
+            table=self.table,
+            clock=ports.clock,
+            next_id=numbers.next_id,
+        )
+        around = _surroundings(settings, ports, self.agenda.calendars)
+        view = View(world, marks, around, asked_once(rulebook))
         habits = Habits(
             strict_capabilities=settings.gws.strict_capabilities,
             message_limit_bytes=settings.delivery.message_bytes,
             reason_key=settings.delivery.reason_key,
         )
         actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
-        runs = Runs(actor, world, view, store, marks=marks, watch=watch, spawn=self._tasks.spawn)
+        runs = Runs(
+            actor,
+            world,
+            view,
+            store,
+            marks=marks,
+            watch=watch,
+            spawn=self._tasks.spawn,
+            timers=self._timers,
+        )
         flow = Flow(Index(rulebook.rules), view, runs, world, store, watch)
+        self.reloader = Reloader(
+            rulebook,
+            partial(_read_rules, loaded, wanted, ports.clock),
+            ports.aside,
+            flow=flow,
+            agenda=self.agenda,
+        )
         self.dispatch = Dispatch(
-            world, flow, actor, store, numbers=numbers, watch=watch, tasks=self._tasks
+            world,
+            flow,
+            actor,
+            store,
+            agenda=self.agenda,
+            numbers=numbers,
+            watch=watch,
+            tasks=self._tasks,
         )
         gws = gws_settings(settings)
         admission = asyncio.Semaphore(LOGINS_AT_ONCE)
@@ -153,8 +207,10 @@ class App:
         Raises:
             StoreError: The store failed; nothing was acted on or acknowledged since.
         """
-        self._store.note([_rule_seen(rule) for rule in self.rulebook.rules])
-        recovered = await self.dispatch.recover(self.rulebook.rules)
+        book, today = self.rulebook, self._ports.clock.now().date()
+        self._store.note(rules_seen(book))
+        kept = compile_kept(self.plugins.actions, today=today)
+        recovered = await self.dispatch.recover(book.rules, kept)
         log.info(
             "imbot.recovered",
             events=len(recovered.events),
@@ -166,6 +222,8 @@ class App:
             for index, agent in enumerate(self.agents.values())
         ]
         lives.append(asyncio.create_task(self._forget_daily()))
+        lives.append(asyncio.create_task(self.reloader.serve(self._changes())))
+        lives.append(self._timers.start())
         stopping = asyncio.create_task(stop.wait())
         ends: list[asyncio.Future[Any]] = [stopping, self._tasks.failed, *lives]
         try:
@@ -179,6 +237,11 @@ class App:
         if self._tasks.failed.done():
             raise self._tasks.failed.result()
 
+    @property
+    def rulebook(self) -> Rulebook:
+        """The rules in force."""
+        return self.reloader.book
+
     def health(self) -> Health:
         """Return how imbot is doing."""
         statuses = [agent.status for agent in self.agents.values()]
@@ -187,6 +250,13 @@ class App:
         if up == len(statuses):
             return Health("ready", (), len(statuses), up)
         return Health("degraded" if up else "starting", reasons[:20], len(statuses), up)
+
+    def _fire(self, timer: TimerSet) -> None:
+        self.dispatch.fire(timer)
+
+    def _changes(self) -> AsyncIterator[None] | None:
+        changes = self._ports.changes
+        return None if changes is None else changes(rule_paths(self._loaded))
 
     async def _live(self, agent: Agent, delay_s: float) -> None:
         await self._ports.clock.sleep(delay_s)
@@ -210,6 +280,7 @@ class App:
         """
         self.dispatch.hold_back()
         try:
+            await self._timers.close()
             if not await self._tasks.drain(DRAIN_S):
                 log.warning("imbot.drain_late", seconds=DRAIN_S)
             await self._tasks.cancel()
@@ -253,7 +324,7 @@ async def open_app(
             loaded,
             ports,
             rulebook=rulebook,
-            plugins=plugins,
+            wanted=wanted,
             store=store,
             network=network,
             watch=watch,
@@ -309,25 +380,24 @@ def _auth(part: AgentPart) -> Auth:
     return Headers({name: value.get_secret_value() for name, value in headers.items()})
 
 
-def _surroundings(settings: Settings, ports: Ports, rulebook: Rulebook) -> Surroundings:
+def _surroundings(
+    settings: Settings, ports: Ports, calendars: Mapping[str, Calendar]
+) -> Surroundings:
     return Surroundings(
         bot=Bot(settings.bot.nickname, settings.bot.instance),
-        calendars=rulebook.calendars,
+        calendars=calendars,
         secrets=rule_secrets(settings, ports.environment),
         country=settings.country,
         timezone=settings.timezone,
     )
 
 
-def _asked_once(rulebook: Rulebook) -> frozenset[str]:
-    """Return the rules whose marks ``once_done()`` may ask for; none when nobody asks."""
-    if not any("once_done(" in rule.source for rule in rulebook.rules):
-        return frozenset()
-    return frozenset(rule.id for rule in rulebook.rules if rule.once is not None)
-
-
-def _rule_seen(rule: Rule) -> RuleSeen:
-    return RuleSeen(rule.version, rule.id, rule.place.path, rule.source)
+def _read_rules(
+    loaded: Loaded, wanted: Wanted, clock: Clock
+) -> tuple[Rulebook | None, list[Problem]]:
+    """Return what the rule files hold now, with every problem where the user finds it."""
+    book, problems = make_rulebook(rule_paths(loaded), wanted, today=clock.now().date())
+    return book, placed(problems, loaded)
 
 
 def _tell_plugins(plugins: Plugins) -> None:

@@ -1,24 +1,37 @@
 """Reads rule files from disk and makes a rulebook of them, with the plugins in force."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import structlog
 
 from imbot.config import Loaded, folder_secrets
 from imbot.engine.acting import Installed
 from imbot.errors import RulebookError
+from imbot.plugin import Action
 from imbot.pluginhost import Plugins, PluginSettings
 from imbot.problems import Place, Problem, Severity
+from imbot.records import RuleSeen
 from imbot.rulebook.loader import TEST_SUFFIXES, RuleFile, load_rulebook
-from imbot.rulebook.schema import Rulebook
+from imbot.rulebook.schema import Rule, Rulebook
+from imbot.rulebook.stored import compile_stored
 from imbot.settings import Settings
 from imbot.yamlfile import Limits
 
+log = structlog.get_logger()
+
 _SUFFIXES = (".yaml", ".yml")
 _NO_RULES = "no-rules"
+
+#: Milliseconds without a change after which a folder is read: editors write in several steps.
+_QUIET_MS = 200
+
+#: The link that Kubernetes turns to let all files of a mounted folder change at once.
+_TURNED_LINK = "..data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,34 @@ def _content(path: Path) -> bytes:
         return file.read(Limits().size_bytes + 1)
 
 
+async def rule_changes(paths: Iterable[Path]) -> AsyncIterator[None]:
+    """Yield whenever rule files, or calendar files beside them, may have changed.
+
+    Raises:
+        OSError: They cannot be watched.
+    """
+    from watchfiles import awatch
+
+    # A file is watched by its folder, for editors put another one in its place.
+    folders = {path if path.is_dir() else path.parent for path in paths}
+    try:
+        async for _ in awatch(
+            *sorted(folders),
+            watch_filter=lambda _, path: _concerns_rules(Path(path)),
+            step=_QUIET_MS,
+            recursive=False,
+        ):
+            yield
+    except RuntimeError as error:  # as watchfiles tells that the system refuses
+        raise OSError(str(error)) from error
+
+
+def _concerns_rules(path: Path) -> bool:
+    if path.name.endswith(TEST_SUFFIXES):
+        return False
+    return path.suffix in (*_SUFFIXES, ".ics") or path.name == _TURNED_LINK
+
+
 # Rulebooks ------------------------------------------------------------------------------------
 
 
@@ -145,6 +186,21 @@ def require_rulebook(loaded: Loaded, wanted: Wanted, *, today: date) -> Rulebook
     if book is None:
         raise RulebookError(_errors(placed(problems, loaded)))
     return book
+
+
+def compile_kept(
+    actions: Mapping[str, Action[Any]], *, today: date
+) -> Callable[[RuleSeen], Rule | None]:
+    """Return what makes a rule of a version that the store kept, or None if that cannot be."""
+
+    def compiled(seen: RuleSeen) -> Rule | None:
+        try:
+            return compile_stored(seen.source, actions, today=today)
+        except (RulebookError, ValueError, LookupError) as error:
+            log.warning("rule.lost", rule=seen.rule_id, version=seen.version, cause=str(error))
+            return None
+
+    return compiled
 
 
 def _errors(problems: Iterable[Problem]) -> list[Problem]:

@@ -202,6 +202,10 @@ class EventKind(StrEnum):
     MESSAGE = "message"
     USERDATA = "userdata"
     CONNECTION = "connection"
+    IDLE = "idle"
+    CALENDAR = "calendar"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +217,13 @@ class Event:
         kind: What happened.
         at: When it happened: server time where given.
         received_at: From when its age counts: the receipt, or by resync the last good poll before.
-        agent: Our agent's user name.
+        agent: Our agent's user name; empty for schedules, calendars and webhooks.
         session: The session as it stood right after; None when the event has none.
         fields: What this kind adds: ``previous`` (state), ``text`` (message), ``changed``
             (userdata: key to ``{"old", "new"}``, absent side missing), ``reason`` and ``seconds``
-            and ``change`` (connection).
+            and ``change`` (connection), ``idle`` in seconds (idle), ``calendar``, ``edge`` and
+            ``offset_s`` (calendar), ``schedule``, its identity (schedule), with ``scheduled_at``
+            in both, ``name`` and ``body`` (webhook).
         resync: Whether it was seen by a snapshot and not by a notification.
         own: Whether our own write made it; only userdata events can be.
         session_key: The pair that orders, marks and echoes are kept by; None without a session.
@@ -249,9 +255,13 @@ class Reason(StrEnum):
     MAX_AGE = "max_age"
     FINAL = "final"
     MODE = "mode"
+    THROTTLE = "throttle"
+    BUDGET = "budget"
+    BREAKER = "breaker"
     LOOP = "loop"
     STATE = "state"
     CAPABILITY = "capability"
+    CALENDAR = "calendar"
     DISABLED = "disabled"
     SHADOW = "shadow"
     QUIET = "quiet"

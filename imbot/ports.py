@@ -5,13 +5,23 @@ simulation differ in what stands behind them and in nothing else. :class:`imbot.
 seam of time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from imbot.model import JSON, Batch
 from imbot.records import Change, Recovered, Retention
+
+T = TypeVar("T")
+
+
+class Aside(Protocol):
+    """Does beside the event loop what would keep it waiting; ``asyncio.to_thread`` is one."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T:
+        """Return what the work returns."""
+        ...
 
 
 class Random(Protocol):
@@ -185,8 +195,8 @@ class Store(Protocol):
         """
         ...
 
-    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Return which of these (rule id, scope) pairs are marked."""
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return which of these (rule id, scope) pairs are marked, and since when."""
         ...
 
     async def recover(self, now: datetime) -> Recovered:

@@ -1,6 +1,7 @@
 """A mistake found in a file, with its place and the cure, and the nearest right word."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,8 @@ UNQUOTED: Final = "unquoted-template"
 UNUSED: Final = "unused-var"
 #: No other words than the right ones.
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+#: What ends a line, steers a terminal, turns the direction of text or cannot be written as UTF-8.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Severity(StrEnum):
@@ -61,10 +64,21 @@ class Problem:
     cure: str = ""
     severity: Severity = Severity.ERROR
 
+    def __post_init__(self) -> None:
+        """What is quoted from a file is shown with escapes where it would do more than be read."""
+        for name in ("what", "cure"):
+            text = getattr(self, name)
+            if _UNSHOWN.search(text) is not None:
+                object.__setattr__(self, name, _UNSHOWN.sub(_escaped, text))
+
     def __str__(self) -> str:
         """Return ``path:line:col: error[code]: what; cure``."""
         cure = f"; {self.cure}" if self.cure else ""
         return f"{self.place}: {self.severity}[{self.code}]: {self.what}{cure}"
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode("ascii")
 
 
 def first_causes(problems: Iterable[Problem]) -> list[Problem]:

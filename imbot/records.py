@@ -57,6 +57,23 @@ class EventHandled:
 
 
 @dataclass(frozen=True, slots=True)
+class Strand:
+    """One of the places where a run stands; branches of ``parallel`` have one each.
+
+    Attributes:
+        pc: Index of its next instruction; no two strands of a run have the same.
+        due_at: When it goes on if nothing happens before; None when only that which it waits for.
+        waits: Whether it waits, and so holds nothing but this.
+        forks: Indices of the Forks whose branches it stands in, the innermost last.
+    """
+
+    pc: int = 0
+    due_at: datetime | None = None
+    waits: bool = False
+    forks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RunSeen:
     """Where a run of a rule stands; the newest one of a run id wins.
 
@@ -74,6 +91,8 @@ class RunSeen:
         detail: Why it ended, for people.
         due_at: When a WAITING run goes on; None otherwise.
         attempt: How often the step at ``pc`` was tried already.
+        strands: Where it stands if that is more than ``pc``; empty for this one place.
+        cancelled: Why only steps marked ``even_if_completed`` are still due; empty before.
     """
 
     run_id: str
@@ -89,6 +108,8 @@ class RunSeen:
     detail: str = ""
     due_at: datetime | None = None
     attempt: int = 0
+    strands: tuple[Strand, ...] = ()
+    cancelled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +226,36 @@ class AckSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class TimerSet:
+    """Something is due at a moment; a later one of the same id takes its place.
+
+    Attributes:
+        id: ``run id/pc`` of a wait; else its kind and what is waited for, such as
+            ``idle agent/session/seconds`` or ``schedule`` and its identity.
+        kind: ``run``, ``idle``, ``schedule`` or ``calendar``; ``closed`` for a calendar that an
+            operator closed, which is never due.
+        due_at: When.
+        agent: Of the session it belongs to; empty without one.
+        session_id: The session it belongs to; empty without one.
+        payload: What whoever set it needs when it is due.
+    """
+
+    id: str
+    kind: str
+    due_at: datetime
+    agent: str = ""
+    session_id: str = ""
+    payload: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimerGone:
+    """The timer was fired or is not needed any more."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSeen:
     """A rule version that runs refer to, with its source, so that history can be explained."""
 
@@ -226,6 +277,8 @@ Change: TypeAlias = (
     | SessionSeen
     | GapSeen
     | AckSeen
+    | TimerSet
+    | TimerGone
     | RuleSeen
 )
 
@@ -263,6 +316,9 @@ class Recovered:
         effects: Effects of those runs, and every effect whose echo is still awaited.
         sessions: Sessions not Completed, and those completed most recently (at most 100 an agent).
         said: What the other party said in the sessions not Completed, oldest first.
+        timers: Everything that is or was due, in order.
+        rules: The rule versions that runs which had not ended began with.
+        spent: How many effects each rule has begun in each session not Completed.
         last_event_number: The highest number used in event ids; new ids go on from there.
     """
 
@@ -271,4 +327,7 @@ class Recovered:
     effects: tuple[Effect, ...] = ()
     sessions: tuple[SessionSeen, ...] = ()
     said: Mapping[SessionKey, tuple[str, ...]] = field(default_factory=dict)
+    timers: tuple[TimerSet, ...] = ()
+    rules: tuple[RuleSeen, ...] = ()
+    spent: Mapping[tuple[str, SessionKey], int] = field(default_factory=dict)
     last_event_number: int = 0

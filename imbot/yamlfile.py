@@ -40,7 +40,6 @@ _CURES = (
     ("mapping values are not allowed", "quote text that holds ': '"),
     ("found character that cannot start", "quote text that begins with @, ` or %"),
     ("found unexpected end of stream", "close the quote"),
-    ("control characters are not allowed", "remove the control character"),
     ("did not find expected", "look at the indentation, quotes and brackets here and above"),
 )
 
@@ -161,9 +160,9 @@ class Node:
             column: Column inside that line, from 0.
         """
         offsets = source_offsets(self.source.text[self.start : self.end], self.raw, self.style)
-        lines = self.raw.split("\n")
-        line = min(max(line, 0), len(lines) - 1)
-        index = sum(len(text) + 1 for text in lines[:line]) + max(column, 0)
+        index = max(column, 0)
+        if (lines := min(line, self.raw.count("\n"))) > 0:
+            index += len("\n".join(self.raw.split("\n", lines)[:-1])) + 1
         within = offsets[min(index, len(offsets) - 1)] if offsets else 0
         return self.source.place(self.start + within)
 
@@ -242,7 +241,7 @@ class _Composer:
             self._problems.append(self._syntax(error))
             root = None
         except yaml.reader.ReaderError as error:
-            self._report(error.position, "yaml-syntax", f"a character that YAML forbids: {error}")
+            self._problems.append(self._forbidden(error))
             root = None
         except _Stop:
             root = None
@@ -364,6 +363,13 @@ class _Composer:
         if self._source.text[offset : offset + 1] == "\t":
             cure = "indent with spaces, not with tabs"
         return Problem(self._source.place(offset), "yaml-syntax", f"no YAML: {said}", cure)
+
+    def _forbidden(self, error: yaml.reader.ReaderError) -> Problem:
+        """Return the character that YAML forbids; its parser counts in bytes."""
+        before = self._source.text.encode()[: error.position].decode()
+        what = f"no YAML: the character U+{error.character:04X} is forbidden"
+        cure = "remove it, or write it as \\x… or \\u… in double quotes"
+        return Problem(self._source.place(len(before)), "yaml-syntax", what, cure)
 
     def _report(self, offset: int, code: str, what: str, cure: str = "") -> None:
         """Keep a problem."""

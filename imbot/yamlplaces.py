@@ -7,6 +7,7 @@ mistake is. It refuses nothing: the parser has taken the text already.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 #: The characters of a text, each with the offset of what stands for it.
 _Walk = list[tuple[str, int]]
@@ -34,7 +35,9 @@ _ESCAPES = {
 }
 
 
-def source_offsets(written: str, text: str, style: str) -> list[int]:
+# Mistakes come in crowds, and each asks for the scalar that the one before it stood in.
+@lru_cache(maxsize=2)
+def source_offsets(written: str, text: str, style: str) -> tuple[int, ...]:
     """Return, for each character of ``text`` and its end, its offset in ``written``.
 
     All are 0 where the two do not fit together; only line breaks that YAML 1.2 does not know
@@ -49,8 +52,8 @@ def source_offsets(written: str, text: str, style: str) -> list[int]:
     for walk in walks:
         if "".join(char for char, _ in walk) == text:
             end = walk[-1][1] + 1 if walk else min(len(written), 1)
-            return [*(offset for _, offset in walk), end]
-    return [0] * (len(text) + 1)
+            return (*(offset for _, offset in walk), end)
+    return (0,) * (len(text) + 1)
 
 
 def _flow(written: str, style: str) -> _Walk:

@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
 from imbot.plugin import Context, Model, Plugin, action
 
@@ -17,13 +18,17 @@ def _status(given: int | str) -> int | str:
     return given
 
 
-Status = Annotated[int | str, AfterValidator(_status)]
+_STATUS = {"type": ["integer", "string"], "pattern": "^[1-5]([0-9]{2}|[xX]{2})$"}
+Status = Annotated[int | str, AfterValidator(_status), WithJsonSchema(_STATUS)]
 
 #: Methods that may be sent twice only with an idempotency key.
 _NOT_REPEATABLE = frozenset({"post", "patch"})
 
 
-class Request(Model):
+_ONE_METHOD: JsonDict = {"oneOf": [{"required": [method]} for method in _METHODS]}
+
+
+class Request(Model, json_schema_extra=_ONE_METHOD):
     """Arguments of ``http``; exactly one method names the URL."""
 
     get: str | None = None

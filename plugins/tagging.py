@@ -18,7 +18,7 @@ class Set(RootModel[dict[str, Any]], frozen=True):
         return given
 
 
-class Unset(RootModel[list[str]], frozen=True):
+class Unset(RootModel[list[str]], frozen=True, json_schema_extra={"minItems": 1}):
     """Arguments of ``unset``: the user-data keys to remove."""
 
     @field_validator("root")

@@ -4,11 +4,12 @@ import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from imbot import __version__
+from imbot.cli.formats import Format
 from imbot.errors import ConfigError, ImbotError, RulebookError, StoreError
 
 #: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
@@ -30,6 +31,9 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", help="A setting, section.key=value; over file and environment."),
+]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="For people, or JSON lines for programs.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for each row.")]
 
@@ -102,6 +106,35 @@ def check(
     raise typer.Exit(checking.check(paths or [], config, strict=strict))
 
 
+@cli.command(name="test")
+def play_tests(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Test files, folders that hold some, and rules for tests of no rules."),
+    ] = None,
+    config: ConfigOption = None,
+    word: Annotated[
+        str, typer.Option("-k", metavar="WORD", help="Only tests whose name or file holds it.")
+    ] = "",
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Tell what conditions were never true, never false.")
+    ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit XML here, too.", dir_okay=False)
+    ] = None,
+    form: Annotated[
+        Literal["text", "json", "github"],
+        typer.Option("--format", help="For people, for programs, or for a change on GitHub."),
+    ] = "text",
+) -> None:
+    """Play the tests of rules (*.test.yaml) in virtual time: the same every time."""
+    from imbot.cli import testing
+
+    raise typer.Exit(
+        testing.run(paths or [], config, word=word, coverage=coverage, junit=junit, shape=form)
+    )
+
+
 @cli.command(name="config")
 def show_config(config: ConfigOption = None, settings: SetOption = None) -> None:
     """Print the settings in force, secrets masked."""
@@ -138,6 +171,135 @@ def sessions(
     from imbot.cli import sessions as stored
 
     raise typer.Exit(stored.sessions(session, config, agent=agent, limit=limit, as_json=as_json))
+
+
+@cli.command()
+def explain(
+    event_file: Annotated[
+        Path | None, typer.Argument(help="An event as JSON, such as `imbot record` writes.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="An event of the store, by its id.")] = None,
+    session: Annotated[str | None, typer.Option(help="A session of the store, as a story.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only this rule: why not this one?")] = None,
+    rules: Annotated[
+        list[Path] | None, typer.Option("--rules", help="Rule files; the settings' without.")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+    config: ConfigOption = None,
+) -> None:
+    """Say for each rule whether it runs for an event, or why not, with every value that decided."""
+    from imbot.cli import explaining
+
+    raise typer.Exit(
+        explaining.explain_one(
+            event_file, event, session, config, rules=rules or [], rule_id=rule, form=form
+        )
+    )
+
+
+@cli.command()
+def schema(
+    which: Annotated[
+        Literal["rules", "test", "settings"] | None,
+        typer.Argument(help="Of which files; of all three without."),
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(help="Write rules.json, test.json, settings.json here.", file_okay=False),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Print the JSON Schema with which editors check and complete rules, tests and settings."""
+    from imbot.cli import schema as editors
+
+    raise typer.Exit(editors.schema(which, write, config))
+
+
+@cli.command()
+def new(
+    what: Annotated[Literal["bot", "rule", "plugin"], typer.Argument(help="What to begin.")],
+    name: Annotated[str, typer.Argument(help="Its name: small letters, digits, - and _.")],
+    into: Annotated[
+        Path, typer.Option(help="The folder in which to write.", file_okay=False)
+    ] = Path(),
+) -> None:
+    """Write a starting point that passes check and test; nothing is overwritten."""
+    from imbot.cli import new as beginning
+
+    raise typer.Exit(beginning.new(what, name, into))
+
+
+@cli.command()
+def record(
+    since: Annotated[
+        str | None, typer.Option(help="From then: 2026-03-02, 2026-03-02T09:00, or 2h for so long.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Until before then.")] = None,
+    session: Annotated[str | None, typer.Option(help="Only this session.")] = None,
+    redact: Annotated[
+        bool, typer.Option(help="Put pseudonyms for numbers, and for words no rule asks for.")
+    ] = True,
+    with_texts: Annotated[
+        bool, typer.Option("--with-texts", help="Only numbers become pseudonyms; texts stay.")
+    ] = False,
+    key: Annotated[
+        str | None, typer.Option(help="The same pseudonyms in every recording with this key.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write the events of the store as JSON lines, for `imbot replay` and `imbot explain`."""
+    from imbot.cli import recording
+
+    raise typer.Exit(
+        recording.record(
+            config,
+            since=since,
+            until=until,
+            session_id=session,
+            redaction=redact,
+            with_texts=with_texts,
+            key=key,
+        )
+    )
+
+
+@cli.command()
+def replay(
+    recording_file: Annotated[Path, typer.Argument(help="What `imbot record` wrote.")],
+    old: Annotated[
+        list[Path] | None, typer.Option(help="Rules to compare with; the settings' without.")
+    ] = None,
+    new: Annotated[
+        list[Path] | None, typer.Option(help="Rules that are compared; the settings' without.")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+    config: ConfigOption = None,
+) -> None:
+    """Play recorded events through one or two rulebooks without acting; show what differs."""
+    from imbot.cli import recording
+
+    raise typer.Exit(
+        recording.replay(recording_file, config, old=old or [], new=new or [], form=form)
+    )
+
+
+@cli.command()
+def trace(
+    session: Annotated[str, typer.Argument(help="A session id.")],
+    as_test: Annotated[
+        bool, typer.Option("--as-test", help="As a test file; without, as `imbot explain` does.")
+    ] = False,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's end of it.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write what happened in a session of the store as a test of the rules."""
+    from imbot.cli import explaining, recording
+
+    if as_test:
+        raise typer.Exit(recording.trace(session, config, agent=agent))
+    raise typer.Exit(
+        explaining.explain_session(session, config, rules=[], rule_id=None, form=Format.TEXT)
+    )
 
 
 @cli.command()

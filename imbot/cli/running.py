@@ -11,13 +11,14 @@ from typing import Any
 
 import structlog
 
-from imbot.app import Ports, open_app
+from imbot.app import App, Ports, open_app
 from imbot.cli import EXIT_INTERRUPTED
 from imbot.cli.settings import load_and_warn
 from imbot.cli.sightlog import log_sight
 from imbot.clock import SystemClock
 from imbot.config import Loaded
 from imbot.http import AiohttpNetwork
+from imbot.loading import rule_changes
 from imbot.logs import configure_logs
 from imbot.store.database import open_store
 
@@ -38,6 +39,7 @@ def system_ports() -> Ports:
         network=lambda ca_file, allow: AiohttpNetwork(ca_file=ca_file, allow=allow),
         store=lambda url, base: open_store(url, clock=clock, base=base),
         environment=os.environ,
+        changes=rule_changes,
     )
 
 
@@ -45,6 +47,7 @@ async def _serve(loaded: Loaded, ports: Ports) -> int:
     log = structlog.get_logger()
     stop = stop_on_signal()
     async with open_app(loaded, ports, watch=log_sight) as app:
+        reload_on_signal(app)
         log.info("imbot.started", agents=len(app.agents), rules=len(app.rulebook.rules))
         await app.run(stop)
     log.info("imbot.stopped")
@@ -65,6 +68,13 @@ def stop_on_signal() -> asyncio.Event:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, asked)
     return stop
+
+
+def reload_on_signal(app: App) -> None:
+    """Let each SIGHUP reload the rules, where there is such a signal."""
+    if sys.platform != "win32":
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
 
 
 def on_loop(work: Coroutine[Any, Any, int]) -> int:

@@ -1,6 +1,6 @@
 """``imbot sessions``: what sessions there are and were, and the story of one; from the store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from typing import TypeAlias
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
 from imbot.cli.telling import arguments, is_mark, quoted, told
-from imbot.records import Effect, GapSeen
+from imbot.records import Effect, GapSeen, RunState
 from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
 
 _COLUMNS = (
@@ -29,7 +29,7 @@ def sessions(
             return 0
         histories = views.session(session, agent=agent)
     for history in histories:
-        _print_timeline(history, as_json=as_json)
+        print_timeline(history, timeline(history), as_json=as_json)
     if not histories:
         whose = f" of {agent}" if agent else ""
         complain(f"there is no session {session}{whose} in {loaded.settings.store}")
@@ -55,38 +55,41 @@ def _row(view: SessionView) -> tuple[object, ...]:
 # One session ----------------------------------------------------------------------------------
 
 #: When, what kind of thing, and what.
-_Line: TypeAlias = tuple[datetime, str, str]
+Line: TypeAlias = tuple[datetime, str, str]
 
 
-def _print_timeline(history: SessionHistory, *, as_json: bool) -> None:
+def print_timeline(history: SessionHistory, story: Iterable[Line], *, as_json: bool) -> None:
+    """Print a session's story in the order of time."""
     seen = history.view.seen
     title = f"Session {seen.session.id} of {seen.agent}, {history.view.number or 'number unknown'}"
     # Sorting keeps the order of what happened at the same moment: events, rules, effects.
-    lines = sorted(_timeline(history), key=lambda line: line[0])
+    lines = sorted(story, key=lambda line: line[0])
     rows = [(at, seen.agent, what, details) for at, what, details in lines]
     print_table(title, ("when", "agent", "what", "details"), rows, as_json=as_json)
 
 
-def _timeline(history: SessionHistory) -> Iterator[_Line]:
+def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Line]:
     """Yield what happened in a session: events, decisions, effects, ends of runs, gaps."""
     for seen in history.events:
-        yield from _event(seen)
+        yield from _event(seen, f" {seen.event.id}" if with_ids else "")
     for view in history.effects:
         yield from _effect(view)
     for each in history.runs:
         run = each.run
         detail = f": {run.detail}" if run.detail else ""
+        if run.due_at is not None and run.state is RunState.WAITING:
+            detail += f" until {_clock(run.due_at)}"
         yield run.at, f"run {run.rule_id}", f"{run.state}{detail}"
     for gap in history.view.gaps:
         yield gap.started_at, "gap", f"{_lasted(gap)}, messages may be lost: {gap.reason}"
 
 
-def _event(seen: EventView) -> Iterator[_Line]:
+def _event(seen: EventView, named: str) -> Iterator[Line]:
     event = seen.event
     if event.own and all(map(is_mark, event.fields["changed"])):
         return  # nothing that anybody asks about
     own = "own " if event.own else ""
-    yield event.received_at, f"{own}{event.kind}", told(event)
+    yield event.received_at, f"{own}{event.kind}{named}", told(event)
     if seen.handled_at is None:
         yield event.received_at, "rule", "not decided yet"
         return
@@ -96,7 +99,7 @@ def _event(seen: EventView) -> Iterator[_Line]:
         yield seen.handled_at, f"rule {no.rule_id}", f"does not run: {no.reason}, {no.detail}"
 
 
-def _effect(view: EffectView) -> Iterator[_Line]:
+def _effect(view: EffectView) -> Iterator[Line]:
     effect = view.effect
     intent = effect.intent
     answer = "" if view.answer_s is None else f" after {_ms(view.answer_s)}"

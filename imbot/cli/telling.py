@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from imbot.durations import format_duration
 from imbot.engine.guard import MARK_PREFIX
 from imbot.model import JSON, Event, EventKind
 
@@ -15,7 +16,7 @@ def told(event: Event) -> str:
     return f"{_what(event)}{resync}"
 
 
-def _what(event: Event) -> str:
+def _what(event: Event) -> str:  # noqa: PLR0911  one case per kind
     fields = event.fields
     match event.kind:
         case EventKind.MESSAGE:
@@ -24,9 +25,20 @@ def _what(event: Event) -> str:
             return changes(fields["changed"])
         case EventKind.CONNECTION:
             reason = f": {fields['reason']}" if fields.get("reason") else ""
-            return f"{fields['change']}, {fields['seconds']:.1f} s{reason}"
+            return f"{fields['change']}, {fields.get('seconds', 0):.1f} s{reason}"
         case EventKind.STATE:
             return "" if event.session is None else event.session.state
+        case EventKind.IDLE:
+            return format_duration(fields["idle"])
+        case EventKind.CALENDAR:
+            offset = fields.get("offset_s", 0)
+            side = "before" if offset < 0 else "after"
+            away = f", {format_duration(abs(offset))} {side} it" if offset else ""
+            return f"{fields['calendar']} {fields['edge']}{away}"
+        case EventKind.SCHEDULE:
+            return str(fields["schedule"])
+        case EventKind.WEBHOOK:
+            return f"{fields['name']} {value(fields.get('body'))}"
 
 
 def changes(changed: Mapping[str, Mapping[str, JSON]]) -> str:

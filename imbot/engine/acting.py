@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ValidationError
 
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
-from imbot.engine.planning import Next
+from imbot.engine.stepping import Next
 from imbot.errors import (
     ActionError,
     AmbiguousError,
@@ -22,7 +22,17 @@ from imbot.errors import (
     TemporaryError,
 )
 from imbot.jsontext import encode_json
-from imbot.model import JSON, Outcome, OutcomeKind, Scope, SessionKey, SessionState, Step
+from imbot.model import (
+    JSON,
+    ImSession,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    Scope,
+    SessionKey,
+    SessionState,
+    Step,
+)
 from imbot.plugin import Action, Context, Operation
 from imbot.ports import Random
 from imbot.records import EffectState, Intent
@@ -286,24 +296,41 @@ class Actor:
 
     def _withheld(self, needs: Operation | None, key: SessionKey | None) -> str:
         """Return why a step cannot succeed now; empty when it can."""
-        if needs is None or needs is Operation.INITIATE:
-            return ""
         entry = None if key is None else self._world.table.get(key)
-        if entry is None:
-            return f"{needs} needs a session, and there is none"
-        state = entry.session.state
-        if state == SessionState.COMPLETED:
-            return f"{needs} cannot succeed: the session is Completed"
-        before_talking = state in (SessionState.INITIATING, SessionState.ALERTING)
-        if needs is Operation.SEND_MESSAGE and before_talking:
-            return f"{needs} cannot succeed: the session is {state}, not Talking"
-        listed = entry.session.capabilities
-        if self._habits.strict_capabilities and listed is not None and needs not in listed:
-            return f"{needs} is not among the capabilities that GWS lists: {', '.join(listed)}"
-        return ""
+        no = why_withheld(
+            needs, None if entry is None else entry.session, strict=self._habits.strict_capabilities
+        )
+        return "" if no is None else no[1]
 
     async def _change_of(self, key: SessionKey) -> None:
         await self._changed.setdefault(key, asyncio.Event()).wait()
+
+
+def why_withheld(
+    needs: Operation | None, session: ImSession | None, *, strict: bool
+) -> tuple[Reason, str] | None:
+    """Return why a step that needs an operation cannot succeed in a session; None when it can.
+
+    Args:
+        needs: The operation.
+        session: The session as it stands; None without one.
+        strict: Whether an operation that GWS does not list is withheld.
+    """
+    if needs is None or needs is Operation.INITIATE:
+        return None
+    if session is None:
+        return Reason.STATE, f"{needs} needs a session, and there is none"
+    if session.is_completed:
+        return Reason.STATE, f"{needs} cannot succeed: the session is Completed"
+    before_talking = session.state in (SessionState.INITIATING, SessionState.ALERTING)
+    if needs is Operation.SEND_MESSAGE and before_talking:
+        told = f"{needs} cannot succeed: the session is {session.state}, not Talking"
+        return Reason.STATE, told
+    listed = session.capabilities
+    if strict and listed is not None and needs not in listed:
+        told = f"{needs} is not among the capabilities that GWS lists: {', '.join(listed)}"
+        return Reason.CAPABILITY, told
+    return None
 
 
 @dataclass(frozen=True, slots=True)

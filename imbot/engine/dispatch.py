@@ -8,7 +8,7 @@ rules never see them.
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,13 +16,16 @@ from typing import Any
 import structlog
 
 from imbot.engine.acting import Actor
+from imbot.engine.agenda import Agenda
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
-from imbot.engine.planning import Standing, start_of
-from imbot.engine.running import Claim, Interrupted
+from imbot.engine.planning import start_of
+from imbot.engine.recovering import CompileStored, by_run, by_version, given_up, interrupted
+from imbot.engine.waiting import RUN, Run
 from imbot.engine.watching import Echoed, Watcher
 from imbot.errors import StoreError
 from imbot.model import (
+    JSON,
     Batch,
     ConnectionChange,
     ConnectionNotice,
@@ -46,8 +49,7 @@ from imbot.records import (
     GapSeen,
     Recovered,
     RunSeen,
-    RunState,
-    Verdict,
+    TimerSet,
 )
 from imbot.rulebook.schema import Rule
 
@@ -58,13 +60,17 @@ _CHANGES_SESSION = frozenset({EventKind.STATE, EventKind.USERDATA})
 #: States of an effect whose echo may still come after a restart.
 _MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN})
 
-#: States of an effect that a person must look at when nobody goes on with it.
-_UNDONE = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED})
-
 
 def lane_of(event: Event) -> SessionKey:
-    """Return what events are kept in order by: their session, or their agent without one."""
-    return event.session_key or SessionKey(event.agent, "")
+    """Return what events are kept in order by: their session, or their agent without one.
+
+    Those without an agent are by what brought them; a slow schedule keeps no hook waiting.
+    """
+    if event.session_key is not None:
+        return event.session_key
+    names = (event.fields.get(key) for key in ("schedule", "calendar", "name"))
+    source = next((name for name in names if name is not None), "")
+    return SessionKey(event.agent, "" if event.agent else f"{event.kind} {source}")
 
 
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
@@ -145,6 +151,7 @@ class Dispatch:
         actor: Actor,
         store: Store,
         *,
+        agenda: Agenda,
         numbers: Numbers,
         watch: Watcher,
         tasks: Tasks,
@@ -153,6 +160,7 @@ class Dispatch:
         self._flow = flow
         self._actor = actor
         self._store = store
+        self._agenda = agenda
         self._numbers = numbers
         self._watch = watch
         self._tasks = tasks
@@ -173,6 +181,7 @@ class Dispatch:
         # Last: the snapshot with a gap shows which sessions began and ended in it.
         changes += self._gaps(batch.agent, notices)
         changes += self._sessions_of(events)
+        changes += self._agenda.of_batch(events)
         if batch.client_id is not None and batch.ack is not None:
             changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
         if changes:
@@ -191,8 +200,45 @@ class Dispatch:
         """Begin nothing new: events are still kept, and are taken up by the next start."""
         self._holds_back = True
 
-    async def recover(self, rules: Iterable[Rule]) -> Recovered:
-        """Read back what was unfinished and go on with it; to be called before any agent starts."""
+    def fire(self, timer: TimerSet) -> None:
+        """Take a timer that is due; what is held back is fired by the next start."""
+        if self._holds_back:
+            return
+        if timer.kind != RUN:
+            fired = self._agenda.fired(timer)
+            self._store.note(fired.changes)
+            self._begin(() if fired.event is None else (fired.event,))
+            return
+        run_id, pc = timer.payload["run_id"], timer.payload["pc"]
+        run, resuming = self._flow.runs.get(run_id), self._flow.runs.resume(run_id, pc)
+        if run is None or run.is_driven:
+            # Its lane may be waiting for another strand of this very run.
+            self._tasks.spawn(self._do(resuming))
+        else:
+            self._queue(lane_of(run.start.event), resuming)
+
+    async def post(self, name: str, body: JSON) -> None:
+        """Return when a post to the hook of this name is kept; its event is on its way by then.
+
+        Raises:
+            UnknownWebhookError: No rule waits for it.
+            StoreError: It could not be kept.
+        """
+        event = self._agenda.webhook(name, body)
+        self._store.note((EventSeen(event),))
+        self._begin((event,))
+        await self._store.commit(())
+
+    async def recover(
+        self, rules: Iterable[Rule], compile_stored: CompileStored = lambda _seen: None
+    ) -> Recovered:
+        """Read back what was unfinished and go on with it; to be called before any agent starts.
+
+        Args:
+            rules: The rules in force.
+            compile_stored: Makes a rule of a version that the store kept; a run goes on with the
+                rule that it began with.
+        """
         found = await self._store.recover(self._world.clock.now())
         self._numbers.go_on_from(found.last_event_number)
         for session in found.sessions:
@@ -201,16 +247,22 @@ class Dispatch:
             if not session.session.is_completed:
                 since = self._away_since.get(session.agent, session.seen_at)
                 self._away_since[session.agent] = max(since, session.seen_at)
+        self._store.note(self._agenda.restore(found))
         for effect in found.effects:
             self._await_echo(effect)
-        by_version = {rule.version: rule for rule in rules}
-        claims = [
-            await self._claim(seen, event, by_version.get(seen.rule_version), found.effects)
+        for (rule_id, key), effects_begun in found.spent.items():
+            self._flow.runs.past.spending.restore(rule_id, key, effects_begun)
+        versions = by_version(rules, found.rules, compile_stored)
+        effects = by_run(found.effects)
+        claimed = [
+            await self._claim(
+                seen, event, versions.get(seen.rule_version), effects.get(seen.run_id, ())
+            )
             for seen, event in found.runs
         ]
-        for claim in claims:
-            if claim is not None:
-                self._queue(lane_of(claim.start.event), self._flow.runs.begin(claim))
+        for run in claimed:
+            if run is not None:
+                self._queue(lane_of(run.start.event), self._flow.runs.begin(run))
         for event in found.events:
             self._queue(lane_of(event), self._flow.take(event))
         return found
@@ -270,7 +322,10 @@ class Dispatch:
                 self._watch(Echoed(effect_id, key))
                 return []
         if self._is_ours(agent, notice.sender):
-            return []  # Said by somebody else under our name: not the other party's words.
+            # Said by somebody else under our name: not the other party's words, but no silence.
+            world.guard.note_person(key, now)
+            changes += self._agenda.of_batch((), (key,))
+            return []
         world.guard.note_message(key, now)
         return world.table.see_message(agent, notice, received_at=now)
 
@@ -312,6 +367,7 @@ class Dispatch:
             if entry.session.is_completed:
                 self._world.echoes.forget(key)
                 self._world.guard.forget(key)
+                self._flow.runs.past.spending.forget(key)
         return changes
 
     # Lanes ------------------------------------------------------------------------------------
@@ -357,25 +413,14 @@ class Dispatch:
         self._world.echoes.expire(key, intent.effect_id, until)
 
     async def _claim(
-        self, seen: RunSeen, event: Event, rule: Rule | None, effects: tuple[Effect, ...]
-    ) -> Claim | None:
-        """Return the claim of an interrupted run; None if its rule has changed."""
-        known = tuple(effect for effect in effects if effect.intent.run_id == seen.run_id)
+        self, seen: RunSeen, event: Event, rule: Rule | None, effects: Sequence[Effect]
+    ) -> Run | None:
+        """Return an interrupted run; None if the rule that it began with cannot be had."""
         if rule is None:
             log.warning("run.cancelled", run=seen.run_id, reason="the rule has changed")
-            now = self._world.clock.now()
-            parked = [
-                Verdict(one.intent.effect_id, EffectState.PARKED, now, "its rule has changed since")
-                for one in known
-                if one.state in _UNDONE
-            ]
-            self._store.note([*parked, _cancelled(seen, now)])
+            self._store.note(given_up(seen, effects, self._world.clock.now()))
             return None
-        standing = Standing(seen.pc, seen.bound, seen.detail)
-        interrupted = Interrupted(standing, seen.session, known)
         scope, senses = await self._flow.view.of_event(event)
-        return self._flow.runs.claim(start_of(rule, event, scope, senses), interrupted)
-
-
-def _cancelled(seen: RunSeen, at: datetime) -> RunSeen:
-    return replace(seen, state=RunState.CANCELLED, at=at, detail="its rule has changed since")
+        # What the run took its turn and its once scope by is as it was when it began.
+        start = start_of(rule, event, scope, senses._replace(at=event.received_at))
+        return self._flow.runs.claim(replace(start, key=seen.key), interrupted(seen, effects))

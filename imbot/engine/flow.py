@@ -9,16 +9,15 @@ from datetime import datetime
 
 from imbot.engine.doors import World
 from imbot.engine.matching import match
-from imbot.engine.once import OnceMarks, Turns
 from imbot.engine.planning import Plan, Start, plan, start_of
-from imbot.engine.running import Runs
+from imbot.engine.running import Heard, Past, Runs
 from imbot.engine.viewing import View
 from imbot.engine.watching import Decided, Happened, Watcher
 from imbot.model import Event
 from imbot.ports import Store
-from imbot.records import EventHandled, RunSeen, RunState
+from imbot.records import Change, EventHandled, OnceMarked, RunSeen, RunState
 from imbot.rulebook.index import Index
-from imbot.rulebook.schema import OnceScope
+from imbot.rulebook.schema import OnceScope, Rule
 
 
 @dataclass(slots=True)
@@ -50,19 +49,24 @@ class Flow:
 
         candidates = [start_of(rule, event, scope, senses) for rule in rules]
         await self._learn_marks(candidates)
-        decision = plan(event, candidates, senses.now(), _Limits(self.world, self.runs))
+        decision = plan(event, candidates, senses.now(), _Limits(self.world, self.runs.past))
 
-        self._record(decision)
+        waking = self.runs.hear(event, scope)
+        self._record(decision, waking)
 
-        claims = [self.runs.claim(start) for start in decision.starts]
-        for claim in claims:
-            await self.runs.begin(claim)
+        begun = [self.runs.claim(start) for start in decision.starts]
+        for run in waking.runs:
+            await self.runs.go_on(run)
+        for run in begun:
+            await self.runs.begin(run)
 
     async def _learn_marks(self, candidates: Sequence[Start]) -> None:
         """Make sure that the once marks which planning asks for are known."""
-        marks = self.runs.marks
+        marks = self.runs.past.marks
         asked = []
         for start in candidates:
+            if start.throttle_scope is not None:
+                asked.append((start.rule.id, start.throttle_scope))
             if start.once_scope is None or start.rule.once is None:
                 continue
             key = start.event.session_key
@@ -73,12 +77,18 @@ class Flow:
                 asked.append((start.rule.id, start.once_scope))
         await marks.load(asked)
 
-    def _record(self, decision: Plan) -> None:
-        """Write the decision down together with the runs that it begins."""
+    def _record(self, decision: Plan, waking: Heard) -> None:
+        """Write the decision down together with the runs that it begins and those that it wakes."""
         now, event = self.world.clock.now(), decision.event
         rule_ids = tuple(start.rule.id for start in decision.starts)
-        begun = [_begun(start, now) for start in decision.starts]
-        self.store.note([EventHandled(event.id, now, rule_ids, decision.suppressed), *begun])
+        changes: list[Change] = [EventHandled(event.id, now, rule_ids, decision.suppressed)]
+        for start in decision.starts:
+            changes.append(_begun(start, now))
+            if start.throttle_scope is not None:
+                self.runs.past.marks.set(start.rule.id, start.throttle_scope, now)
+                mark = OnceMarked(start.rule.id, start.throttle_scope, start.run_id, now)
+                changes.append(mark)
+        self.store.note([*changes, *waking.changes])
         self.watch(Decided(decision))
 
 
@@ -99,18 +109,25 @@ def _begun(start: Start, now: datetime) -> RunSeen:
 class _Limits:
     """What planning asks of the past, from the tables in memory."""
 
-    def __init__(self, world: World, runs: Runs) -> None:
+    def __init__(self, world: World, past: Past) -> None:
         self._world = world
-        self._marks: OnceMarks = runs.marks
-        self._turns: Turns = runs.turns
+        self._past = past
 
     def marked(self, rule_id: str, scope: str) -> bool:
         """Return whether the rule has acted, acts or may have acted within this scope."""
-        return self._marks.is_set(rule_id, scope)
+        return self._past.marks.is_set(rule_id, scope)
 
-    def busy(self, rule_id: str, key: str) -> bool:
-        """Return whether a run of the rule with this key goes on."""
-        return self._turns.busy(rule_id, key)
+    def marked_at(self, rule_id: str, scope: str) -> datetime | None:
+        """Return when a mark was set; None when it is not."""
+        return self._past.marks.set_at(rule_id, scope)
+
+    def busy(self, rule_id: str, key: str) -> int:
+        """Return how many runs of the rule with this key go on, or wait."""
+        return self._past.turns.busy(rule_id, key)
+
+    def spent(self, rule: Rule, event: Event) -> str:
+        """Return why the rule's budget allows no more effects now; empty while it does."""
+        return self._past.spending.why_not(rule, event.session_key)
 
     def loop(self, event: Event) -> str:
         """Return why replies must stop in the event's session; empty when they need not."""
@@ -119,3 +136,8 @@ class _Limits:
         if key is None or entry is None:
             return ""
         return self._world.guard.verdict(key, entry.session.user_data)
+
+    def quiet(self, event: Event) -> str:
+        """Return why replies are held back, for a person types; empty when nobody does."""
+        key = event.session_key
+        return "" if key is None else self._world.guard.quiet(key, self._world.clock.now())

@@ -2,13 +2,15 @@
 
 Two signs, both kept for the rest of the session. Another bot's *mark* in the user data, which needs
 the other bot's cooperation; and *alternation*, which needs none: the other party answers each of
-our replies in under two seconds, many times in a row, as no person does. Pure.
+our replies in under two seconds, many times in a row, as no person does. And a bot under whose name
+a person types keeps quiet for a while; only deployments that name senders show that. Pure.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from imbot.durations import format_duration
 from imbot.model import JSON, SessionKey
 
 #: User-data keys with this prefix are the marks of imbots; the rest of the key names the bot.
@@ -21,11 +23,16 @@ INHUMAN_S = 2.0
 INHUMAN_IN_A_ROW = 8
 
 
+#: Seconds without replies after a person typed under the bot's name.
+QUIET_S = 300.0
+
+
 @dataclass(slots=True)
 class _Talk:
     replied_at: datetime | None = None
     quick_answers: int = 0
     verdict: str = ""
+    typed_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +75,21 @@ class LoopGuard:
             talk.verdict = (
                 f"{talk.quick_answers} answers in a row came within {INHUMAN_S:g} s of our reply"
             )
+
+    def note_person(self, key: SessionKey, at: datetime) -> None:
+        """Note that a person said something under our name."""
+        self._talks.setdefault(key, _Talk()).typed_at = at
+
+    def quiet(self, key: SessionKey, now: datetime) -> str:
+        """Return why replies are held back: a person types; empty when nobody does."""
+        talk = self._talks.get(key)
+        if talk is None or talk.typed_at is None:
+            return ""
+        ago_s = (now - talk.typed_at).total_seconds()
+        if ago_s >= QUIET_S:
+            return ""
+        told = f"somebody typed as {key.agent} {format_duration(round(ago_s, 3))} ago"
+        return f"{told}, quiet for {format_duration(QUIET_S)}"
 
     def verdict(self, key: SessionKey, user_data: Mapping[str, JSON]) -> str:
         """Return why replies must stop in this session; empty when they need not."""

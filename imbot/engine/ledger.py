@@ -11,6 +11,7 @@ from datetime import datetime
 
 from imbot.clock import Clock
 from imbot.engine.planning import Start
+from imbot.engine.spending import Spending
 from imbot.model import JSON, SessionKey
 from imbot.ports import Store
 from imbot.records import (
@@ -54,13 +55,17 @@ class Ledger:
         start: The run.
         store: Where they are kept.
         clock: Tells when.
+        spending: Counts what budgets are spent on; None where nothing is counted.
         marked: Whether the once mark is written.
+        goes_on: Whether it has begun an effect of which nothing was known when it was made.
     """
 
     start: Start
     store: Store
     clock: Clock
+    spending: Spending | None = None
     marked: bool = False
+    goes_on: bool = False
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
     @property
@@ -121,7 +126,14 @@ class Ledger:
         )
         doubtful = before is not None and (before.doubtful or before.state in _IN_DOUBT)
         self._entries[effect_id] = _Entry(intent, EffectState.SENDING, doubtful=doubtful)
+        if before is None:
+            self._begin(key)
         await self.store.commit([*self._mark(now), intent])
+
+    def _begin(self, key: SessionKey | None) -> None:
+        self.goes_on = True
+        if self.spending is not None:
+            self.spending.note(self.start.rule, key)
 
     def close(
         self, effect_id: str, state: EffectState, *, detail: str = "", result: JSON = None
@@ -151,6 +163,10 @@ class Ledger:
             and entry.state is EffectState.ACCEPTED
             for entry in self._entries.values()
         )
+
+    def has_tried(self, step_key: str) -> bool:
+        """Return whether an effect of the step was begun already."""
+        return any(effect_id.startswith(f"{step_key}/") for effect_id in self._entries)
 
     def in_doubt(self, step_key: str) -> list[Intent]:
         """Return the step's effects that nobody knows the outcome of."""

@@ -1,8 +1,9 @@
 """Once marks and turns: what a rule has done, is doing and waits to do, by scope and by key."""
 
-import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
 from imbot.ports import Store
 
@@ -11,11 +12,11 @@ REMEMBERED_MARKS = 200_000
 
 
 class OnceMarks:
-    """Which (rule id, scope) pairs are marked; the store's answer is asked for once and kept."""
+    """Since when (rule id, scope) pairs are marked; the store is asked once for each, and kept."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: OrderedDict[tuple[str, str], bool] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], datetime | None] = OrderedDict()
 
     async def load(self, marks: Iterable[tuple[str, str]]) -> None:
         """Learn from the store about the pairs that are not known yet."""
@@ -24,13 +25,12 @@ class OnceMarks:
             return
         marked = await self._store.marked(asked)
         for mark in asked:
-            self._known.setdefault(mark, mark in marked)
-        while len(self._known) > REMEMBERED_MARKS:
-            self._known.popitem(last=False)
+            self._known.setdefault(mark, marked.get(mark))
+        self._trim()
 
     def presume_free(self, rule_id: str, scope: str) -> None:
         """Take a pair that is not known yet as free: its session has only just begun."""
-        self._known.setdefault((rule_id, scope), False)
+        self._known.setdefault((rule_id, scope), None)
         self._trim()
 
     def _trim(self) -> None:
@@ -39,43 +39,72 @@ class OnceMarks:
 
     def is_set(self, rule_id: str, scope: str) -> bool:
         """Return whether the rule has acted, or acts, within this scope."""
-        return self._known.get((rule_id, scope), False)
+        return self.set_at(rule_id, scope) is not None
 
-    def set(self, rule_id: str, scope: str) -> None:
+    def set_at(self, rule_id: str, scope: str) -> datetime | None:
+        """Return when the pair was marked; None when it is not."""
+        return self._known.get((rule_id, scope))
+
+    def set(self, rule_id: str, scope: str, at: datetime) -> None:
         """Reserve the scope for a run that begins."""
-        self._known[rule_id, scope] = True
+        self._known[rule_id, scope] = at
 
     def free(self, rule_id: str, scope: str) -> None:
         """Give the scope back: the run has done nothing."""
-        self._known[rule_id, scope] = False
+        self._known[rule_id, scope] = None
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """The place of a run among those of its rule and key.
+
+    Attributes:
+        run_id: The run.
+        is_due: Whether it may go on.
+        on_due: Called when it may, if that is later.
+    """
+
+    run_id: str
+    place: tuple[str, str]
+    is_due: bool
+    on_due: Callable[[], None] | None = None
 
 
 class Turns:
-    """Runs of one rule with one key take turns, first come first served."""
+    """Runs of one rule with one key take turns, first come first served, or go side by side.
+
+    A run keeps its turn while it waits.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[str, str], deque[asyncio.Future[None]]] = {}
+        self._taken: dict[tuple[str, str], list[Turn]] = {}
 
-    def busy(self, rule_id: str, key: str) -> bool:
-        """Return whether a run goes on or waits."""
-        return (rule_id, key) in self._waiting
+    def __len__(self) -> int:
+        """Return for how many rules and keys there are runs."""
+        return len(self._taken)
 
-    def take(self, rule_id: str, key: str) -> "asyncio.Future[None] | None":
-        """Take a place; return what to wait for until it is our turn, None when it is at once."""
-        waiting = self._waiting.get((rule_id, key))
-        if waiting is None:
-            self._waiting[rule_id, key] = deque()
-            return None
-        turn = asyncio.get_running_loop().create_future()
-        waiting.append(turn)
+    def busy(self, rule_id: str, key: str) -> int:
+        """Return how many runs go on or wait."""
+        return len(self._taken.get((rule_id, key), ()))
+
+    def of(self, rule_id: str, key: str) -> list[str]:
+        """Return the runs that go on or wait."""
+        return [turn.run_id for turn in self._taken.get((rule_id, key), ())]
+
+    def take(self, run_id: str, rule_id: str, key: str, *, side_by_side: bool = False) -> Turn:
+        """Take a place behind those that have one already."""
+        turns = self._taken.setdefault((rule_id, key), [])
+        turn = Turn(run_id, (rule_id, key), is_due=side_by_side or not turns)
+        turns.append(turn)
         return turn
 
-    def leave(self, rule_id: str, key: str) -> None:
-        """End our turn; the next run goes on."""
-        waiting = self._waiting.get((rule_id, key), ())
-        while waiting:
-            turn = waiting.popleft()
-            if not turn.cancelled():
-                turn.set_result(None)
-                return
-        self._waiting.pop((rule_id, key), None)
+    def leave(self, turn: Turn) -> None:
+        """End a turn; the next run goes on."""
+        turns = self._taken[turn.place]
+        turns.remove(turn)
+        if not turns:
+            del self._taken[turn.place]
+        elif not turns[0].is_due:
+            turns[0].is_due = True
+            if turns[0].on_due is not None:
+                turns[0].on_due()

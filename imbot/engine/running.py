@@ -1,4 +1,8 @@
-"""Runs of rules: each goes from step to step until it ends, taking turns by its key."""
+"""Runs of rules: each goes from step to step until it ends or waits, taking turns by its key.
+
+A run that waits holds no task. It goes on by a timer, by what happens in its session, or after a
+restart, and always by the same way.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,49 +15,53 @@ from imbot.engine.acting import Actor
 from imbot.engine.doors import Acting, World
 from imbot.engine.ledger import Ledger
 from imbot.engine.once import OnceMarks, Turns
-from imbot.engine.planning import Next, Over, Standing, Start, after, lateness, next_step
+from imbot.engine.planning import Start, lateness
+from imbot.engine.recovering import Interrupted
+from imbot.engine.spending import Spending
+from imbot.engine.standing import Standing
+from imbot.engine.stepping import Next, Over, Paused, after, cancelled, next_step, resumed
 from imbot.engine.viewing import View
+from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
-from imbot.model import SessionKey
+from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
 from imbot.ports import Store
-from imbot.records import Effect, RunSeen, RunState
+from imbot.records import Change, RunSeen, RunState, TimerGone
+from imbot.rulebook.schema import Mode, WaitFor
 
 log = structlog.get_logger()
 
 #: Starts a task that its owner ends with the daemon.
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
+#: A branch begins when the one before ends, waits, or has not come back for so many seconds.
+BRANCHES_APART_S = 0.2
+
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
-    """Where a run stood when imbot stopped.
+class Heard:
+    """The runs that an event wakes, and what is to be kept of it with the decision about it."""
 
-    Attributes:
-        standing: Its next step, and what was bound.
-        session: The session it acted on.
-        effects: What it has done, or may have.
-    """
-
-    standing: Standing
-    session: SessionKey | None
-    effects: tuple[Effect, ...] = ()
+    runs: tuple[Run, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
-class Claim(NamedTuple):
-    """A run that has its once scope and its place, and is not yet begun."""
+_NOTHING = Heard()
 
-    start: Start
-    interrupted: Interrupted | None
-    turn: "asyncio.Future[None] | None"
+
+class Past(NamedTuple):
+    """What has happened before, as far as it limits what may happen now."""
+
+    marks: OnceMarks
+    turns: Turns
+    spending: Spending
 
 
 class Runs:
     """Drives every run.
 
     Attributes:
-        marks: Once marks.
-        turns: Who is running, by rule and key.
+        past: Once marks; who is running, by rule and key; what budgets are spent.
     """
 
     def __init__(
@@ -66,143 +74,284 @@ class Runs:
         marks: OnceMarks,
         watch: Watcher,
         spawn: Spawn,
+        timers: Alarms,
     ) -> None:
-        self.marks = marks
-        self.turns = Turns()
+        self.past = Past(marks, Turns(), Spending(world.clock))
         self._actor = actor
         self._world = world
         self._view = view
         self._store = store
         self._watch = watch
         self._spawn = spawn
-        self._ledgers: dict[str, Ledger] = {}
+        self._runs: dict[str, Run] = {}
+        self._waiting = Waiting(timers)
+
+    def __len__(self) -> int:
+        """Return how many runs have not ended."""
+        return len(self._runs)
+
+    def get(self, run_id: str) -> Run | None:
+        """Return a run that has not ended; None when it has."""
+        return self._runs.get(run_id)
 
     def confirm(self, effect_id: str) -> None:
         """Tell the run of this effect, if it goes on, that the echo came."""
         run_id = effect_id.rsplit("/", 2)[0]
-        if (ledger := self._ledgers.get(run_id)) is not None:
-            ledger.confirm(effect_id)
+        if (run := self._runs.get(run_id)) is not None:
+            run.acting.ledger.confirm(effect_id)
 
-    def claim(self, start: Start, interrupted: Interrupted | None = None) -> Claim:
+    # Beginnings -------------------------------------------------------------------------------
+
+    def claim(self, start: Start, interrupted: Interrupted | None = None) -> Run:
         """Take the run's once scope and its place in the order; to be begun soon."""
+        rule, past = start.rule, self.past
         if start.once_scope is not None:
-            self.marks.set(start.rule.id, start.once_scope)
-        return Claim(start, interrupted, self.turns.take(start.rule.id, start.key))
+            past.marks.set(rule.id, start.once_scope, self._world.clock.now())
+        if rule.mode is Mode.RESTART:
+            for run_id in past.turns.of(rule.id, start.key):
+                self._cancel(self._runs[run_id], f"restarted by {start.event.id}")
+        beside = rule.mode is Mode.PARALLEL
+        turn = past.turns.take(start.run_id, rule.id, start.key, side_by_side=beside)
+        ledger = Ledger(start, self._store, self._world.clock, spending=past.spending)
+        from_here = interrupted or Interrupted(Standing(), start.event.session_key)
+        ledger.restore(from_here.effects)
+        acting = Acting(ledger, from_here.session, start.event.agent)
+        run = self._runs[start.run_id] = Run(start, acting, from_here.standing, turn)
+        if interrupted is not None:
+            run.since = interrupted.known_until if turn.is_due else None
+            self._waiting.update(run, ())
+        return run
 
-    async def begin(self, claim: Claim) -> None:
+    async def begin(self, run: Run) -> None:
         """Begin a run, or go on with one that a stop interrupted.
 
         Returns when it is over, or waits so long that others should go on.
         """
-        start, interrupted, turn = claim
-        from_here = interrupted or Interrupted(Standing(), start.event.session_key)
-        ledger = Ledger(start, self._store, self._world.clock)
-        ledger.restore(from_here.effects)
-        self._ledgers[start.run_id] = ledger
+        if run.turn.is_due:
+            await self.go_on(run)
+        elif run.over is None:
+            run.turn.on_due = lambda: self._begin_late(run)
+
+    def _begin_late(self, run: Run) -> None:
+        # Written down, for its waits count from now and not from when it was decided.
+        self._store.note([self._seen(run, RunState.RUNNING)])
+        self._drive(run)
+
+    async def go_on(self, run: Run) -> None:
+        """Let a run go on; return when it is over, or waits so long that others should go on."""
+        if run.is_driven or run.over is not None or run.ready() is None:
+            run.wake()
+            return
         released = asyncio.get_running_loop().create_future()
 
         def release() -> None:
             if not released.done():
                 released.set_result(None)
 
-        acting = Acting(ledger, from_here.session, start.event.agent)
-        if turn is not None:
-            release()
-        self._spawn(self._live(start, from_here.standing, acting, turn, release))
+        run.release = release
+        self._drive(run)
         await released
 
-    async def _live(
-        self,
-        start: Start,
-        standing: Standing,
-        acting: Acting,
-        turn: "asyncio.Future[None] | None",
-        release: Callable[[], None],
-    ) -> None:
-        """Wait for the run's turn, go from step to step, write down how it ended."""
+    async def resume(self, run_id: str, pc: int) -> None:
+        """Let a run whose wait here is over go on: its time has come."""
+        run = self._runs.get(run_id)
+        strand = None if run is None else run.standing.strand(pc)
+        if run is None or strand is None or not strand.waits:
+            self._store.note([TimerGone(f"{run_id}/{pc}")])
+            return
+        standing = resumed(run.start, run.standing, pc, {"timed_out": True})
+        run.since = None
+        self._store.note(self._stand(run, standing))
+        await self.go_on(run)
+
+    def hear(self, event: Event, scope: Scope) -> Heard:
+        """Return which runs an event lets go on; to be kept, and then they are to go on."""
+        if not self._waiting:
+            return _NOTHING
+        runs, changes = list[Run](), list[Change]()
+        for run in self._waiting.of(event.session_key):
+            facts = {name: scope[name] for name in ("event", "message") if name in scope}
+            standing = heard(run, event, {"timed_out": False, **facts})
+            if event.kind is EventKind.STATE and (over := self._completed(run)):
+                standing = cancelled(run.start, standing, over)
+            if standing is not run.standing:
+                run.since = None
+                changes += self._stand(run, standing)
+                runs.append(run)
+        return Heard(tuple(runs), tuple(changes))
+
+    # One run ----------------------------------------------------------------------------------
+
+    def _drive(self, run: Run) -> None:
+        run.is_driven = True
+        self._spawn(self._live(run))
+
+    async def _live(self, run: Run) -> None:
+        """Carry the run on until it waits or ends; write down how it ended."""
         try:
-            if turn is not None:
-                await turn
-            late = "" if acting.ledger.has_begun else lateness(start, self._world.clock.now())
-            if late:
-                over = Over(RunState.CANCELLED, late, standing)
-            else:
-                over = await self._steps(start, standing, acting, release)
-            self._end(start, over, acting)
+            over = self._too_late(run) or await self._strands(run)
+            if over is not None:
+                self._end(run, over)
         except StoreError:
             raise
         except Exception as error:  # the top of a task: the run fails, not the daemon
-            log.exception("run.failed", run=start.run_id)
-            self._end(start, Over(RunState.FAILED, f"imbot's own error: {error}", standing), acting)
+            log.exception("run.failed", run=run.id)
+            self._end(run, Over(RunState.FAILED, f"imbot's own error: {error}", run.standing))
         finally:
-            self.turns.leave(start.rule.id, start.key)
-            del self._ledgers[start.run_id]
-            release()
+            run.is_driven = False
+            run.release()
 
-    async def _steps(
-        self, start: Start, standing: Standing, acting: Acting, release: Callable[[], None]
-    ) -> Over:
-        begun = standing
+    def _too_late(self, run: Run) -> Over | None:
+        if not run.is_new or run.acting.ledger.has_begun:
+            return None
+        late = lateness(run.start, self._world.clock.now())
+        return Over(RunState.CANCELLED, late, run.standing) if late else None
+
+    async def _strands(self, run: Run) -> Over | None:
+        """Carry every strand on; return how the run ended, None when all strands wait."""
+        try:
+            while run.over is None:
+                strand = run.ready()
+                if strand is None and not run.flights:
+                    return None
+                # What stands in no branch begins when all that were begun have come back.
+                if strand is None or (run.flights and not strand.forks):
+                    await run.stirred()
+                elif len(run.standing.strands) == 1:
+                    await self._steps(run, Flight(strand.pc))
+                else:
+                    flight = Flight(strand.pc)
+                    task = asyncio.create_task(self._steps(run, flight))
+                    await run.take_off(flight, task, BRANCHES_APART_S)
+            while run.flights:
+                await run.stirred()
+        finally:
+            if run.flights:
+                await run.ground()
+        return run.over
+
+    async def _steps(self, run: Run, flight: Flight) -> None:
+        """Take one strand from step to step until it waits, comes to branches, or ends."""
+        start, known = run.start, run.standing
         while True:
-            scope, senses = await self._view.of_now(start.event)
-            planned = next_step(start, standing, scope, senses)
+            scope, senses = await self._view.of_now(start.event, start.rule)
+            if run.ending:
+                run.over = Over(RunState.CANCELLED, run.ending, run.standing)
+            if not run.stands_at(flight.pc):
+                return
+            since = None if run.acting.ledger.goes_on else run.since
+            planned = next_step(start, run.standing, scope, senses, pc=flight.pc, since=since)
             for text in planned.logs:
                 self._watch(Logged(start, text))
             if isinstance(planned, Over):
-                return planned
-            if standing is not begun:
+                run.over = planned
+                return
+            is_first = run.standing is known
+            if isinstance(planned, Paused) or _must_land(run, planned):
+                self._pause(run, planned.standing)
+                return
+            self._leave_behind(run, planned.standing)
+            flight.pc = planned.pc
+            if not is_first:
                 # Where a run ends is written down at its end; only what is between is here.
-                self._store.note([self._seen(start, RunState.RUNNING, planned.standing, acting)])
-            outcome = await self._actor.carry_out(
-                planned,
-                acting,
-                scope,
-                is_over=self._is_over(start, planned, acting),
-                release=release,
-            )
+                self._store.note([self._seen(run, RunState.RUNNING)])
+            outcome = await self._carry_out(run, planned, scope)
             self._watch(Acted(start, planned.step, outcome))
-            reached = after(start, planned.standing, planned.act, outcome)
+            if not run.stands_at(flight.pc):
+                return
+            reached = after(start, run.standing, planned, outcome)
             if isinstance(reached, Over):
-                return reached
-            standing = reached
+                run.over = reached
+                return
+            self._leave_behind(run, reached[0])
+            flight.pc = reached[1]
 
-    def _is_over(self, start: Start, planned: Next, acting: Acting) -> Callable[[], str]:
-        """Return what tells why the run must end early."""
-        event = start.event
-        ended_before = event.session is not None and event.session.is_completed
+    async def _carry_out(self, run: Run, planned: Next, scope: Scope) -> Outcome:
+        ledger, rule = run.acting.ledger, run.start.rule
+        spent = self.past.spending.why_not(rule, run.acting.session)
+        if spent and not ledger.has_tried(planned.step.key):
+            return Outcome(planned.step.key, OutcomeKind.WITHHELD, spent)
+        return await self._actor.carry_out(
+            planned,
+            run.acting,
+            scope,
+            is_over=self._is_over(run, planned),
+            release=run.release,
+        )
+
+    def _is_over(self, run: Run, planned: Next) -> Callable[[], str]:
+        """Return what tells why a step must not go on."""
 
         def is_over() -> str:
-            if planned.act.even_if_completed:
-                return ""
-            for key in dict.fromkeys((event.session_key, acting.session)):
-                if key is None or (ended_before and key == event.session_key):
-                    continue
-                entry = self._world.table.get(key)
-                over = entry is not None and entry.session.is_completed
-                if over or acting.ledger.completed(key):
-                    return f"session {key.session_id} completed"
-            return ""
+            if run.ending:
+                return run.ending
+            if not run.stands_at(planned.pc):
+                return "another branch has ended"
+            return "" if planned.act.even_if_completed else self._completed(run)
 
         return is_over
 
-    def _end(self, start: Start, over: Over, acting: Acting) -> None:
-        freed = acting.ledger.free_once()
-        idle = start.once_scope is not None and not acting.ledger.marked
+    def _completed(self, run: Run) -> str:
+        """Return which completion cancels the run; empty while none does."""
+        for key in run.about():
+            entry = self._world.table.get(key)
+            over = entry is not None and entry.session.is_completed
+            if over or run.acting.ledger.completed(key):
+                return f"session {key.session_id} completed"
+        return ""
+
+    # Where it stands --------------------------------------------------------------------------
+
+    def _pause(self, run: Run, standing: Standing) -> None:
+        """Let the run stand where a strand has nothing to carry out now; write down a wait."""
+        if len(standing.waiting) > len(run.standing.waiting):
+            if over := self._completed(run):
+                standing = cancelled(run.start, standing, over)
+            elif run.acting.session is None:
+                standing = _without_session(run.start, standing)
+        self._leave_behind(run, standing)
+
+    def _leave_behind(self, run: Run, standing: Standing) -> None:
+        """Let the run stand here; write it down if that changes what it waits for."""
+        was = run.standing
+        if (was.is_single and standing.is_single) or was.waiting == standing.waiting:
+            run.standing = standing
+        else:
+            self._store.note(self._stand(run, standing))
+
+    def _stand(self, run: Run, standing: Standing) -> list[Change]:
+        """Let the run stand here; return what is to be written down, timers included."""
+        before, run.standing = run.standing.waiting, standing
+        timers = self._waiting.update(run, before)
+        state = RunState.RUNNING
+        if all(strand.waits for strand in standing.strands):
+            state = RunState.WAITING
+        return [self._seen(run, state), *timers]
+
+    def _cancel(self, run: Run, why: str) -> None:
+        """End a run before its next step, or now if it waits."""
+        run.ending = why
+        if run.is_driven:
+            run.wake()
+        else:
+            self._end(run, Over(RunState.CANCELLED, why, run.standing))
+
+    def _end(self, run: Run, over: Over) -> None:
+        start, ledger = run.start, run.acting.ledger
+        freed = ledger.free_once()
+        idle = start.once_scope is not None and not ledger.marked
         if start.once_scope is not None and (freed or idle):
-            self.marks.free(start.rule.id, start.once_scope)
-        seen = self._seen(start, over.state, over.standing, acting, detail=over.detail)
-        self._store.note([*freed, seen])
+            self.past.marks.free(start.rule.id, start.once_scope)
+        before, run.standing, run.over = run.standing.waiting, over.standing, over
+        timers = self._waiting.update(run, before) if before else ()
+        self._store.note([*freed, self._seen(run, over.state, over.detail), *timers])
+        del self._runs[run.id]
+        self.past.turns.leave(run.turn)
         self._watch(Ended(start, over))
 
-    def _seen(
-        self,
-        start: Start,
-        state: RunState,
-        standing: Standing,
-        acting: Acting,
-        *,
-        detail: str = "",
-    ) -> RunSeen:
+    def _seen(self, run: Run, state: RunState, detail: str = "") -> RunSeen:
+        start, standing = run.start, run.standing
+        is_single = standing.is_single
         return RunSeen(
             run_id=start.run_id,
             event_id=start.event.id,
@@ -210,9 +359,25 @@ class Runs:
             rule_version=start.rule.version,
             key=start.key,
             state=state,
-            pc=standing.pc,
+            pc=standing.strands[0].pc,
             at=self._world.clock.now(),
             bound=standing.bound,
-            session=acting.session,
+            session=run.acting.session,
             detail=detail or standing.failing,
+            due_at=None if is_single else standing.due_at,
+            strands=() if is_single else standing.strands,
+            cancelled=standing.cancelled,
         )
+
+
+def _must_land(run: Run, planned: Next) -> bool:
+    """Whether a strand has left its branches while others are still on their way."""
+    return len(run.flights) > 1 and not planned.standing.forks_at(planned.pc)
+
+
+def _without_session(start: Start, standing: Standing) -> Standing:
+    """Return the standing with no strand that waits for what only a session brings."""
+    for strand in standing.waiting:
+        if isinstance(start.rule.program.instructions[strand.pc], WaitFor):
+            standing = resumed(start, standing, strand.pc)
+    return standing

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from imbot.engine.planning import Over, Plan, Start
+from imbot.engine.planning import Plan, Start
+from imbot.engine.stepping import Over
 from imbot.model import Event, Outcome, SessionKey, Step
 
 

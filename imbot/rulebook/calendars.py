@@ -27,6 +27,8 @@ ReadFile: TypeAlias = Callable[[str], str]
 _DAY_MIN = 24 * 60
 _INSTANT = timedelta(microseconds=1)
 _DAY = timedelta(days=1)
+#: Clocks are put back by two hours at most.
+_LONGEST_DAY = timedelta(hours=26)
 #: Holidays and weeks repeat within a year: what has no edge by then, has none without exceptions.
 _HORIZON_DAYS = 400
 
@@ -99,7 +101,7 @@ class Calendar:
         return self._next_edge(at, opens=False)
 
     def _is_scheduled(self, at: datetime) -> bool:
-        if any(start <= at < end for start, end in self.time_off.spans):
+        if self.time_off.covers(at):
             return False
         there = at.astimezone(self.timezone)
         day, minute = there.date(), there.hour * 60 + there.minute
@@ -109,11 +111,18 @@ class Calendar:
         return any(minute < slot.end_min for slot in self.slots_of(day - _DAY))
 
     def _next_edge(self, at: datetime, *, opens: bool) -> datetime | None:
+        return next((edge for edge in self._edges_from(at, opens=opens) if edge > at), None)
+
+    def _edges_from(self, at: datetime, *, opens: bool) -> Iterator[datetime]:
+        """Yield edges in order, from at most two days before."""
+        ahead: set[datetime] = set()
         for day in self._days_from(at.astimezone(self.timezone).date() - _DAY):
-            for instant in sorted(self._instants(day)):
-                if instant > at and self._turns(instant, opens=opens):
-                    return instant
-        return None
+            ahead.update(self._instants(day))
+            # Later days bring nothing that is earlier than the end of this one.
+            known = [each for each in ahead if each.astimezone(self.timezone).date() <= day]
+            ahead.difference_update(known)
+            yield from (each for each in sorted(known) if self._turns(each, opens=opens))
+        yield from (each for each in sorted(ahead) if self._turns(each, opens=opens))
 
     def _turns(self, instant: datetime, *, opens: bool) -> bool:
         return (
@@ -137,14 +146,14 @@ class Calendar:
         change = self._change_of_clocks(midnight)
         if change is not None:
             yield change
-        for instant in itertools.chain.from_iterable(self.time_off.spans):
-            if instant.astimezone(self.timezone).date() == day:
-                yield instant
+        there = midnight.replace(tzinfo=self.timezone).astimezone(UTC)
+        for span in self.time_off.between(there, there + _LONGEST_DAY):
+            yield from span
 
     def _change_of_clocks(self, midnight: datetime) -> datetime | None:
         """Return when the clocks change on the local day, or None."""
         before = midnight.replace(tzinfo=self.timezone).astimezone(UTC)
-        after = before + timedelta(hours=26)
+        after = before + _LONGEST_DAY
         offset = self._offset(before)
         if self._offset(after) == offset:
             return None
@@ -376,9 +385,9 @@ class _Reader:
             self._add(path, "ics", what, "name an iCalendar file, from the folder of this file")
             return NO_TIME_OFF
         if found.repeating:
-            what = f"{found.repeating} events of '{file}' repeat, and are read only once"
+            what = f"{found.repeating} events of '{file}' repeat otherwise than each year"
             self._add(path, "ics-repeats", what, "write each day", Severity.WARNING)
-        if max(found.days, default=date.min).year <= self.today.year:
+        if found.last_year <= self.today.year:
             what = f"'{file}' ends before {self.today.year + 1}"
             self._add(path, "holidays-end", what, severity=Severity.WARNING)
         return found

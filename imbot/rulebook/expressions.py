@@ -10,7 +10,7 @@ from functools import cached_property
 from imbot.problems import Problem
 from imbot.rulebook.compiler import Run, compile_test, compile_value, evaluate
 from imbot.rulebook.facts import Fact, facts_of
-from imbot.rulebook.functions import SECRET
+from imbot.rulebook.functions import SECRET, Role
 from imbot.rulebook.scope import Known, Names, Scope, Senses, Type
 from imbot.rulebook.syntax import NotInLanguageError, PlaceOf, Source, read_condition
 from imbot.rulebook.tree import Apply, Const, Item, Path, Tree, leaves, walk
@@ -78,6 +78,11 @@ class Expression:
         """The secrets it asks for."""
         return secrets_used(self.tree)
 
+    @cached_property
+    def calendars_used(self) -> frozenset[str]:
+        """The calendars it asks."""
+        return calendars_used(self.tree)
+
     def explain(self, scope: Scope, senses: Senses) -> tuple[Leaf, ...]:
         """Return each leaf, whether it holds, and the values it looked at."""
         return tuple(
@@ -136,4 +141,17 @@ def secrets_used(tree: Tree) -> frozenset[str]:
         if isinstance(node, Apply) and node.function is SECRET
         for arg in node.args
         if isinstance(arg, Const)
+    )
+
+
+def calendars_used(tree: Tree) -> frozenset[str]:
+    """Return the calendars that a checked tree asks."""
+    return frozenset(
+        arg.value
+        for node in walk(tree)
+        if isinstance(node, Apply)
+        for arg, parameter in zip(node.args, node.function.parameters, strict=True)
+        if parameter.role in (Role.CALENDAR, Role.ZONE)
+        and isinstance(arg, Const)
+        and isinstance(arg.value, str)
     )

@@ -1,12 +1,13 @@
 """Event → the rules that it may start, at a cost that does not grow with the other rules.
 
 Rules lie in buckets by what happened: the state and where it came from, the text of a message, the
-keys of the user data, the change of a connection. In a bucket the facts of ``when`` narrow further.
-Whether ``when`` holds is for the engine to say.
+keys of the user data, the change of a connection, the length of a silence, the edge of a calendar,
+the schedule, the name of a hook. In a bucket the facts of ``when`` narrow further. Whether ``when``
+holds is for the engine to say.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,13 +15,17 @@ from imbot.model import Event, EventKind
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.narrowing import Filed, Group, narrowed
 from imbot.rulebook.schema import (
+    CalendarTrigger,
     ConnectionTrigger,
+    IdleTrigger,
     MessageTrigger,
     Rule,
+    ScheduleTrigger,
     StateTrigger,
     TextTest,
     Trigger,
     UserdataTrigger,
+    WebhookTrigger,
 )
 from imbot.rulebook.texttests import TextTests, key_of, passes
 
@@ -43,7 +48,43 @@ def trigger_holds(trigger: Trigger, event: Event) -> bool:
             changed = event.fields.get("changed") or {}
             return (own or not event.own) and (keys is None or not keys.isdisjoint(changed))
         case _:
-            return event.fields.get("change") in trigger.changes
+            return _name_of(event) in _names_of(trigger)
+
+
+#: Triggers that wait for something with a name, and for nothing else.
+_Plain: TypeAlias = (
+    ConnectionTrigger | IdleTrigger | CalendarTrigger | ScheduleTrigger | WebhookTrigger
+)
+
+
+#: The fields of an event that name what happened.
+_NAMING = {
+    EventKind.CONNECTION: ("change",),
+    EventKind.IDLE: ("idle",),
+    EventKind.CALENDAR: ("calendar", "edge", "offset_s"),
+    EventKind.SCHEDULE: ("schedule",),
+    EventKind.WEBHOOK: ("name",),
+}
+
+
+def _name_of(event: Event) -> tuple[Hashable, ...]:
+    """Return the name of what happened."""
+    return tuple(event.fields.get(field) for field in _NAMING[event.kind])
+
+
+def _names_of(trigger: _Plain) -> Collection[tuple[Hashable, ...]]:
+    """Return the names of what the trigger waits for."""
+    match trigger:
+        case ConnectionTrigger(changes=changes):
+            return [(change,) for change in changes]
+        case IdleTrigger(after_s=after_s):
+            return ((after_s,),)
+        case CalendarTrigger(calendar=calendar, offset_s=offset_s):
+            return ((calendar, trigger.edge, offset_s),)
+        case ScheduleTrigger(identity=identity):
+            return ((identity,),)
+        case _:
+            return ((trigger.name,),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +127,11 @@ class Index:
             EventKind.STATE: _States(of_kind(StateTrigger)).groups,
             EventKind.MESSAGE: _Messages(of_kind(MessageTrigger)).groups,
             EventKind.USERDATA: _Userdata(of_kind(UserdataTrigger)).groups,
-            EventKind.CONNECTION: _Connections(of_kind(ConnectionTrigger)).groups,
+            EventKind.CONNECTION: _Named(of_kind(ConnectionTrigger)).groups,
+            EventKind.IDLE: _Named(of_kind(IdleTrigger)).groups,
+            EventKind.CALENDAR: _Named(of_kind(CalendarTrigger)).groups,
+            EventKind.SCHEDULE: _Named(of_kind(ScheduleTrigger)).groups,
+            EventKind.WEBHOOK: _Named(of_kind(WebhookTrigger)).groups,
         }
 
     def candidates(self, event: Event, scope: Mapping[str, Any]) -> Sequence[Candidate]:
@@ -178,17 +223,17 @@ def _by_key(filed: Iterable[tuple[UserdataTrigger, _Filed]]) -> dict[str | None,
     return _grouped(by_key)
 
 
-class _Connections:
-    """By what happened to the subscription."""
+class _Named:
+    """By the name of what is waited for."""
 
-    def __init__(self, filed: Iterable[tuple[ConnectionTrigger, _Filed]]) -> None:
-        by_change: dict[object, list[_Filed]] = defaultdict(list)
+    def __init__(self, filed: Iterable[tuple[_Plain, _Filed]]) -> None:
+        by_name: dict[Hashable, list[_Filed]] = defaultdict(list)
         for trigger, entry in filed:
-            for change in trigger.changes:
-                by_change[change].append(entry)
-        self._by_change = _grouped(by_change)
+            for name in _names_of(trigger):
+                by_name[name].append(entry)
+        self._by_name = _grouped(by_name)
 
     def groups(self, event: Event) -> list[_Group]:
         """Return where to look for the rules that may run."""
-        group = self._by_change.get(event.fields.get("change"))
+        group = self._by_name.get(_name_of(event))
         return [] if group is None else [group]

@@ -16,7 +16,6 @@ from imbot.rulebook.scope import Known, Names
 from imbot.yamlfile import Entry, Kind, Node
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
-_NOT_YET = "is not in this version yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +25,14 @@ class Desk:
     Attributes:
         known: What an expression or template may name.
         problems: Every mistake found so far.
+        timezone: The zone of what names none.
+        calendars: Every calendar that was asked for so far, in order.
     """
 
     known: Known = field(default_factory=Known)
     problems: list[Problem] = field(default_factory=list)
+    timezone: str = "UTC"
+    calendars: list[str] = field(default_factory=list)
 
     def error(self, place: Place, code: str, what: str, cure: str = "") -> None:
         """Keep a mistake that stops the file from being used."""
@@ -57,14 +60,11 @@ class Desk:
         allowed: Collection[str],
         *,
         of: str,
-        later: Collection[str] = (),
         elsewhere: Mapping[str, str] = _NONE,
     ) -> None:
         """Report each key that is not allowed; ``elsewhere`` as :func:`nearest` takes it."""
         for key, entry in entries.items():
-            if key in later:
-                self.error(entry.key.place, "not-yet", f"'{key}' {_NOT_YET}", "leave it out")
-            elif key not in allowed:
+            if key not in allowed:
                 cure = did_you_mean(key, allowed, elsewhere=elsewhere)
                 if is_cut_off(entry):
                     cure = IN_QUOTES
@@ -159,6 +159,8 @@ class Desk:
             return None
         parsed, problems = expressions.parse(node.raw, node.place_at, names, self.known)
         self.problems.extend(problems)
+        if parsed is not None:
+            self.calendars.extend(parsed.calendars_used)
         return parsed
 
     def all_of(self, node: Node, names: Names, what: str) -> Expression | None:

@@ -13,6 +13,7 @@ from imbot.model import JSON, ConnectionChange, EventKind
 from imbot.problems import Place, Problem
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.expressions import Expression
+from imbot.rulebook.schedules import Schedule
 from imbot.rulebook.scope import Senses
 
 
@@ -76,7 +77,73 @@ class ConnectionTrigger:
     kind: EventKind = EventKind.CONNECTION
 
 
-Trigger: TypeAlias = StateTrigger | MessageTrigger | UserdataTrigger | ConnectionTrigger
+@dataclass(frozen=True, slots=True)
+class IdleTrigger:
+    """Talking, and so long nothing said but by imbot; once per silence."""
+
+    after_s: float
+    kind: EventKind = EventKind.IDLE
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarTrigger:
+    """A calendar opens or closes: ``offset_s`` seconds after it, before it when negative."""
+
+    calendar: str
+    opens: bool
+    offset_s: float = 0.0
+    kind: EventKind = EventKind.CALENDAR
+
+    @property
+    def edge(self) -> str:
+        """``opens`` or ``closes``, as events have it."""
+        return "opens" if self.opens else "closes"
+
+
+class Missed(StrEnum):
+    """What becomes of the firings that fell into a time when imbot did not run."""
+
+    RUN_ONCE = "run_once"
+    SKIP = "skip"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTrigger:
+    """A moment of a schedule; triggers of one identity are started by the same event.
+
+    Attributes:
+        schedule: The moments.
+        identity: The schedule as written, its zone and ``missed``: ``0 9 * * mon-fri
+            Europe/Berlin run_once``.
+        missed: What becomes of missed ones.
+    """
+
+    schedule: Schedule
+    identity: str
+    missed: Missed = Missed.RUN_ONCE
+    kind: EventKind = EventKind.SCHEDULE
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTrigger:
+    """Somebody posted to the hook of this name."""
+
+    name: str
+    kind: EventKind = EventKind.WEBHOOK
+
+
+#: What happens in a session and can be waited for in the middle of a run.
+SessionTrigger: TypeAlias = StateTrigger | MessageTrigger | UserdataTrigger
+
+Trigger: TypeAlias = (
+    SessionTrigger
+    | ConnectionTrigger
+    | IdleTrigger
+    | CalendarTrigger
+    | ScheduleTrigger
+    | WebhookTrigger
+)
 
 
 # Program --------------------------------------------------------------------------------------
@@ -163,11 +230,91 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """Go on after so many seconds; durable.
+
+    Attributes:
+        seconds: A number, or a template that gives a duration such as ``30s``.
+        even_if_completed: Whether it is waited although the session completed meanwhile.
+    """
+
+    seconds: "float | Value"
+    path: str
+    place: Place
+    even_if_completed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Go on when something happens in the session, or the time is over; durable.
+
+    Attributes:
+        trigger: What is waited for; nothing is consumed.
+        timeout_s: None for as long as the session lives.
+        bind: Name for the result: ``timed_out`` and the trigger's fields.
+    """
+
+    trigger: SessionTrigger
+    path: str
+    place: Place
+    timeout_s: float | None = None
+    bind: str | None = None
+    even_if_completed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Go on at each of these at once; all between here and ``join`` belongs to the branches."""
+
+    branches: tuple[int, ...]
+    join: int
+    path: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A branch of the Fork at ``fork`` ends; the last one goes on behind this instruction's join.
+
+    Attributes:
+        fork: Index of the Fork.
+        join: Where the last branch goes on.
+    """
+
+    fork: int
+    join: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Go into a block: its inputs are worked out with the caller's names, and only they are seen.
+
+    Attributes:
+        block: Its name.
+        inputs: In order; ``vars`` is among them where the block looks at its file's constants.
+    """
+
+    block: str
+    inputs: tuple[tuple[str, "Expression | Value"], ...]
+    path: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Come out of the block that was entered at ``enter``; its names are gone."""
+
+    enter: int
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The run is over."""
 
 
-Instruction: TypeAlias = Act | Let | Branch | Jump | Stop | Log | End
+Instruction: TypeAlias = (
+    Act | Let | Branch | Jump | Stop | Log | Wait | WaitFor | Fork | Join | Enter | Leave | End
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +324,13 @@ class Program:
     Attributes:
         instructions: What is done; every block ends in a Jump or an End.
         on_error: Where the rule's ``on_error`` begins; None without one.
+        frames: Index of an instruction → index of the Enter of the block that it stands in; an
+            instruction of the rule itself is not there. Blocks are written out at each call.
     """
 
     instructions: tuple[Instruction, ...]
     on_error: int | None = None
+    frames: Mapping[int, int] = field(default_factory=dict)
 
 
 # Rules ----------------------------------------------------------------------------------------
@@ -191,6 +341,8 @@ class Mode(StrEnum):
 
     SINGLE = "single"
     QUEUE = "queue"
+    RESTART = "restart"
+    PARALLEL = "parallel"
 
 
 class OnceScope(StrEnum):
@@ -211,6 +363,22 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttle:
+    """At most one run within so many seconds, for each value of ``by``; None: of the run's key."""
+
+    within_s: float
+    by: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most effects of a rule in one session, and in any minute; None for any number."""
+
+    per_session: int | None = None
+    per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule.
 
@@ -228,13 +396,17 @@ class Rule:
         vars: Constants of its file and its own.
         key: What runs take turns by; None for the session (or the agent without one).
         mode: What happens to a match while a run goes on.
+        max_runs: The most runs at a time in mode PARALLEL; None for any number.
+        throttle: None for none.
+        budget: None for none.
         once: None for every time.
         max_age_s: Seconds after which an event is too old; None for never.
         priority: As written.
         final: Whether it ends the search for lower rules.
         loop_guard: Whether the loop guard may suppress it.
         replies: Whether one of its steps can say something.
-        source: Its YAML text, for the record.
+        calendars: The calendars that it asks, as they were when it was loaded.
+        source: A JSON document from which it can be compiled again, whatever became of the files.
     """
 
     id: str
@@ -250,12 +422,16 @@ class Rule:
     vars: Mapping[str, Any] = field(default_factory=dict)
     key: Expression | None = None
     mode: Mode = Mode.SINGLE
+    max_runs: int | None = None
+    throttle: Throttle | None = None
+    budget: Budget | None = None
     once: Once | None = None
     max_age_s: float | None = None
     priority: int = 0
     final: bool = False
     loop_guard: bool = True
     replies: bool = False
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
     source: str = ""
 
 

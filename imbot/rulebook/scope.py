@@ -224,15 +224,18 @@ EVENT_FIELDS: Mapping[str, Mapping[str, Type]] = MappingProxyType(
         "message": {},
         "userdata": {"changed": any_map_of(map_of({"old": TEXT, "new": TEXT}))},
         "idle": {"idle": NUMBER},
-        "calendar": {},
+        "calendar": {
+            "calendar": TEXT,
+            "edge": one_of(("opens", "closes"), "calendar's edge"),
+            "scheduled_at": MOMENT,
+        },
         "schedule": {"scheduled_at": MOMENT},
-        "every": {"scheduled_at": MOMENT},
         "connection": {
             "change": one_of(ConnectionChange, "connection change"),
             "reason": TEXT,
             "seconds": NUMBER,
         },
-        "webhook": {"body": ANY},
+        "webhook": {"name": TEXT, "body": ANY},
     }
 )
 TRIGGER_KINDS = frozenset(EVENT_FIELDS)
@@ -243,8 +246,17 @@ _EVENT = {
     "age": NUMBER,
     "resync": BOOL,
 }
-_WITHOUT_SESSION = frozenset({"calendar", "schedule", "every", "webhook"})
-_WITH_SESSION = TRIGGER_KINDS - _WITHOUT_SESSION
+
+
+def awaited(kind: str) -> Type:
+    """Return the type of what a ``wait_for`` of this kind binds: what happened, or no time left."""
+    message = {"message": MESSAGE} if kind == "message" else {}
+    return map_of({"timed_out": BOOL, "event": map_of({**_EVENT, **EVENT_FIELDS[kind]}), **message})
+
+
+#: The kinds of events that are about no session and no agent.
+WITHOUT_SESSION = frozenset({"calendar", "schedule", "webhook"})
+_WITH_SESSION = TRIGGER_KINDS - WITHOUT_SESSION
 _SUPPLIED_BY: Mapping[str, tuple[Type, frozenset[str]]] = MappingProxyType(
     {
         "session": (SESSION, _WITH_SESSION),
@@ -262,7 +274,8 @@ class Names:
 
     Attributes:
         types: Name to type.
-        elsewhere: Names and ``event.`` fields that only other triggers supply, to their kinds.
+        elsewhere: Names and ``event.`` fields that only other triggers supply, to their kinds;
+            to none of them what a block does not see.
         constants: What is known of ``vars`` before anything runs.
     """
 
@@ -294,7 +307,8 @@ class Names:
         """Return what a block sees: the common names and its inputs, not the caller's results."""
         names = cls.for_trigger(TRIGGER_KINDS)
         types = {name: type_ for name, type_ in names.types.items() if name != "message"}
-        return cls(MappingProxyType(types | dict(inputs)))
+        unseen = MappingProxyType({"message": frozenset[str]()})
+        return cls(MappingProxyType(types | dict(inputs)), unseen)
 
     def bind(self, name: str, type_: Type = ANY) -> "Names":
         """Return these names and one more, which hides an older one of the same name."""

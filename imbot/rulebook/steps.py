@@ -3,69 +3,43 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, RootModel
-
 from imbot.plugin import Action
-from imbot.problems import did_you_mean
-from imbot.rulebook import origins
-from imbot.rulebook.clearsecrets import refuse_clear_secrets
+from imbot.rulebook.acts import ActReader, is_even_if_completed, result_type, timeout_of
+from imbot.rulebook.binding import check_name, either
+from imbot.rulebook.blocks import MOST_IN_PROGRAM, Block, Shelf, read_call, written_out
 from imbot.rulebook.expressions import Expression
-from imbot.rulebook.reading import Desk
+from imbot.rulebook.reading import Desk, shown
 from imbot.rulebook.schema import (
     Act,
     Branch,
     End,
+    Enter,
+    Fork,
     Instruction,
+    Join,
     Jump,
     Let,
     Log,
     Program,
-    Retry,
     Stop,
     Value,
+    Wait,
+    WaitFor,
 )
-from imbot.rulebook.scope import ANY, Names, Type, any_map_of, map_of, type_of
-from imbot.rulebook.values import (
-    PLAIN,
-    STEP_OPTIONS,
-    Literal,
-    Places,
-    fit,
-    is_template,
-    nodes_of,
-    read_value,
-)
+from imbot.rulebook.scope import ANY, Names, Type, awaited
+from imbot.rulebook.scope import Kind as TypeKind
+from imbot.rulebook.stepkeys import BRANCHES, LANGUAGE, action_key
+from imbot.rulebook.templates import Template
+from imbot.rulebook.triggers import read_session_trigger
+from imbot.rulebook.values import STEP_OPTIONS, Literal, is_template, mentions_vars, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
-_LANGUAGE = frozenset({"let", "if", "stop", "log"})
-_LATER = frozenset({"parallel", "wait", "wait_for", "call"})
 _OF_ACTIONS = STEP_OPTIONS - {"name", "enabled"}
-_BRANCHES = frozenset({"then", "else"})
-_RETRY = frozenset({"times", "backoff"})
-_TAKEN = frozenset({"session", "participant", "event", "message", "agent", "bot", "vars", "error"})
-#: What other languages, and GWS itself, call an action.
-_ELSEWHERE: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("send", "say", "answer", "message", "sendmessage"), "reply"),
-        **dict.fromkeys(("end", "close", "finish", "hangup"), "complete"),
-        **dict.fromkeys(("tag", "update", "attachuserdata", "updateuserdata"), "set"),
-        **dict.fromkeys(("untag", "remove", "deleteuserdata"), "unset"),
-        **dict.fromkeys(("begin", "start", "dial", "initiateimsession"), "initiate"),
-        **dict.fromkeys(("print", "echo", "debug"), "log"),
-        **dict.fromkeys(("request", "fetch"), "http"),
-    }
-)
-#: Arguments whose scalars become user data, and so are text as spelled.
-_USER_DATA: Mapping[str, str] = MappingProxyType({"set": "", "initiate": "userData"})
 
 #: What looks like text and not like an expression.
 _WORDS = re.compile(r"\w+(?:(?:[,.!?]? +|['-])\w+)*[.!?]*")
-
-#: The backoff of a ``retry`` that names none.
-_FIRST_S, _LAST_S = 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +50,19 @@ class Workshop:
         actions: By name.
         unavailable: Action to why its plugin is not enabled.
         allowed_hosts: Origins that ``http`` may reach; None when they are not known.
-        constants: The rule's ``vars``.
+        constants: The ``vars`` of the rule, or of the block's file.
+        shelf: The blocks.
     """
 
     actions: Mapping[str, Action[Any]]
     unavailable: Mapping[str, str]
     allowed_hosts: Sequence[str] | None
     constants: Mapping[str, Any]
+    shelf: Shelf = field(default_factory=Shelf)
+
+    def with_constants(self, constants: Mapping[str, Any]) -> "Workshop":
+        """Return the same workshop for a rule or block with other ``vars``."""
+        return replace(self, constants=constants)
 
 
 def read_program(
@@ -94,11 +74,30 @@ def read_program(
         names = assembler.block(do, "do", names)
     assembler.close()
     if on_error is None:
-        return Program(tuple(assembler.code))
+        return Program(tuple(assembler.code), frames=assembler.frames)
     start = len(assembler.code)
     assembler.block(on_error, "on_error", names.with_error())
     assembler.close()
-    return Program(tuple(assembler.code), start)
+    return Program(tuple(assembler.code), start, assembler.frames)
+
+
+def read_block(
+    name: str, do: Entry, inputs: Mapping[str, Type], workshop: Workshop, desk: Desk
+) -> Block:
+    """Return a block, made of its steps."""
+    assembler, asked = _Assembler(workshop, desk), len(desk.calendars)
+    names = Names.for_block(inputs).with_vars(workshop.constants)
+    assembler.inner(do, f"blocks/{name}", names)
+    code = tuple(assembler.code)
+    within = (workshop.shelf.made[step.block] for step in code if isinstance(step, Enter))
+    return Block(
+        name=name,
+        inputs=inputs,
+        code=code,
+        frames=assembler.frames,
+        constants=workshop.constants if mentions_vars(do.value) else {},
+        calendars=frozenset(desk.calendars[asked:]).union(*(each.calendars for each in within)),
+    )
 
 
 @dataclass(slots=True)
@@ -119,10 +118,26 @@ class _Assembler:
     desk: Desk
     code: list[Instruction] = field(default_factory=list)
     later: list[_Later] = field(default_factory=list)
+    frames: dict[int, int] = field(default_factory=dict)
 
     def close(self) -> None:
-        """End the program so far, and write the ``on_error`` blocks of its steps."""
+        """End the program so far, and write the ``on_error`` of its steps behind."""
         self.code.append(End())
+        self._write_later()
+
+    def inner(self, entry: Entry, path: str, names: Names) -> Names:
+        """Write steps and what they do on error, with nothing else in between or behind."""
+        outer, self.later = self.later, []
+        names = self.block(entry, path, names)
+        if self.later:
+            around = len(self.code)
+            self.code.append(Jump(0))
+            self._write_later()
+            self.code[around] = Jump(len(self.code))
+        self.later = outer
+        return names
+
+    def _write_later(self) -> None:
         while self.later:
             block = self.later.pop(0)
             act = self.code[block.act]
@@ -139,19 +154,21 @@ class _Assembler:
         return names
 
     def _step(self, node: Node, path: str, names: Names) -> Names:
-        known = self.workshop.actions.keys() | _LANGUAGE
+        known = self.workshop.actions.keys() | LANGUAGE.keys()
         like = f"{node.raw}: …" if node.raw in known else "reply: text"
         entries = self.desk.entries(node, "step", f"write it like '{like}'")
-        key = self._action_key(node, entries)
+        shop = self.workshop
+        key = action_key(node, shop.actions, shop.unavailable, self.desk)
         if key is None:
             return self._bound(entries, names, ANY)
         size, waiting = len(self.code), len(self.later)
-        if key in _LANGUAGE:
+        if key in LANGUAGE:
             names = self._of_language(key, node, path, names)
         else:
             names = self._act(self.workshop.actions[key], entries, path, names)
         if not self._is_enabled(entries):
             del self.code[size:], self.later[waiting:]
+            self.frames = {pc: frame for pc, frame in self.frames.items() if pc < size}
         return names
 
     def _is_enabled(self, entries: Mapping[str, Entry]) -> bool:
@@ -160,64 +177,29 @@ class _Assembler:
         entry = entries.get("enabled")
         return entry is None or self.desk.flag(entry.value, "enabled") is not False
 
-    def _action_key(self, node: Node, entries: Mapping[str, Entry]) -> str | None:
-        """Return the one key that says what the step does; None, and a problem, without one."""
-        known = self.workshop.actions.keys() | _LANGUAGE
-        branches = _BRANCHES if "if" in entries else frozenset()
-        keys = [key for key in entries if key not in STEP_OPTIONS | branches]
-        right = [key for key in keys if key in known]
-        if len(right) > 1:
-            what = f"'{right[0]}' and '{right[1]}' in one step"
-            self.desk.error(
-                entries[right[1]].key.place, "two-actions", what, "make two steps of it"
-            )
-            return None
-        for key in keys:
-            if key not in right:
-                self._unknown(key, entries[key], known if not right else STEP_OPTIONS | branches)
-        if not keys and node.kind is Kind.MAP:
-            what, cure = "a step that does nothing", "add an action such as 'reply: text'"
-            self.desk.error(node.place, "no-action", what, cure)
-        return right[0] if right else None
-
-    def _unknown(self, key: str, entry: Entry, known: frozenset[str] | set[str]) -> None:
-        """Report a key of a step that is neither option nor action."""
-        place, unavailable = entry.key.place, self.workshop.unavailable
-        # Of a plugin that did not load only its own name is known, with which its actions begin.
-        reason = unavailable.get(key) or unavailable.get(key.partition(".")[0])
-        if key in _LATER:
-            self.desk.error(place, "not-yet", f"'{key}' is not in this version yet", "leave it out")
-        elif reason is not None:
-            what = f"the action '{key}' is not available: {reason}"
-            is_disabled = "disabled" in reason
-            cure = "enable its plugin in the settings" if is_disabled else "put its plugin right"
-            self.desk.error(place, "unavailable-action", what, cure)
-        elif known <= STEP_OPTIONS | _BRANCHES:
-            cure = did_you_mean(key, known)
-            self.desk.error(place, "unknown-key", f"unknown key '{key}' in a step", cure)
-        elif key in _BRANCHES:
-            self.desk.error(place, "unknown-key", f"'{key}' without 'if'", "add 'if: …'")
-        else:
-            cure = did_you_mean(key, known, elsewhere=_ELSEWHERE)
-            if key in origins.METHODS and origins.ACTION in known:
-                cure = f"write '{origins.ACTION}: {{{key}: …}}'"
-            self.desk.error(place, "unknown-action", f"unknown action '{key}'", cure)
-
     # Steps of the language
 
     def _of_language(self, key: str, node: Node, path: str, names: Names) -> Names:
         """Write a step of the language."""
         entries = node.entries
-        for option in _OF_ACTIONS & entries.keys():
+        for option in (_OF_ACTIONS - LANGUAGE[key]) & entries.keys():
             what = f"'{option}' says nothing about '{key}'"
             self.desk.error(entries[option].key.place, "unknown-key", what, "leave it out")
-        if key == "if":
-            return self._if(node, path, names)
-        if key == "let":
-            return self._let(entries["let"], path, names)
-        text = self._line(entries[key], names)
+        write = {
+            "if": self._if,
+            "let": self._let,
+            "wait": self._wait,
+            "wait_for": self._wait_for,
+            "parallel": self._parallel,
+            "call": self._call,
+        }.get(key, self._say)
+        return write(key, node, path, names)
+
+    def _say(self, key: str, node: Node, path: str, names: Names) -> Names:
+        """Write a ``stop`` or ``log``."""
+        entry = node.entries[key]
         made = Stop if key == "stop" else Log
-        self.code.append(made(text, path, entries[key].key.place))
+        self.code.append(made(self._line(entry, names), path, entry.key.place))
         return names
 
     def _line(self, entry: Entry, names: Names) -> Value:
@@ -230,16 +212,20 @@ class _Assembler:
             return Literal(node.raw)
         return read_value(node, names, self.desk)
 
-    def _let(self, entry: Entry, path: str, names: Names) -> Names:
+    def _let(self, key: str, node: Node, path: str, names: Names) -> Names:
+        entry = node.entries[key]
         values: list[tuple[str, Expression | Value]] = []
         for name, bound in self.desk.entries(entry.value, "let").items():
             type_ = ANY
             if is_template(bound.value):
-                values.append((name, read_value(bound.value, names, self.desk)))
+                template = read_value(bound.value, names, self.desk)
+                values.append((name, template))
+                type_ = template.type if isinstance(template, Template) else ANY
             elif (value := self._value(bound.value, names, name)) is not None:
                 values.append((name, value))
                 type_ = value.type
-            names = self._bind(bound.key, names, type_)
+            check_name(bound.key, self.desk)
+            names = names.bind(bound.key.raw, type_)
         self.code.append(Let(tuple(values), path, entry.key.place))
         return names
 
@@ -254,29 +240,106 @@ class _Assembler:
             self.desk.problems[before:] = [replace(first, cure=cure if near else f"f{cure[1:]}")]
         return value
 
-    def _if(self, node: Node, path: str, names: Names) -> Names:
+    def _if(self, key: str, node: Node, path: str, names: Names) -> Names:
         """Write a branch, its ``then`` and its ``else``; what either binds is bound after."""
         entries = node.entries
-        entry = entries["if"]
+        entry = entries[key]
         test = self.desk.all_of(entry.value, names, "if")
-        if not _BRANCHES & entries.keys() and self.desk.lacks(
-            node, "then", known={"if"} | STEP_OPTIONS | _BRANCHES
+        if not BRANCHES & entries.keys() and self.desk.lacks(
+            node, "then", known={"if"} | STEP_OPTIONS | BRANCHES
         ):
             self.desk.error(entry.key.place, "missing-key", "'if' without 'then'", "add 'then:'")
         branch = len(self.code)
         self.code.append(Jump(0))
         after = names
         if (then := entries.get("then")) is not None:
-            after = self.block(then, f"{path}/then", names)
+            after = either(names, self.block(then, f"{path}/then", names))
         otherwise = len(self.code)
         if (other := entries.get("else")) is not None:
             self.code.append(Jump(0))
             otherwise += 1
-            after = _both(after, self.block(other, f"{path}/else", names))
+            after = either(after, self.block(other, f"{path}/else", names))
             self.code[otherwise - 1] = Jump(len(self.code))
         if test is not None:
             self.code[branch] = Branch(test, otherwise, path, entry.key.place)
         return after
+
+    # Waits, branches, blocks
+
+    def _wait(self, key: str, node: Node, path: str, names: Names) -> Names:
+        entry = node.entries[key]
+        seconds: float | Value | None
+        if is_template(entry.value):
+            seconds = read_value(entry.value, names, self.desk)
+            type_ = seconds.type if isinstance(seconds, Template) else ANY
+            if type_.kind not in (TypeKind.TEXT, TypeKind.NUMBER, TypeKind.ANY):
+                what = f"'wait' must be a duration, not {type_}"
+                self.desk.error(entry.value.place, "wrong-type", what)
+        else:
+            seconds = self.desk.duration(entry.value, key)
+        always = is_even_if_completed(node.entries, self.desk)
+        self.code.append(Wait(seconds or 0.0, path, entry.key.place, always))
+        return names
+
+    def _wait_for(self, key: str, node: Node, path: str, names: Names) -> Names:
+        entries = node.entries
+        trigger = read_session_trigger(entries[key], self.desk)
+        timeout_s = timeout_of(entries, self.desk)
+        always = is_even_if_completed(entries, self.desk)
+        if (bind := entries.get("as")) is not None:
+            check_name(bind.value, self.desk)
+        if trigger is None:
+            return self._bound(entries, names, ANY)
+        name = None if bind is None else bind.value.raw
+        place = entries[key].key.place
+        self.code.append(WaitFor(trigger, path, place, timeout_s, name, always))
+        return self._bound(entries, names, awaited(trigger.kind))
+
+    def _parallel(self, key: str, node: Node, path: str, names: Names) -> Names:
+        """Write branches one behind the other; what any of them binds is bound after all."""
+        entry = node.entries[key]
+        cure = "write it like [[step, …], [step, …]]"
+        branches = self.desk.items(entry.value, key, cure)
+        if entry.value.kind is Kind.LIST and not branches:
+            self.desk.error(entry.key.place, "empty", "'parallel' without a branch", cure)
+        fork, after, starts = len(self.code), names, []
+        self.code.append(Jump(0))
+        for number, branch in enumerate(branches):
+            if branch.kind is not Kind.LIST:
+                what = f"a branch of 'parallel' must be a list, not {shown(branch)}"
+                self.desk.error(branch.place, "wrong-type", what, cure)
+                continue
+            starts.append(len(self.code))
+            steps = Entry(entry.key, branch)
+            after = either(after, self.inner(steps, f"{path}/parallel/{number}", names))
+            self.code.append(Join(fork, 0))
+        join = len(self.code)
+        for pc in range(fork, join):
+            if self.code[pc] == Join(fork, 0):
+                self.code[pc] = Join(fork, join)
+        self.code[fork] = Fork(tuple(starts), join, path, entry.key.place)
+        return after
+
+    def _call(self, key: str, node: Node, path: str, names: Names) -> Names:
+        """Write a block out."""
+        entry, shelf = node.entries[key], self.workshop.shelf
+        call = read_call(entry, names, shelf, self.desk)
+        if call is None or shelf.room < 0:
+            return names
+        length = len(call.block.code) + 2
+        shelf.room -= length
+        if len(self.code) + length > MOST_IN_PROGRAM or shelf.room < 0:
+            what = f"with the block '{call.block.name}' written out, there are too many steps"
+            cure = f"call fewer blocks: {MOST_IN_PROGRAM} steps are the most"
+            self.desk.error(entry.key.place, "too-many-steps", what, cure)
+            return names
+        at = len(self.code)
+        enter = Enter(call.block.name, call.inputs, path, entry.key.place)
+        for instruction, frame in written_out(call, at, enter):
+            if frame is not None:
+                self.frames[len(self.code)] = frame
+            self.code.append(instruction)
+        return names
 
     # Actions
 
@@ -284,139 +347,15 @@ class _Assembler:
         self, action: Action[Any], entries: Mapping[str, Entry], path: str, names: Names
     ) -> Names:
         """Write the call of an action."""
-        entry = entries[action.name]
-        args = self._args(entry, action, names)
-        if action.name == origins.ACTION and "retry" in entries:
-            origins.warn_of_retry(entry, entries["retry"], self.desk)
-        if (bind := entries.get("as")) is not None:
-            self._is_name(bind.value)
-        act = Act(
-            action=action.name,
-            args=args,
-            path=path,
-            place=entry.key.place,
-            bind=bind.value.raw if bind is not None else None,
-            timeout_s=self._timeout(entries.get("timeout")),
-            retry=self._retry(entries.get("retry")),
-            even_if_completed=self._even_if_completed(entries),
-        )
-        self.code.append(act)
+        shop = self.workshop
+        reader = ActReader(self.desk, shop.constants, shop.allowed_hosts)
+        self.code.append(reader.read(action, entries, path, names))
         if (on_error := entries.get("on_error")) is not None:
             at = len(self.code) - 1
             self.later.append(_Later(at, on_error, f"{path}/on_error", names))
         return self._bound(entries, names, result_type(action.result))
 
-    def _args(self, entry: Entry, action: Action[Any], names: Names) -> Value:
-        """Return an action's arguments, checked as far as they are written out."""
-        spelled = frozenset[int]()
-        if (key := _USER_DATA.get(action.name)) is not None:
-            data = entry.value.get(key) if key else entry.value
-            spelled = frozenset() if data is None else self._user_data(data, action.name)
-        spelled = fit(entry, action, self.desk, spelled)
-        refuse_clear_secrets(entry, self.desk, is_sent_out=action.name == origins.ACTION)
-        if action.name == origins.ACTION:
-            origins.check_origin(
-                entry,
-                self.desk,
-                constants=self.workshop.constants,
-                allowed=self.workshop.allowed_hosts,
-            )
-        places = _HTTP_PLACES if action.name == origins.ACTION else PLAIN
-        return read_value(entry.value, names, self.desk, spelled=spelled, places=places)
-
-    def _user_data(self, data: Node, action: str) -> frozenset[int]:
-        """Return the offsets of the scalars of user data; report what cannot be written."""
-        for node in nodes_of(data):
-            if node.kind is Kind.NULL and node is not data:
-                what, cure = f"'{action}' writes a key without a value", 'use unset, or write ""'
-                self.desk.error(node.place, "missing-value", what, cure)
-        scalars = (Kind.NUMBER, Kind.BOOL, Kind.NULL)
-        return frozenset(node.start for node in nodes_of(data) if node.kind in scalars)
-
-    def _timeout(self, entry: Entry | None) -> float | None:
-        """Return a step's time limit; None for the action's own."""
-        return None if entry is None else self.desk.duration(entry.value, "timeout")
-
-    def _even_if_completed(self, entries: Mapping[str, Entry]) -> bool:
-        entry = entries.get("even_if_completed")
-        return entry is not None and bool(self.desk.flag(entry.value, "even_if_completed"))
-
-    def _retry(self, entry: Entry | None) -> Retry | None:
-        """Return how often a step is tried, and when."""
-        if entry is None:
-            return None
-        entries = self.desk.entries(entry.value, "retry", "write {times: 5, backoff: 1s..1m}")
-        self.desk.keys(entries, _RETRY, of="retry")
-        if entries and self.desk.lacks(entry.value, "times", known=_RETRY):
-            cure = "add 'times: 5'"
-            self.desk.error(entry.key.place, "missing-key", "'retry' without 'times'", cure)
-        times = entries.get("times")
-        tries = self.desk.whole(times.value, "times", least=1, most=100) if times else None
-        first_s, last_s = self._backoff(entries.get("backoff"))
-        return Retry(tries or 1, first_s, last_s)
-
-    def _backoff(self, entry: Entry | None) -> tuple[float, float]:
-        """Return the seconds of the first wait and of the longest."""
-        text = None if entry is None else self.desk.text(entry.value, "backoff")
-        if entry is None or text is None:
-            return _FIRST_S, _LAST_S
-        place = entry.value.place
-        if ".." not in text and "-" in text.strip("-"):
-            self.desk.error(place, "bad-duration", f"'{text}' is no backoff", "write 1s..1m")
-            return _FIRST_S, _LAST_S
-        bounds = [self.desk.seconds(part.strip(), place) for part in text.split("..", 1)]
-        if None in bounds:
-            return _FIRST_S, _LAST_S
-        first_s, last_s = bounds[0] or _FIRST_S, bounds[-1] or _LAST_S
-        if last_s < first_s:
-            what = f"the backoff {text} ends before it begins"
-            self.desk.error(place, "bad-duration", what, "write the shorter time first")
-        return first_s, last_s
-
-    # Names
-
     def _bound(self, entries: Mapping[str, Entry], names: Names, type_: Type) -> Names:
         """Return the names with the one under which the result is bound."""
         entry = entries.get("as")
         return names if entry is None else names.bind(entry.value.raw, type_)
-
-    def _bind(self, key: Node, names: Names, type_: Type) -> Names:
-        self._is_name(key)
-        return names.bind(key.raw, type_)
-
-    def _is_name(self, node: Node) -> None:
-        """Report a name that cannot be bound."""
-        name = self.desk.text(node, "as")
-        if name in _TAKEN:
-            what, cure = f"'{name}' has a meaning of its own", "choose another name"
-            self.desk.error(node.place, "taken-name", what, cure)
-        elif name is not None and not (name.isidentifier() and name.isascii()):
-            cure = "use letters, digits and _"
-            self.desk.error(node.place, "bad-name", f"'{name}' cannot be a name", cure)
-
-
-_HTTP_PLACES = Places(origins.allows_secrets, origins.is_address)
-
-
-def _both(names: Names, others: Names) -> Names:
-    """Return the names that either of two branches has."""
-    for name in others.types.keys() - names.types.keys():
-        names = names.bind(name, others.types[name])
-    return names
-
-
-def result_type(model: type[BaseModel] | None) -> Type:
-    """Return what rules can see of an action's result."""
-    if model is None:
-        return ANY
-    fields = {
-        field.alias or name: _TYPES.get(field.annotation, ANY)
-        for name, field in model.model_fields.items()
-    }
-    is_open = model.model_config.get("extra") == "allow" or issubclass(model, RootModel)
-    return any_map_of(ANY) if is_open else map_of(fields)
-
-
-_TYPES: Mapping[object, Type] = MappingProxyType(
-    {str: type_of(""), int: type_of(0), float: type_of(0.0), bool: type_of(True)}
-)

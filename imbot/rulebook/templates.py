@@ -18,9 +18,9 @@ from jinja2.lexer import TokenStream
 from imbot.errors import PermanentError
 from imbot.problems import Problem, Severity
 from imbot.rulebook.compiler import MissingValueError, Run, compile_value
-from imbot.rulebook.expressions import names_used, secrets_used
+from imbot.rulebook.expressions import calendars_used, names_used, secrets_used
 from imbot.rulebook.filters import FILTERS, TESTS, UnfitError, text_of
-from imbot.rulebook.scope import Known, Names, Scope, Senses
+from imbot.rulebook.scope import ANY, TEXT, Known, Names, Scope, Senses, Type
 from imbot.rulebook.syntax import LARGEST, NotInLanguageError, PlaceOf, Source
 from imbot.rulebook.tree import (
     DEEPEST,
@@ -42,15 +42,19 @@ from imbot.rulebook.typecheck import Checker, Language
 #: A reply at most; the source may be somewhat longer.
 LONGEST_RESULT_BYTES = 8192
 LONGEST_SOURCE = 16_384
+#: One ``{{ … }}``, in characters.
+LONGEST_HOLE = 2048
 
 _UNCLOSED = "unclosed "
 _UNEXPECTED = re.compile(r"unexpected char ['\"]\\?(.)")
 _CLOSING = {"{{": "}}", "{#": "#}"}
 _STATEMENT = "templates have no statements"
+_TOO_LONG = f"{{{{ … }}}} longer than {LONGEST_HOLE} characters"
 #: What Jinja says, and what people usually did.
 _SLIPS = {
     "got '='": "use == to compare",
     _STATEMENT: "write {{ … }} only; steps have if",
+    _TOO_LONG: "split it",
     "Expected an expression": "write a value there",
     "token 'name'": "write a name there",
 }
@@ -65,6 +69,7 @@ class Hole:
 
     tree: Tree
     at: int
+    type: Type = ANY
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,16 @@ class Template:
         """The secrets it asks for."""
         return frozenset().union(*(secrets_used(hole.tree) for hole in self._holes))
 
+    @cached_property
+    def calendars_used(self) -> frozenset[str]:
+        """The calendars it asks."""
+        return frozenset().union(*(calendars_used(hole.tree) for hole in self._holes))
+
+    @property
+    def type(self) -> Type:
+        """What its value is, as far as it can be told at load."""
+        return self._holes[0].type if self.is_whole else TEXT
+
     def render(self, scope: Scope, senses: Senses) -> Any:  # noqa: ANN401  rule values of any type
         """Return the text; or, of one whole ``{{ … }}``, the value as it is.
 
@@ -106,6 +121,7 @@ class Template:
         """
         written: list[str] = []
         at = 0
+        room = self.longest_bytes
         try:
             for part in self._runs:
                 if isinstance(part, str):
@@ -116,6 +132,9 @@ class Template:
                 if self.is_whole and not isinstance(value, str):
                     return value
                 written.append(text_of(value))
+                # What is too long already is not made longer.
+                if (room := room - len(written[-1])) < 0:
+                    break
             return self._bounded("".join(written))
         except MissingValueError as error:
             what = f"{error.shown} is missing; use default('…') if it may be"
@@ -180,13 +199,16 @@ def parse_template(
     except NotInLanguageError as refusal:
         return None, (refusal.problem,)
     checker = Checker(text, names, known, Language(FILTERS, TESTS, secrets=allow_secrets))
-    parts = tuple(
-        part if isinstance(part, str) else Hole(checker.check(part)[0], part.at) for part in written
-    )
+    parts = tuple(part if isinstance(part, str) else _hole(part, checker) for part in written)
     problems = tuple(checker.problems)
     if any(problem.severity is Severity.ERROR for problem in problems):
         return None, problems
     return Template(text, parts, longest_bytes), problems
+
+
+def _hole(part: Tree, checker: Checker) -> Hole:
+    tree, type_ = checker.check(part)
+    return Hole(tree, part.at, type_)
 
 
 def _read(source: Source) -> Iterator[str | Tree]:
@@ -273,11 +295,15 @@ def _with_offsets(
                 opened = offset
             elif kind in {"variable_end", "comment_end"}:
                 opened = None
+            elif opened is not None and kind != "comment" and offset - opened > LONGEST_HOLE:
+                break
             yield offset, _allowed(kind, offset), value
             offset += len(value)
     except TemplateSyntaxError as error:
         if opened is None or _CLOSING[source[opened : opened + 2]] in source[opened:]:
             raise TemplateSyntaxError(error.message or "", offset) from error
+    if opened is not None and offset - opened > LONGEST_HOLE and "}}" in source[opened:]:
+        raise TemplateSyntaxError(_TOO_LONG, opened)
     if opened is not None:
         raise TemplateSyntaxError(f"{_UNCLOSED}{source[opened : opened + 2]}", opened)
 
@@ -396,7 +422,8 @@ class _Reader:
                 # Behind localtime it shows that local time, not the text localtime made of it.
                 return Call(node.name, (moment, *zone[:1]), form=form, at=at)
             case _:
-                at = self._source.text.index(node.name, at)  # a test's node begins at its "is"
+                # A test's node begins at its "is"; the parts of a dotted name may stand apart.
+                at = self._source.text.index(node.name.partition(".")[0], at)
                 return Call(node.name, (value, *args), keywords, form, at=at)
 
     def _function(self, node: nodes.Call) -> str:

@@ -1,31 +1,55 @@
-"""``trigger:`` → triggers, or every mistake in it.
+"""``trigger:`` and ``wait_for:`` → triggers, or every mistake in them.
 
 Nothing here looks at events; the index does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import TypeAlias
 
-from imbot.model import ConnectionChange, EventKind, SessionState
+from imbot.model import ConnectionChange, SessionState
 from imbot.problems import did_you_mean
 from imbot.rulebook.functions import compile_pattern
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import (
     ConnectionTrigger,
     MessageTrigger,
+    SessionTrigger,
     StateTrigger,
     TextTest,
     Trigger,
     UserdataTrigger,
 )
+from imbot.rulebook.timetriggers import (
+    OPTIONS,
+    read_calendar,
+    read_every,
+    read_idle,
+    read_schedule,
+    read_webhook,
+)
+from imbot.rulebook.values import STEP_OPTIONS
 from imbot.yamlfile import Entry, Kind, Node
 
-#: Kinds of the language that this version does not run.
-_LATER = frozenset({"idle", "calendar", "schedule", "every", "webhook"})
-_OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType({"userdata": frozenset({"own"})})
-_ALL_OPTIONS = frozenset({"own", "opens", "closes", "timezone", "missed"})
+#: From the keys of a trigger to the trigger; None, and a problem, when something is wrong.
+_Reader: TypeAlias = Callable[[Mapping[str, Entry], Desk], Trigger | None]
+
+_OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {"userdata": frozenset({"own"}), **OPTIONS}
+)
+_ALL_OPTIONS = frozenset().union(*_OPTIONS.values())
 _RANK = MappingProxyType({state.value: rank for rank, state in enumerate(SessionState)})
 _ANY = "any"
+_WAIT_FOR = "wait_for"
+#: What other languages call them.
+_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("cron", "at", "time"), "schedule"),
+        **dict.fromkeys(("interval", "timer"), "every"),
+        **dict.fromkeys(("hook", "post", "http"), "webhook"),
+        **dict.fromkeys(("silence", "timeout", "inactive"), "idle"),
+    }
+)
 
 
 def read_triggers(entry: Entry, desk: Desk) -> tuple[Trigger, ...]:
@@ -38,39 +62,71 @@ def read_triggers(entry: Entry, desk: Desk) -> tuple[Trigger, ...]:
     return triggers if len(triggers) == len(found) else ()
 
 
+def read_session_trigger(entry: Entry, desk: Desk) -> SessionTrigger | None:
+    """Return what a step waits for in the session, under its key."""
+    cure = "write it like {message: any} or {state: Completed}"
+    found = _read(entry.value, _WAIT_FOR, _OF_SESSIONS, cure, desk)
+    return found if isinstance(found, SessionTrigger) else None
+
+
 def _trigger(node: Node, desk: Desk) -> Trigger | None:
-    cure = "write it like {state: Talking} or {message: any}"
-    entries = desk.entries(node, "trigger", cure)
+    return _read(
+        node, "trigger", _READERS, "write it like {state: Talking} or {message: any}", desk
+    )
+
+
+def _read(
+    node: Node, what: str, readers: Mapping[str, _Reader], cure: str, desk: Desk
+) -> Trigger | None:
+    """Return the trigger of one of the kinds that have a reader."""
+    entries = desk.entries(node, what, cure)
     if not entries:
         if node.kind is Kind.MAP:
-            desk.error(node.place, "missing-key", "a trigger without a kind", cure)
+            desk.error(node.place, "missing-key", f"a {what} without a kind", cure)
         return None
-    if later := [entry for key, entry in entries.items() if key in _LATER]:
-        what = f"the trigger '{later[0].key.raw}' is not in this version yet"
-        desk.error(later[0].key.place, "not-yet", what, f"use one of {', '.join(EventKind)}")
-        return None
-    kinds = [key for key in entries if key in _READERS]
+    kinds = [key for key in entries if key in readers]
     if len(kinds) != 1:
-        _no_kind(entries, kinds, desk)
+        _no_kind(entries, kinds, what, readers, desk)
         return None
     kind = kinds[0]
-    desk.keys(entries, {kind} | _OPTIONS.get(kind, frozenset()), of=f"a {kind} trigger")
-    return _READERS[kind](entries, desk)
+    if what == _WAIT_FOR:
+        entries = _without_options(entries, desk)
+    desk.keys(entries, {kind} | _OPTIONS.get(kind, frozenset()), of=f"{_a(kind)} trigger")
+    return readers[kind](entries, desk)
 
 
-def _no_kind(entries: Mapping[str, Entry], kinds: list[str], desk: Desk) -> None:
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'ei' else 'a'} {kind}"
+
+
+def _without_options(entries: Mapping[str, Entry], desk: Desk) -> Mapping[str, Entry]:
+    """Return what is waited for without options of the step, which are reported."""
+    for key in STEP_OPTIONS & entries.keys():
+        what, cure = f"'{key}' is no part of a trigger", f"write '{key}:' beside 'wait_for:'"
+        desk.error(entries[key].key.place, "unknown-key", what, cure)
+    return {key: entry for key, entry in entries.items() if key not in STEP_OPTIONS}
+
+
+def _no_kind(
+    entries: Mapping[str, Entry], kinds: list[str], what: str, readers: Iterable[str], desk: Desk
+) -> None:
     """Report a trigger without a kind, or with two."""
     if kinds:
-        what, cure = f"{' and '.join(kinds)} in one trigger", "make a list of two triggers"
-        desk.error(entries[kinds[1]].key.place, "two-kinds", what, cure)
+        found = f"{' and '.join(kinds)} in one {what}"
+        cure = "wait for one of them" if what == _WAIT_FOR else "make a list of two triggers"
+        desk.error(entries[kinds[1]].key.place, "two-kinds", found, cure)
         return
     first = next((entry.key for key, entry in entries.items() if key not in _ALL_OPTIONS), None)
     key = first or next(iter(entries.values())).key
-    cure = did_you_mean(key.raw, EventKind)
+    if key.raw in _READERS:
+        found = f"nothing can wait for '{key.raw}' in the middle of a run"
+        desk.error(key.place, "unknown-trigger", found, did_you_mean(key.raw, readers))
+        return
+    cure = did_you_mean(key.raw, readers, elsewhere=_ELSEWHERE)
     desk.error(key.place, "unknown-trigger", f"'{key.raw}' is no kind of trigger", cure)
 
 
-def _state(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+def _state(entries: Mapping[str, Entry], desk: Desk) -> StateTrigger | None:
     node = entries["state"].value
     if node.kind is not Kind.MAP:
         return StateTrigger(_states(node, desk)) if _good_states(node, desk) else None
@@ -116,7 +172,7 @@ def _or(states: frozenset[str]) -> str:
     return " or ".join(sorted(states, key=_RANK.__getitem__))
 
 
-def _message(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+def _message(entries: Mapping[str, Entry], desk: Desk) -> MessageTrigger | None:
     key, node = entries["message"]
     cure = "write 'any', or one of {contains: …}, {startswith: …}, {equals: …}, {matches: …}"
     if node.kind is not Kind.MAP:
@@ -169,7 +225,7 @@ def _is_good_pattern(node: Node, desk: Desk) -> bool:
     return True
 
 
-def _userdata(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+def _userdata(entries: Mapping[str, Entry], desk: Desk) -> UserdataTrigger | None:
     texts = desk.texts(entries["userdata"].value, "userdata")
     own: bool | None = False
     if (entry := entries.get("own")) is not None:
@@ -179,7 +235,7 @@ def _userdata(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
     return UserdataTrigger(None if texts == (_ANY,) else frozenset(texts), own)
 
 
-def _connection(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
+def _connection(entries: Mapping[str, Entry], desk: Desk) -> ConnectionTrigger | None:
     node = entries["connection"].value
     if desk.texts(node, "connection") is None:
         return None
@@ -190,11 +246,17 @@ def _connection(entries: Mapping[str, Entry], desk: Desk) -> Trigger | None:
     return ConnectionTrigger(frozenset(ConnectionChange(word) for word in words if word))
 
 
-_READERS: Mapping[str, Callable[[Mapping[str, Entry], Desk], Trigger | None]] = MappingProxyType(
+_OF_SESSIONS: Mapping[str, _Reader] = MappingProxyType(
+    {"state": _state, "message": _message, "userdata": _userdata}
+)
+_READERS: Mapping[str, _Reader] = MappingProxyType(
     {
-        "state": _state,
-        "message": _message,
-        "userdata": _userdata,
+        **_OF_SESSIONS,
         "connection": _connection,
+        "idle": read_idle,
+        "calendar": read_calendar,
+        "schedule": read_schedule,
+        "every": read_every,
+        "webhook": read_webhook,
     }
 )

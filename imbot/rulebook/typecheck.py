@@ -4,7 +4,7 @@ Shared by conditions and templates. Nothing here evaluates.
 """
 
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -49,6 +49,16 @@ from imbot.rulebook.tree import (
     Path,
     Tree,
 )
+from imbot.rulebook.typewords import (
+    OTHER_LANGUAGES,
+    by,
+    common,
+    conversion,
+    count,
+    shown,
+    type_below,
+    usage,
+)
 from imbot.rulebook.zones import time_zone
 
 #: What would be right where nothing of that role is known that is nearly so.
@@ -63,18 +73,6 @@ _ADD: Mapping[Role, str] = MappingProxyType(
 #: Stands for what is wrong and was reported; a tree with it in is never run.
 _BROKEN = Path(("?",))
 _WORDS = (STATE.words or frozenset()) | (CAPABILITY.words or frozenset()) | EVENT_FIELDS.keys()
-_OTHER_LANGUAGES = {
-    "int": "number",
-    "float": "number",
-    "any": "any_of",
-    "all": "all_of",
-    "length": "len",
-    "size": "len",
-    "trim": "strip",
-    "regex": "matches",
-    "search": "matches",
-    "match": "matches",
-}
 
 
 def _none() -> Mapping[str, Function]:
@@ -141,7 +139,7 @@ class Checker:
                 return self._choice(node)
             case Items(items=items):
                 checked = [self.check(item) for item in items]
-                type_ = list_of(_common(type_ for _, type_ in checked))
+                type_ = list_of(common(type_ for _, type_ in checked))
                 return replace(node, items=tuple(item for item, _ in checked)), type_
             case Const(value=value):
                 return node, type_of(value)
@@ -150,7 +148,7 @@ class Checker:
 
     def shown(self, node: Tree) -> str:
         """Return a node as its author wrote it, or nearly so."""
-        return self.source.text[node.at : node.end] if node.end else _shown(node)
+        return self.source.text[node.at : node.end] if node.end else shown(node)
 
     def _add(self, at: int, code: str, what: str, cure: str = "") -> tuple[Tree, Type]:
         self.problems.append(self.source.problem(at, code, what, cure))
@@ -161,9 +159,10 @@ class Checker:
         if (type_ := self.names.types.get(name)) is not None:
             return Path((name,), at=node.at, end=node.end), type_
         if (kinds := self.names.elsewhere.get(name)) is not None:
-            return self._add(
-                node.at, "unknown-name", f"no trigger of this rule supplies '{name}'", _by(kinds)
-            )
+            what = f"no trigger of this rule supplies '{name}'"
+            if not kinds:
+                what = f"a block does not see '{name}'"
+            return self._add(node.at, "unknown-name", what, by(kinds))
         if name in FUNCTIONS:
             return self._add(
                 node.at, "unknown-name", f"'{name}' is a function", f"call it: {name}(…)"
@@ -188,7 +187,7 @@ class Checker:
             return _BROKEN, ANY
         if not isinstance(step, Const):
             return self._open_step(node, (container, above), (step, step_type))
-        type_ = _type_below(above, step.value)
+        type_ = type_below(above, step.value)
         if type_ is None:
             at = node.end - len(node.name) if isinstance(node, Field) and node.end else index.at
             return self._add(at, "unknown-field", *self._no_step(container, above, step.value))
@@ -216,7 +215,7 @@ class Checker:
         owner = self.shown(container)
         if above.fields is not None and isinstance(step, str):
             if (kinds := self.names.elsewhere.get(f"{owner}.{step}")) is not None:
-                return f"no trigger of this rule supplies '{owner}.{step}'", _by(kinds)
+                return f"no trigger of this rule supplies '{owner}.{step}'", by(kinds)
             return f"'{owner}' has no field '{step}'", did_you_mean(step, above.fields)
         if above.kind is Kind.LIST:
             return (
@@ -261,7 +260,7 @@ class Checker:
         known = set(self.language.of_form(node.form))
         if node.form is Form.FUNCTION:
             known |= JUNCTIONS.keys()
-        other = _OTHER_LANGUAGES.get(node.name)
+        other = OTHER_LANGUAGES.get(node.name)
         if other in known and node.name not in known and nearest(node.name, known) != node.name:
             cure = f"did you mean '{other}'?"
         else:
@@ -287,7 +286,7 @@ class Checker:
             p.name for i, p in enumerate(parameters) if p.default is REQUIRED and i not in given
         ]
         if missing or len(node.args) > len(parameters):
-            self._add(node.at, "arguments", _count(node, function), _usage(node, function))
+            self._add(node.at, "arguments", count(node, function), usage(node, function))
             return None
         return [given.get(i, Const(p.default, at=node.at)) for i, p in enumerate(parameters)]
 
@@ -298,7 +297,7 @@ class Checker:
                 return checked
             due = " or ".join(sorted(kind.value for kind in parameter.takes))
             what = f"{call.name} takes {due} as {parameter.name}, not {type_}"
-            self._add(arg.at, "arguments", what, _conversion(parameter, type_, self.shown(arg)))
+            self._add(arg.at, "arguments", what, conversion(parameter, type_, self.shown(arg)))
             return checked
         if checked is _BROKEN or (parameter.role is None and parameter.prepare is None):
             return checked
@@ -387,70 +386,12 @@ class Checker:
                 shown = self.shown(part)
                 cure = f"write the whole comparison again, or: in [ …, {shown}]"
                 self._add(part.at, "constant-condition", f"{shown} by itself is no condition", cure)
-        type_ = BOOL if node.as_bool else _common(types)
+        type_ = BOOL if node.as_bool else common(types)
         return replace(node, parts=tuple(part for part, _ in checked)), type_
 
     def _choice(self, node: Choice) -> tuple[Tree, Type]:
         test, _ = self.check(node.test)
         then, then_type = self.check(node.then)
         otherwise, other_type = self.check(node.otherwise)
-        type_ = _common((then_type, other_type))
+        type_ = common((then_type, other_type))
         return replace(node, test=test, then=then, otherwise=otherwise), type_
-
-
-def _type_below(above: Type, step: object) -> Type | None:
-    """Return the type of what ``step`` leads to, or None if it leads nowhere."""
-    match above.kind, step:
-        case _, bool():
-            return None
-        case Kind.ANY, (str() | int()):
-            return ANY
-        case Kind.MAP, str():
-            return above.of_field(step)
-        case Kind.LIST, int():
-            return above.of_item
-        case _:
-            return None
-
-
-def _common(types: Iterable[Type]) -> Type:
-    """Return the type that all of them are, as far as it can be told."""
-    seen = list(types)
-    if not seen or any(type_.kind is not seen[0].kind for type_ in seen):
-        return ANY
-    return seen[0] if all(type_ == seen[0] for type_ in seen) else Type(seen[0].kind)
-
-
-def _by(kinds: Iterable[str]) -> str:
-    return f"only a trigger of kind {' or '.join(sorted(kinds))} does"
-
-
-def _shown(node: Tree) -> str:
-    match node:
-        case Const(value=value):
-            return repr(value)
-        case Path():
-            return str(node)
-        case _:
-            return "this"
-
-
-def _count(node: Call, function: Function) -> str:
-    most, least = len(function.parameters), function.required
-    # The input of a filter or test is written before it, not between its parentheses.
-    shift = 0 if node.form is Form.FUNCTION else 1
-    due = f"{least - shift}" if most == least else f"{least - shift} to {most - shift}"
-    return f"{node.name} takes {due} arguments, not {len(node.args) + len(node.keywords) - shift}"
-
-
-def _usage(node: Call, function: Function) -> str:
-    names = [parameter.name for parameter in function.parameters]
-    if node.form is Form.FUNCTION:
-        return f"write {node.name}({', '.join(names)})"
-    return f"write {node.name}({', '.join(names[1:])})" if names[1:] else ""
-
-
-def _conversion(parameter: Parameter, type_: Type, shown: str) -> str:
-    if Kind.TEXT in parameter.takes and type_.kind is Kind.NUMBER:
-        return f'write it in quotes: "{shown}"'
-    return ""

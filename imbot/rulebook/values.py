@@ -101,6 +101,11 @@ def nodes_of(node: Node) -> Iterator[Node]:
         yield from nodes_of(entry.value)
 
 
+def mentions_vars(node: Node) -> bool:
+    """Whether a node, or anything below it, may look at constants."""
+    return any(each.kind is Kind.TEXT and "vars" in each.raw for each in nodes_of(node))
+
+
 def read_value(
     node: Node,
     names: Names,
@@ -127,6 +132,7 @@ def read_value(
             desk.problems.extend(problems)
             if template is None:
                 return Literal("")
+            desk.calendars.extend(template.calendars_used)
             return Address.of(template) if places.is_address(path) else template
         if at.kind is Kind.LIST:
             return _folded_list(tuple(value(item, path) for item in at.items))
@@ -239,7 +245,7 @@ def _validated(
             at, key = _locate(node, detail["loc"])
             if detail["type"] in _OF_KEYS:
                 key = str(detail["loc"][-1])
-            if not is_template(at):
+            if detail["type"] in _OF_KEYS or not is_template(at):
                 faults.append(_Fault(detail["type"], detail["msg"], at, key))
         return faults, None
     plain: JSON = made.model_dump(by_alias=True)  # a root model gives whatever it holds

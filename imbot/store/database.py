@@ -1,6 +1,6 @@
 """The store on a database: what :class:`imbot.ports.Store` promises, kept in one SQLite file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -50,13 +50,13 @@ class SqlStore:
         """
         self._writer.note(self._statements.writes(changes))
 
-    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Return which of these (rule id, scope) pairs are marked.
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return which of these (rule id, scope) pairs are marked, and since when.
 
         Raises:
             StoreError: They cannot be read.
         """
-        found: frozenset[tuple[str, str]] = await self._writer.carry_out(
+        found: Mapping[tuple[str, str], datetime] = await self._writer.carry_out(
             lambda database: recovery.marked(database.connection, marks)
         )
         return found

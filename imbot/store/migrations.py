@@ -17,7 +17,14 @@ from imbot.store.connection import Database
 Migration: TypeAlias = Sequence[str]
 
 #: From version 1 to 2, from 2 to 3, ...; what is released is never edited.
-MIGRATIONS: tuple[Migration, ...] = ()
+MIGRATIONS: tuple[Migration, ...] = (
+    (
+        "ALTER TABLE runs ADD COLUMN strands TEXT",
+        "ALTER TABLE runs ADD COLUMN cancelled TEXT",
+        """CREATE TABLE timers (id TEXT NOT NULL, kind TEXT NOT NULL, due_at BIGINT NOT NULL,
+        agent TEXT NOT NULL, session_id TEXT NOT NULL, payload TEXT, PRIMARY KEY (id))""",
+    ),
+)
 
 _FIRST = 1
 _VERSION = "schema_version"

@@ -6,7 +6,7 @@ Every view is a frozen value; the command line decides what it looks like.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,12 +15,30 @@ import sqlalchemy as sa
 
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, SessionKey, Suppressed
-from imbot.records import Effect, EffectState, GapSeen, RunSeen, RunState, SessionSeen
+from imbot.records import (
+    Effect,
+    EffectState,
+    GapSeen,
+    RuleSeen,
+    RunSeen,
+    RunState,
+    SessionSeen,
+)
 from imbot.store import rows
 from imbot.store.connection import Database
 from imbot.store.database import store_path
 from imbot.store.migrations import require_current
-from imbot.store.schema import EFFECT_IS_PARKED, effects, events, gaps, runs, sessions
+from imbot.store.schema import (
+    EFFECT_IS_PARKED,
+    RUN_IS_OPEN,
+    effects,
+    events,
+    gaps,
+    once_marks,
+    rule_versions,
+    runs,
+    sessions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +186,95 @@ class Views:
             statement = statement.where(sessions.c.agent == agent)
         return tuple(self._history(view) for view in self._views(self._found(statement)))
 
+    def event(self, event_id: str) -> EventView | None:
+        """Return an event by its id; None when the store has none."""
+        found = self._found(sa.select(events).where(events.c.id == event_id))
+        return _event_view(found[0]) if found else None
+
+    def events(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        session_id: str | None = None,
+    ) -> tuple[EventView, ...]:
+        """Return the events that were received in a time, of one session if asked, oldest first."""
+        statement = sa.select(events).order_by(events.c.seq)
+        if since is not None:
+            statement = statement.where(events.c.received_at >= since)
+        if until is not None:
+            statement = statement.where(events.c.received_at < until)
+        if session_id is not None:
+            statement = statement.where(events.c.session_id == session_id)
+        return tuple(map(_event_view, self._found(statement)))
+
+    def said(self, key: SessionKey, event_id: str) -> tuple[str, ...]:
+        """Return what the other party had said in a session up to an event and with it."""
+        this = sa.select(events.c.seq).where(events.c.id == event_id).scalar_subquery()
+        statement = (
+            sa.select(events.c.fields)
+            .where(
+                *_in_session(events, key),
+                events.c.kind == EventKind.MESSAGE.value,
+                events.c.seq <= this,
+            )
+            .order_by(events.c.seq)
+        )
+        return tuple((row["fields"] or {}).get("text", "") for row in self._found(statement))
+
+    def session_seen(self, key: SessionKey) -> SessionSeen | None:
+        """Return a session as it stands; None when the store has none."""
+        found = self._found(sa.select(sessions).where(*_in_session(sessions, key)))
+        return rows.to_session_seen(found[0]) if found else None
+
+    def marks(
+        self, rule_ids: Iterable[str], before: datetime
+    ) -> Mapping[tuple[str, str], datetime]:
+        """Return the marks of these rules that were set before a moment, and when."""
+        statement = sa.select(once_marks).where(
+            once_marks.c.rule_id.in_(list(rule_ids)), once_marks.c.at < before
+        )
+        return {(row["rule_id"], row["scope"]): row["at"] for row in self._found(statement)}
+
+    def running(self, at: datetime) -> tuple[tuple[str, str], ...]:
+        """Return the runs that had begun before a moment and ended after it: rule id and key."""
+        statement = sa.select(runs.c.rule_id, runs.c.key).where(
+            runs.c.began_at < at, RUN_IS_OPEN | (runs.c.at > at)
+        )
+        return tuple((row["rule_id"], row["key"]) for row in self._found(statement))
+
+    def spent(self, key: SessionKey | None, at: datetime) -> Mapping[str, tuple[int, int]]:
+        """Return the effects of each rule in a session, and within the minute before a moment."""
+        lately = effects.c.at > at - timedelta(minutes=1)
+        in_session = sa.false() if key is None else sa.and_(*_in_session(effects, key))
+        statement = (
+            sa.select(
+                effects.c.rule_id,
+                sa.func.count().filter(in_session).label("session"),
+                sa.func.count().filter(lately).label("minute"),
+            )
+            .where(effects.c.at < at, in_session | lately)
+            .group_by(effects.c.rule_id)
+        )
+        return {row["rule_id"]: (row["session"], row["minute"]) for row in self._found(statement)}
+
+    def versions(self, event_id: str) -> Mapping[str, str]:
+        """Return the versions of the rules that ran for an event, by rule id."""
+        statement = sa.select(runs.c.rule_id, runs.c.rule_version).where(
+            runs.c.event_id == event_id
+        )
+        return {row["rule_id"]: row["rule_version"] for row in self._found(statement)}
+
+    def rule_seen(self, rule_id: str, version: str) -> RuleSeen | None:
+        """Return a rule as it was in one version; None when the store has none."""
+        statement = sa.select(rule_versions).where(
+            rule_versions.c.rule_id == rule_id, rule_versions.c.version == version
+        )
+        found = self._found(statement)
+        return (
+            None if not found else RuleSeen(version, rule_id, found[0]["path"], found[0]["source"])
+        )
+
     def parked(self) -> tuple[Effect, ...]:
         """Return every effect that waits for a person, oldest first."""
         statement = sa.select(effects).where(EFFECT_IS_PARKED).order_by(effects.c.seq)
@@ -236,15 +343,7 @@ class Views:
 
     def _events(self, key: SessionKey) -> tuple[EventView, ...]:
         statement = sa.select(events).where(*_in_session(events, key)).order_by(events.c.seq)
-        return tuple(
-            EventView(
-                rows.to_event(row),
-                row["handled_at"],
-                tuple(row["rule_ids"] or ()),
-                rows.to_suppressed(row["suppressed"]),
-            )
-            for row in self._found(statement)
-        )
+        return tuple(map(_event_view, self._found(statement)))
 
     def _runs(self, key: SessionKey) -> tuple[RunView, ...]:
         """Return the runs that an event of the session began, and those that acted on it."""
@@ -259,6 +358,15 @@ class Views:
 
 def _in_session(table: sa.Table, key: SessionKey) -> tuple[sa.ColumnElement[bool], ...]:
     return table.c.agent == key.agent, table.c.session_id == key.session_id
+
+
+def _event_view(row: rows.Row) -> EventView:
+    return EventView(
+        rows.to_event(row),
+        row["handled_at"],
+        tuple(row["rule_ids"] or ()),
+        rows.to_suppressed(row["suppressed"]),
+    )
 
 
 def _rule_view(rule_id: str, by_state: Sequence[rows.Row]) -> RuleView:

@@ -20,8 +20,10 @@ from imbot.store.schema import (
     effects,
     events,
     once_marks,
+    rule_versions,
     runs,
     sessions,
+    timers,
 )
 
 #: Sessions completed longer ago are not given back: nothing late is heard of them any more.
@@ -47,21 +49,28 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
         effects=tuple(rows.to_effect(row) for row in found(_unfinished_effects())),
         sessions=tuple(sorted(map(rows.to_session_seen, kept), key=_session_order)),
         said=_by_session(found(_said())),
+        timers=tuple(rows.to_timer(row) for row in found(_timers())),
+        rules=tuple(rows.to_rule_seen(row) for row in found(_versions_of_open_runs())),
+        spent={
+            (row["rule_id"], SessionKey(row["agent"], row["session_id"])): row["effects"]
+            for row in found(_spent())
+        },
         last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
     )
 
 
 def marked(
     connection: sa.Connection, marks: Sequence[tuple[str, str]]
-) -> frozenset[tuple[str, str]]:
-    """Return which of these (rule id, scope) pairs are marked."""
-    found: set[tuple[str, str]] = set()
+) -> dict[tuple[str, str], datetime]:
+    """Return which of these (rule id, scope) pairs are marked, and since when."""
+    found: dict[tuple[str, str], datetime] = {}
     pair = sa.tuple_(once_marks.c.rule_id, once_marks.c.scope)
     for start in range(0, len(marks), _MARKS_AT_ONCE):
         some = marks[start : start + _MARKS_AT_ONCE]
-        statement = sa.select(once_marks.c.rule_id, once_marks.c.scope).where(pair.in_(some))
-        found.update((rule_id, scope) for rule_id, scope in connection.execute(statement))
-    return frozenset(found)
+        statement = sa.select(once_marks.c.rule_id, once_marks.c.scope, once_marks.c.at)
+        for rule_id, scope, at in connection.execute(statement.where(pair.in_(some))):
+            found[rule_id, scope] = at
+    return found
 
 
 def _undecided_events() -> sa.Select[Any]:
@@ -80,6 +89,29 @@ def _open_runs() -> sa.Select[Any]:
 
 def _event_of(row: rows.Row) -> rows.Row:
     return {column.name: row[f"event_{column.name}_"] for column in events.c}
+
+
+def _timers() -> sa.Select[Any]:
+    return sa.select(timers).order_by(timers.c.due_at, timers.c.id)
+
+
+def _versions_of_open_runs() -> sa.Select[Any]:
+    of_open_runs = sa.select(runs.c.rule_id, runs.c.rule_version).where(RUN_IS_OPEN)
+    version = sa.tuple_(rule_versions.c.rule_id, rule_versions.c.version)
+    return (
+        sa.select(rule_versions)
+        .where(version.in_(of_open_runs))
+        .order_by(rule_versions.c.rule_id, rule_versions.c.version)
+    )
+
+
+def _spent() -> sa.Select[Any]:
+    rule_and_session = effects.c.rule_id, effects.c.agent, effects.c.session_id
+    return (
+        sa.select(*rule_and_session, sa.func.count().label("effects"))
+        .where(_is_in_open_session(effects))
+        .group_by(*rule_and_session)
+    )
 
 
 def _unfinished_effects() -> sa.Select[Any]:

@@ -32,6 +32,9 @@ from imbot.records import (
     RunSeen,
     RunState,
     SessionSeen,
+    Strand,
+    TimerGone,
+    TimerSet,
     Verdict,
 )
 
@@ -144,7 +147,18 @@ def from_run_seen(change: RunSeen) -> Row:
         "agent": None if session is None else session.agent,
         "session_id": None if session is None else session.session_id,
         "detail": change.detail,
+        "strands": [_from_strand(strand) for strand in change.strands] or None,
+        "cancelled": change.cancelled or None,
     }
+
+
+def _from_strand(strand: Strand) -> list[JSON]:
+    return [strand.pc, strand.due_at, strand.waits, *strand.forks]
+
+
+def _to_strand(plain: JSON) -> Strand:
+    pc, due_at, waits, *forks = plain
+    return Strand(pc, due_at, waits, tuple(forks))
 
 
 def to_run(row: Row) -> RunSeen:
@@ -163,6 +177,8 @@ def to_run(row: Row) -> RunSeen:
         detail=row["detail"],
         due_at=row["due_at"],
         attempt=row["attempt"],
+        strands=tuple(_to_strand(plain) for plain in row["strands"] or ()),
+        cancelled=row["cancelled"] or "",
     )
 
 
@@ -295,6 +311,35 @@ def from_ack_seen(change: AckSeen) -> Row:
     return {"agent": change.agent, "client_id": change.client_id, "ack": change.ack}
 
 
+def from_timer_set(change: TimerSet) -> Row:
+    """Return the columns of a timer."""
+    return {
+        "id": change.id,
+        "kind": change.kind,
+        "due_at": change.due_at,
+        "agent": change.agent,
+        "session_id": change.session_id,
+        "payload": change.payload,
+    }
+
+
+def to_timer(row: Row) -> TimerSet:
+    """Return the timer of a row."""
+    return TimerSet(
+        id=row["id"],
+        kind=row["kind"],
+        due_at=row["due_at"],
+        agent=row["agent"],
+        session_id=row["session_id"],
+        payload=row["payload"],
+    )
+
+
+def from_timer_gone(change: TimerGone) -> Row:
+    """Return what names the timer."""
+    return {"id_": change.id}
+
+
 def from_rule_seen(change: RuleSeen) -> Row:
     """Return the columns of a rule version."""
     return {
@@ -303,3 +348,8 @@ def from_rule_seen(change: RuleSeen) -> Row:
         "path": change.path,
         "source": change.source,
     }
+
+
+def to_rule_seen(row: Row) -> RuleSeen:
+    """Return the rule version of a row."""
+    return RuleSeen(row["version"], row["rule_id"], row["path"], row["source"])

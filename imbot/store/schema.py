@@ -76,6 +76,8 @@ runs = sa.Table(
     sa.Column("agent", Text),
     sa.Column("session_id", Text),
     *_words("detail"),
+    sa.Column("strands", Json),
+    sa.Column("cancelled", Text),
 )
 RUN_IS_OPEN = _literally(runs.c.state, RunState.RUNNING, RunState.WAITING)
 RUN_IS_ENDED = _literally(
@@ -136,6 +138,16 @@ once_marks = sa.Table(
     sa.Column("scope", Text, primary_key=True),
     *_words("run_id"),
     sa.Column("at", Moment, nullable=False, index=True),
+)
+
+timers = sa.Table(
+    "timers",
+    METADATA,
+    sa.Column("id", Text, primary_key=True),
+    *_words("kind"),
+    sa.Column("due_at", Moment, nullable=False),
+    *_words("agent", "session_id"),
+    sa.Column("payload", Json),
 )
 
 gaps = sa.Table(

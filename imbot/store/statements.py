@@ -25,6 +25,8 @@ from imbot.records import (
     RuleSeen,
     RunSeen,
     SessionSeen,
+    TimerGone,
+    TimerSet,
     Verdict,
 )
 from imbot.store import rows, schema
@@ -58,6 +60,8 @@ class Statements:
         self._add(SessionSeen, _upsert(schema.sessions), rows.from_session_seen)
         self._add(GapSeen, _insert(schema.gaps), rows.from_gap_seen)
         self._add(AckSeen, _upsert(schema.acks), rows.from_ack_seen)
+        self._add(TimerSet, _upsert(schema.timers), rows.from_timer_set)
+        self._add(TimerGone, _delete_timer(), rows.from_timer_gone)
         self._add(RuleSeen, _upsert(schema.rule_versions), rows.from_rule_seen)
 
     def writes(self, changes: Sequence[Change]) -> list[Write]:
@@ -146,6 +150,11 @@ def _delete_mark() -> sa.Delete:
     return sa.delete(schema.once_marks).where(
         marks.rule_id == _bind(marks.rule_id), marks.scope == _bind(marks.scope)
     )
+
+
+def _delete_timer() -> sa.Delete:
+    timers = schema.timers.c
+    return sa.delete(schema.timers).where(timers.id == _bind(timers.id, "id_"))
 
 
 def _upsert_effect() -> sqlite.Insert:

@@ -4,12 +4,14 @@ For tests of imbot, and for measuring what an event costs without HTTP.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 from imbot.clock import Clock
 from imbot.engine.acting import Actor, Habits, Installed
+from imbot.engine.adopting import adopt, asked_once, rules_seen
+from imbot.engine.agenda import Agenda
 from imbot.engine.dispatch import Dispatch, Numbers, Tasks
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
@@ -19,11 +21,13 @@ from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
 from imbot.engine.running import Runs
 from imbot.engine.sessions import SessionTable
+from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight
 from imbot.errors import PermanentError, RulebookError
-from imbot.loading import installed
+from imbot.loading import compile_kept, installed
 from imbot.model import (
+    JSON,
     Batch,
     ConnectionChange,
     ConnectionNotice,
@@ -39,6 +43,7 @@ from imbot.model import (
 from imbot.plugin import Action
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.ports import Http, Reply, Request, Store
+from imbot.records import TimerSet
 from imbot.rulebook.index import Index
 from imbot.rulebook.loader import RuleFile, load_rulebook
 from imbot.rulebook.schema import Rulebook
@@ -90,17 +95,50 @@ class House:
 
     Attributes:
         gws: The agents, by user name.
+        flow: The stages.
+        once: What is known of once marks.
+        actions: Those that rules may use, by name.
         sights: Everything that was watched, in order.
     """
 
     book: Rulebook
-    gws: dict[str, FakeGws]
+    gws: Mapping[str, FakeGws]
     store: Store
     clock: Clock
     table: SessionTable
     tasks: Tasks
+    flow: Flow
+    once: OnceMarks
     dispatch: Dispatch
+    timers: Timers
+    agenda: Agenda
+    actions: Mapping[str, Action[Any]]
     sights: list[Sight] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Go on where the last start stopped."""
+        self.store.note(rules_seen(self.book))
+        kept = compile_kept(self.actions, today=self.clock.now().date())
+        await self.dispatch.recover(self.book.rules, kept)
+
+    async def stop(self) -> None:
+        """End every task now."""
+        await self.timers.close()
+        await self.tasks.cancel()
+
+    async def adopt(self, book: Rulebook, around: Surroundings) -> None:
+        """Put other rules in force."""
+        self.book = book
+        adopt(book, Index(book.rules), self.flow, self.agenda)
+        self.flow.view.around = replace(around, calendars=self.agenda.calendars)
+
+    async def post(self, name: str, body: JSON) -> None:
+        """Post to a hook.
+
+        Raises:
+            UnknownWebhookError: No rule waits for it.
+        """
+        await self.dispatch.post(name, body)
 
     async def hear(self, *notices: Notice, agent: str = "bot1") -> None:
         """Take in notices as one batch."""
@@ -161,13 +199,15 @@ class House:
 def build(  # noqa: PLR0913  a test replaces just what it is about
     rules: str | Rulebook,
     *,
-    agents: Sequence[str] = ("bot1",),
+    agents: Sequence[str] | Mapping[str, FakeGws] = ("bot1",),
     store: Store | None = None,
     http: Http | None = None,
     habits: Habits | None = None,
     clock: Clock | None = None,
     actions: Mapping[str, Action[Any]] | None = None,
+    usable: Mapping[str, Installed] | None = None,
     marks: bool = False,
+    around: Surroundings | None = None,
     secrets: Mapping[str, str] | None = None,
     watch: Callable[[Sight], None] | None = None,
 ) -> House:
@@ -175,7 +215,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     book = rulebook_of(rules, actions=actions) if isinstance(rules, str) else rules
     clock = clock or LoopClock()
     store = store or MemoryStore()
-    gws = {user: FakeGws() for user in agents}
+    gws = agents if isinstance(agents, Mapping) else {user: FakeGws() for user in agents}
     tasks, numbers = Tasks(), Numbers()
     table = SessionTable(numbers.next_id)
     sights: list[Sight] = []
@@ -191,18 +231,40 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         later=tasks.spawn,
     )
     once = OnceMarks(store)
-    around = Surroundings(
+    around = around or Surroundings(
         bot=Bot("Robin", "test"),
-        calendars=book.calendars,
         secrets=secrets or {},
         timezone="Europe/Berlin",
     )
-    asked = frozenset(rule.id for rule in book.rules if rule.once is not None)
-    view = View(world, once, around, asked)
-    usable = installed(find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}})))
-    usable |= {name: Installed(action) for name, action in (actions or {}).items()}
+
+    def fire(timer: TimerSet) -> None:
+        dispatch.fire(timer)
+
+    timers = Timers(clock, fire)
+    agenda = Agenda(book, timers, table=table, clock=clock, next_id=numbers.next_id)
+    around = replace(around, calendars=agenda.calendars)
+    view = View(world, once, around, asked_once(book))
+    if usable is None:
+        shipped = find_plugins(PluginSettings(options={"crm": {"url": "http://crm.test"}}))
+        own = {name: Installed(action) for name, action in (actions or {}).items()}
+        usable = {**installed(shipped), **own}
     actor = Actor(usable, world, habits=habits or Habits(), random=SteadyRandom())
-    runs = Runs(actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn)
+    runs = Runs(
+        actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn, timers=timers
+    )
     flow = Flow(Index(book.rules), view, runs, world, store, watching)
-    dispatch = Dispatch(world, flow, actor, store, numbers=numbers, watch=watching, tasks=tasks)
-    return House(book, gws, store, clock, table, tasks, dispatch, sights)
+    dispatch = Dispatch(
+        world,
+        flow,
+        actor,
+        store,
+        agenda=agenda,
+        numbers=numbers,
+        watch=watching,
+        tasks=tasks,
+    )
+    timers.start()
+    kept = {name: one.action for name, one in usable.items()}
+    return House(
+        book, gws, store, clock, table, tasks, flow, once, dispatch, timers, agenda, kept, sights
+    )

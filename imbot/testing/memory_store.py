@@ -5,8 +5,8 @@ and for the store on SQLite.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -24,9 +24,12 @@ from imbot.records import (
     OnceTakenBack,
     Recovered,
     Retention,
+    RuleSeen,
     RunSeen,
     RunState,
     SessionSeen,
+    TimerGone,
+    TimerSet,
     Verdict,
 )
 from imbot.store.recovery import COMPLETED_KEPT, COMPLETED_PER_AGENT
@@ -50,6 +53,8 @@ class MemoryStore:
         self.durable: list[Change] = list(durable)
         self.broken = ""
         self._noted: list[Change] = []
+        self._found = _Found()
+        self._looked_at = 0
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make these changes, and all noted before, durable."""
@@ -64,21 +69,16 @@ class MemoryStore:
             asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._flush)
         self._noted.extend(changes)
 
-    async def marked(self, marks: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Return which of these (rule id, scope) pairs are marked."""
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return which of these (rule id, scope) pairs are marked, and since when."""
         await self.commit(())
-        found = _Found()
-        for change in self.durable:
-            found.apply(change)
-        return frozenset(found.marks.intersection(marks))
+        found = self._look()
+        return {mark: found.marks[mark] for mark in marks if mark in found.marks}
 
     async def recover(self, now: datetime) -> Recovered:
         """Return what was unfinished, to be called once before anything is written."""
         await self.commit(())
-        found = _Found()
-        for change in self.durable:
-            found.apply(change)
-        return found.recovered(now)
+        return self._look().recovered(now)
 
     async def forget(self, what: Retention) -> int:  # noqa: ARG002  a test is over before then
         """Forget nothing."""
@@ -98,6 +98,13 @@ class MemoryStore:
     def reopened(self) -> "MemoryStore":
         """Return a store that holds what this one made durable: the next start."""
         return MemoryStore(self.durable)
+
+    def _look(self) -> "_Found":
+        """Return what all changes leave; each is looked at once."""
+        for change in self.durable[self._looked_at :]:
+            self._found.apply(change)
+        self._looked_at = len(self.durable)
+        return self._found
 
     def _flush(self) -> None:
         if not self.broken:
@@ -119,9 +126,11 @@ class _Found:
         self.events: dict[str, Event] = {}
         self.decided: set[str] = set()
         self.runs: dict[str, RunSeen] = {}
-        self.marks: set[tuple[str, str]] = set()
+        self.marks: dict[tuple[str, str], datetime] = {}
         self.effects: dict[str, Effect] = {}
         self.sessions: dict[SessionKey, SessionSeen] = {}
+        self.timers: dict[str, TimerSet] = {}
+        self.rules: dict[tuple[str, str], RuleSeen] = {}
 
     def apply(self, change: Change) -> None:
         """Add the next change."""
@@ -134,9 +143,9 @@ class _Found:
             case RunSeen(run_id):
                 self.runs[run_id] = change
             case OnceMarked(rule_id, scope):
-                self.marks.add((rule_id, scope))
+                self.marks[rule_id, scope] = change.at
             case OnceTakenBack(rule_id, scope):
-                self.marks.discard((rule_id, scope))
+                self.marks.pop((rule_id, scope), None)
             case Intent(effect_id):
                 self.effects[effect_id] = Effect(change, EffectState.SENDING)
             case Verdict() | EchoSeen():
@@ -144,7 +153,18 @@ class _Found:
             case SessionSeen(agent, session):
                 self.sessions[SessionKey(agent, session.id)] = change
             case _:
-                pass  # gaps, acknowledgements and rule versions are not given back
+                self._keep(change)
+
+    def _keep(self, change: Change) -> None:
+        match change:
+            case TimerSet(timer_id):
+                self.timers[timer_id] = change
+            case TimerGone(timer_id):
+                self.timers.pop(timer_id, None)
+            case RuleSeen(version, rule_id):
+                self.rules[rule_id, version] = change
+            case _:
+                pass  # gaps and acknowledgements are not given back
 
     def _settle(self, change: Verdict | EchoSeen) -> None:
         effect = self.effects.get(change.effect_id)
@@ -166,6 +186,9 @@ class _Found:
             effects=tuple(e for e in self.effects.values() if self._is_unfinished(e)),
             sessions=self._kept_sessions(now),
             said=self._said(),
+            timers=tuple(sorted(self.timers.values(), key=lambda timer: (timer.due_at, timer.id))),
+            rules=self._versions(),
+            spent=self._spent(),
             last_event_number=max(map(event_number, self.events), default=0),
         )
 
@@ -173,6 +196,18 @@ class _Found:
         return [
             r for r in self.runs.values() if r.state in _OPEN_RUNS and r.event_id in self.events
         ]
+
+    def _versions(self) -> tuple[RuleSeen, ...]:
+        # As on the disk, where the event of a run is not asked for.
+        wanted = {
+            (run.rule_id, run.rule_version) for run in self.runs.values() if run.state in _OPEN_RUNS
+        }
+        return tuple(self.rules[key] for key in sorted(wanted & self.rules.keys()))
+
+    def _spent(self) -> dict[tuple[str, SessionKey], int]:
+        intents = [effect.intent for effect in self.effects.values()]
+        spent = Counter((one.rule_id, SessionKey(one.agent, one.session_id)) for one in intents)
+        return {(rule, key): times for (rule, key), times in spent.items() if self._is_open(key)}
 
     def _is_unfinished(self, effect: Effect) -> bool:
         intent = effect.intent

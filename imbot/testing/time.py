@@ -12,10 +12,15 @@ class LoopClock:
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start
+        self._told = (0.0, start)
 
     def now(self) -> datetime:
         """Return the moment."""
-        return self._start + timedelta(seconds=self.monotonic())
+        seconds, moment = self._told
+        if (passed := self.monotonic()) != seconds:
+            moment = self._start + timedelta(seconds=passed)
+            self._told = (passed, moment)  # on a virtual-time loop many ask at one moment
+        return moment
 
     def monotonic(self) -> float:
         """Return the loop's seconds."""

@@ -57,8 +57,8 @@ def sizes(imbot):
         "echoes": len(world.echoes._awaited) + len(world.echoes._proven),
         "talks": len(world.guard._talks),
         "waits": len(app.dispatch._actor._changed),
-        "ledgers": len(app.dispatch._flow.runs._ledgers),
-        "turns": len(app.dispatch._flow.runs.turns._waiting),
+        "ledgers": len(app.dispatch._flow.runs),
+        "turns": len(app.dispatch._flow.runs.past.turns),
     }
 
 

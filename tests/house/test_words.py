@@ -12,7 +12,7 @@ SOURCES = sorted([*(ROOT / "imbot").rglob("*.py"), *(ROOT / "plugins").rglob("*.
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 
 #: Methods that SQLAlchemy calls by these names.
-THEIRS = {"process_bind_param", "process_result_value"}
+THEIRS = {"process_bind_param", "process_result_value", "_process_events"}
 
 
 def refused_words(glossary: str) -> frozenset[str]:

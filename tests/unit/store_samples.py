@@ -20,6 +20,9 @@ from imbot.records import (
     RunSeen,
     RunState,
     SessionSeen,
+    Strand,
+    TimerGone,
+    TimerSet,
     Verdict,
 )
 
@@ -128,6 +131,17 @@ _rules = st.sampled_from(["greet", "bye"])
 _effects = st.builds(
     lambda number, rule_id, n: f"bot1-{number}/{rule_id}/0/{n}", _numbers, _rules, st.integers(0, 1)
 )
+_strands = st.lists(
+    st.builds(
+        Strand,
+        st.integers(0, 9),
+        st.none() | _moments,
+        st.booleans(),
+        st.lists(st.integers(0, 9), max_size=2).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
+_timer_ids = st.sampled_from(["t1", "t2"])
 _some_sessions = st.builds(
     ImSession,
     _session_ids,
@@ -162,11 +176,12 @@ changes = st.one_of(
         st.just((Suppressed("bye", Reason.ONCE, "since ..."),)),
     ),
     st.builds(
-        lambda number, rule, state, at, bound, sid, due: replace(
-            run(number, state, rule_id=rule, session_id=sid, at=at), bound=bound, due_at=due
+        lambda number, rule, state, at, bound, sid, due, strands, why: replace(
+            run(number, state, rule_id=rule, session_id=sid, at=at),
+            bound=bound, due_at=due, strands=strands, cancelled=why,
         ),
         _numbers, _rules, st.sampled_from(RunState), _moments, _facts,
-        st.none() | _session_ids, st.none() | _moments,
+        st.none() | _session_ids, st.none() | _moments, _strands, st.just("") | st.just("why"),
     ),
     st.builds(OnceMarked, _rules, _session_ids, st.just("r"), _moments),
     st.builds(OnceTakenBack, _rules, _session_ids),
@@ -185,6 +200,10 @@ changes = st.one_of(
     ),
     st.builds(GapSeen, st.just("bot1"), st.just(("s1",)), _texts, _moments, _moments),
     st.builds(AckSeen, st.just("bot1"), _texts, st.none() | st.integers()),
+    st.builds(
+        TimerSet, _timer_ids, st.just("run"), _moments, st.just("bot1"), _session_ids, _plain
+    ),
+    st.builds(TimerGone, _timer_ids),
     st.builds(RuleSeen, st.just("v1"), _rules, st.just("r.yaml"), _texts),
 )  # fmt: skip
 """Any change; ids are few, so that changes meet."""

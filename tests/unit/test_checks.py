@@ -238,3 +238,102 @@ def test_a_rule_that_begins_sessions_must_not_start_on_them():
 def test_a_message_too_long_to_send_is_an_error():
     assert told(a_rule(do=f"[{{reply: {'x' * 8193}}}]")) == ["error[long-message]"]
     assert told(a_rule(do=f"[{{reply: {'x' * 8192}}}]")) == []
+
+
+# Waits, and rules beside each other ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trigger", "wait", "problems"),
+    [
+        ("{state: Alerting}", "{wait_for: {state: Talking}}", []),
+        ("{state: Alerting}", "{wait_for: {state: {from: Alerting}}}", []),
+        ("{state: [Alerting, Talking]}", "{wait_for: {state: Talking}}", []),
+        ("{state: Talking}", "{wait_for: {state: any}}", []),
+        ("{state: Talking}", "{wait_for: {state: Talking}}", ["error[never-ends]"]),
+        ("{state: Talking}", "{wait_for: {state: {from: Alerting}}}", ["error[never-ends]"]),
+        ("{state: Completed}", "{wait_for: {state: any}}", ["error[never-ends]"]),
+        ("{state: Completed}", "{wait_for: {userdata: any}, timeout: 1s}", ["warning[never-ends]"]),
+        ("{message: any}", "{wait_for: {state: Alerting}}", []),
+        ("{idle: 5m}", "{wait_for: {state: {from: Talking}}}", []),
+    ],
+)
+def test_a_wait_that_can_never_end_is_told(trigger, wait, problems):
+    assert told(a_rule(trigger, do=f"[{wait}, {{log: x}}]")) == problems
+
+
+def test_after_a_wait_the_session_may_have_gone_on():
+    """A rule that waits for Talking may reply then."""
+    assert told(a_rule("{state: Alerting}", do="[{wait_for: {state: Talking}}, {reply: hi}]")) == []
+    assert told(a_rule("{state: Alerting}", do="[{wait: 5s}, {reply: hi}]")) == []
+    assert told(a_rule("{state: Completed}", do="[{wait: 5s}, {reply: hi}]")) == [
+        "error[dead-step]"
+    ]
+
+
+def test_a_reply_behind_a_wait_is_not_certain():
+    """What happens meanwhile may cancel the run."""
+    later = a_rule(do="[{wait: 5s}, {reply: hi}]")
+
+    assert told(a_rule(do=REPLY), later) == MAYBE
+
+
+def test_two_calls_of_a_block_that_completes_end_the_rule_once():
+    text = (
+        "version: 1\nblocks: {bye: {do: [{log: x}, {complete: bye}]}}\nrules:\n"
+        "  - id: r\n    trigger: {message: any}\n    do:\n"
+        "      - if: session.mine\n        then: [{call: {block: bye}}]\n"
+        "        else: [{call: {block: bye}}]\n"
+    )
+    assert load(text)[1] == []
+
+    _, problems = load(text + "      - call: {block: bye}\n      - stop: x\n      - log: y\n")
+    assert [problem.partition(": ")[0] for problem in problems] == ["f.yaml:11:9"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "problems"),
+    [
+        ("{if: session.mine, then: [{log: x}], else: [{reply: x, even_if_completed: true}]}", []),
+        ("{if: session.mine, then: [{wait: 5s, even_if_completed: true}]}", []),
+        ("{parallel: [[{log: x}], [{wait: 5s, even_if_completed: true}]]}", []),
+        ("{parallel: [[{log: x}]]}", ["warning[after-end]"]),
+        ("{if: session.mine, then: [{log: x}], else: [{log: y}]}", ["warning[after-end]"]),
+        ("{wait: 5s, even_if_completed: true}, {wait: 5s}", ["warning[after-end]"]),
+        (
+            "{wait_for: {message: any}, even_if_completed: true, timeout: 1s}",
+            ["warning[never-ends]"],
+        ),
+    ],
+)
+def test_what_is_done_in_spite_of_the_end_may_stand_behind_it(steps, problems):
+    assert told(a_rule("{message: any}", do=f"[{{complete: bye}}, {steps}]")) == problems
+
+
+def test_a_block_that_is_done_in_spite_of_the_end_may_stand_behind_it():
+    text = (
+        "version: 1\nblocks: {after: {do: [{log: x}, {wait: 1s, even_if_completed: %s}]}}\n"
+        "rules:\n"
+        "  - id: r\n    trigger: {message: any}\n"
+        "    do: [{complete: bye}, {call: {block: after}}, {if: session.mine, then: [{stop: x}]}]\n"
+    )
+
+    assert [line.partition(":")[2].partition(":")[0] for line in load(text % "true")[1]] == ["6"]
+    assert "6:28" in load(text % "false")[1][0]
+
+
+@pytest.mark.parametrize("trigger", ["{idle: 5m}", "{every: 1h}", "{webhook: x}"])
+def test_two_rules_of_one_timer_are_beside_each_other(trigger):
+    assert told(a_rule(trigger, do="[{log: a}]", more="final: true"), a_rule(trigger)) == NEVER
+    assert told(a_rule(trigger, more="final: true"), a_rule("{idle: 6m}")) == []
+
+
+def test_rules_that_start_each_other_are_told_once():
+    def mark(watched, written, more=""):
+        do = f"[{{set: {{{written}: '{{{{ event.at }}}}'}}}}]"
+        return a_rule(f"{{userdata: [{watched}], own: true}}", do=do, more=more)
+
+    assert told(mark("a", "b"), mark("b", "c"), mark("c", "a")) == ["warning[rule-circle]"]
+    assert told(mark("a", "b"), mark("b", "c", "once: session"), mark("c", "a")) == []
+    assert told(mark("a", "b"), mark("b", "c", "shadow: true"), mark("c", "a")) == []
+    assert told(mark("a", "b"), mark("c", "a")) == []

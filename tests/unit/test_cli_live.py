@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from imbot.cli.demo import ShiftedClock, _until_office_hours
 from imbot.cli.liveview import LiveView, Tally
 from imbot.cli.sightlog import log_sight
-from imbot.engine.planning import Over, Plan, Start
+from imbot.engine.planning import Plan, Start
+from imbot.engine.stepping import Over
 from imbot.engine.watching import Acted, Decided, Echoed, Ended, Happened, Logged
 from imbot.model import (
     EventKind,

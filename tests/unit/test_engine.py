@@ -165,7 +165,7 @@ async def test_a_reply_that_gws_refuses_for_good_is_parked_and_frees_the_once_ma
     await house.state("Talking")
 
     assert house.outcomes()[0].kind is OutcomeKind.PARKED
-    assert await store.marked([("greet", "session bot1/s1")]) == frozenset()
+    assert await store.marked([("greet", "session bot1/s1")]) == {}
 
 
 async def test_a_completed_session_ends_the_run():

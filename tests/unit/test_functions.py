@@ -150,6 +150,16 @@ def test_a_pattern_that_re2_refuses_says_why(pattern, text):
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["|".join(["a{1,90}"] * 100), "|".join(["[a-z]{90}"] * 12), r"\pL{1,100}", r"\pN" * 300],
+)
+def test_a_pattern_that_would_keep_the_checker_busy_is_refused(pattern):
+    """Each is short, and took RE2 a tenth of a second or more."""
+    with pytest.raises(ValueError, match="repeat less"):
+        compile_pattern(pattern)
+
+
 @given(st.text())
 def test_any_pattern_is_compiled_or_refused(pattern):
     """Nothing but ValueError leaves RE2's door."""

@@ -16,15 +16,20 @@ from imbot.problems import Place
 from imbot.rulebook import texttests
 from imbot.rulebook.expressions import parse
 from imbot.rulebook.index import Index, trigger_holds
+from imbot.rulebook.schedules import Every
 from imbot.rulebook.schema import (
+    CalendarTrigger,
     ConnectionTrigger,
     End,
+    IdleTrigger,
     MessageTrigger,
     Program,
     Rule,
+    ScheduleTrigger,
     StateTrigger,
     TextTest,
     UserdataTrigger,
+    WebhookTrigger,
 )
 from imbot.rulebook.scope import Known, Names
 from imbot.rulebook.texttests import TextTests, key_of, passes
@@ -57,9 +62,15 @@ def event(kind, *, state="Talking", user_data=None, own=False, **fields):
     return Event("e1", kind, AT, AT, "bot1", session, fields, own=own)
 
 
+def alone(kind, **fields):
+    """Return an event without agent and session."""
+    return Event("imbot:1", kind, AT, AT, "", None, fields)
+
+
 def scope(of):
+    session = of.session or ImSession("", "")
     return {
-        "session": {"id": "s1", "state": of.session.state, "userData": dict(of.session.user_data)},
+        "session": {"id": "s1", "state": session.state, "userData": dict(session.user_data)},
         "event": {"kind": of.kind.value, **of.fields},
         "message": {"text": of.fields.get("text")},
         "participant": {},
@@ -85,6 +96,7 @@ def by_index(rules, of):
     return [each.id for each in matching], [each.rule.id for each in candidates]
 
 
+HOURLY = Every(3600, "UTC")
 TALKING = StateTrigger(frozenset({"Talking"}))
 
 
@@ -140,6 +152,26 @@ TALKING = StateTrigger(frozenset({"Talking"}))
             ConnectionTrigger(frozenset({ConnectionChange.GAP})),
             event(EventKind.CONNECTION, change=ConnectionChange.GAP),
             event(EventKind.CONNECTION, change=ConnectionChange.LOST),
+        ),
+        (
+            IdleTrigger(300.0),
+            event(EventKind.IDLE, idle=300),
+            event(EventKind.IDLE, idle=360.0),
+        ),
+        (
+            CalendarTrigger("support", opens=True, offset_s=-600.0),
+            alone(EventKind.CALENDAR, calendar="support", edge="opens", offset_s=-600.0),
+            alone(EventKind.CALENDAR, calendar="support", edge="closes", offset_s=-600.0),
+        ),
+        (
+            ScheduleTrigger(HOURLY, "1h UTC run_once"),
+            alone(EventKind.SCHEDULE, schedule="1h UTC run_once"),
+            alone(EventKind.SCHEDULE, schedule="1h UTC all"),
+        ),
+        (
+            WebhookTrigger("order"),
+            alone(EventKind.WEBHOOK, name="order", body={"order": 1}),
+            alone(EventKind.WEBHOOK, name="other", body=["order"]),
         ),
     ],
 )
@@ -258,6 +290,12 @@ _TRIGGERS = st.one_of(
     st.builds(
         ConnectionTrigger, st.frozensets(st.sampled_from(list(ConnectionChange)), min_size=1)
     ),
+    st.builds(IdleTrigger, st.sampled_from([60.0, 300.0])),
+    st.builds(
+        CalendarTrigger, st.sampled_from("ab"), st.booleans(), st.sampled_from([0.0, -600.0])
+    ),
+    st.builds(ScheduleTrigger, st.just(HOURLY), st.sampled_from("ab")),
+    st.builds(WebhookTrigger, st.sampled_from("ab")),
 )
 _CONDITIONS = st.none() | st.builds(
     lambda when, k, j, v, w: when.format(k=k, l=j, v=v, w=w),
@@ -303,6 +341,24 @@ _EVENTS = st.one_of(
     st.builds(
         lambda change: event(EventKind.CONNECTION, change=change),
         st.sampled_from(list(ConnectionChange)),
+    ),
+    st.builds(
+        lambda idle, data: event(EventKind.IDLE, idle=idle, user_data=data),
+        st.sampled_from([60, 300.0, 1.0]),
+        _USER_DATA,
+    ),
+    st.builds(
+        lambda calendar, edge, offset_s: alone(
+            EventKind.CALENDAR, calendar=calendar, edge=edge, offset_s=offset_s
+        ),
+        st.sampled_from("abc"),
+        st.sampled_from(["opens", "closes"]),
+        st.sampled_from([0, -600.0, 5.0]),
+    ),
+    st.builds(
+        lambda kind, name: alone(kind, schedule=name, name=name),
+        st.sampled_from([EventKind.SCHEDULE, EventKind.WEBHOOK]),
+        st.sampled_from("abc"),
     ),
 )
 

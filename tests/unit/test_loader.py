@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imbot.model import ConnectionChange
 from imbot.plugin import Model, action
 from imbot.rulebook.schema import (
+    Budget,
     ConnectionTrigger,
     MessageTrigger,
     Mode,
@@ -169,6 +170,31 @@ def test_a_rule_has_the_policy_that_it_names_and_safe_defaults():
     assert full.when.source == "session.id"
 
 
+def test_a_rule_says_how_often_it_runs():
+    limited = rule(
+        "    mode: parallel\n    max: 3\n"
+        "    throttle: {once_within: 30s, by: participant.digits}\n"
+        "    budget: {per_session: 5, per_minute: 60}\n" + GREET
+    )
+
+    assert (limited.mode, limited.max_runs) == (Mode.PARALLEL, 3)
+    assert (limited.throttle.within_s, limited.throttle.by.source) == (30, "participant.digits")
+    assert limited.budget == Budget(5, 60)
+    assert rule("    mode: restart\n" + GREET).mode is Mode.RESTART
+    assert rule("    throttle: {once_within: 1h}\n" + GREET).throttle.by is None
+    assert rule("    budget: {per_minute: 2}\n" + GREET).budget == Budget(None, 2)
+    assert rule(GREET).throttle is rule(GREET).budget is rule(GREET).max_runs is None
+
+
+def test_a_file_in_shadow_has_all_its_rules_in_shadow():
+    text = "shadow: true\n" + ONE + GREET
+    other = ONE.replace("id: r", "id: s") + GREET.replace("hi", "ho")
+
+    book, _ = load(text, other)
+
+    assert [each.shadow for each in book.rules] == [True, False]
+
+
 def test_only_rules_that_reply_have_an_age_limit_by_default():
     assert rule("    do: [{log: x}]\n").max_age_s is None
     assert rule("    do: [{log: x}]\n    on_error: [{reply: sorry}]\n").replies
@@ -201,10 +227,6 @@ def test_the_version_tells_what_decides_and_nothing_else():
     assert rule("    description: other\n    do: [{set: {a: 1.5}}]   # why\n").version == plain
     assert rule("    do: [{set: {a: 1.50}}]\n").version != plain
     assert rule("    do: [{set: {a: 1.5}}]\n", trigger="{state: Alerting}").version != plain
-
-
-def test_the_source_of_a_rule_is_kept():
-    assert rule(GREET).source.startswith("id: r\n    trigger: {state: Talking}")
 
 
 def test_without_settings_hosts_are_not_checked_and_secrets_only_warned_of():
@@ -264,6 +286,23 @@ _WORDS = st.sampled_from(
         "session",
         "vars",
         "calendars",
+        "blocks",
+        "inputs",
+        "call",
+        "block",
+        "with",
+        "wait",
+        "wait_for",
+        "parallel",
+        "idle",
+        "every",
+        "schedule",
+        "webhook",
+        "throttle",
+        "budget",
+        "even_if_completed",
+        "b",
+        "text",
         "on_error",
         "as",
         "retry",
@@ -291,6 +330,7 @@ def test_no_arrangement_of_known_words_raises(tree):
     inner = json.dumps(tree, ensure_ascii=True)
     texts = [inner, f"version: 1\nrules: [{inner}]"]
     texts += [f"version: 1\nrules: [{{id: r, trigger: {{state: Talking}}, do: [{inner}]}}]"]
+    texts += [f"version: 1\nblocks: {{b: {inner}, text: {{do: [{inner}]}}}}\nrules: []"]
     for text in texts:
         book, problems = load(text)
         assert book is not None or problems

@@ -1,5 +1,6 @@
 """Rules of imbot/loading.py: files and settings in, one rulebook out."""
 
+import asyncio
 from datetime import date
 
 import pytest
@@ -8,15 +9,18 @@ from imbot.config import load_settings
 from imbot.errors import RulebookError
 from imbot.loading import (
     Wanted,
+    compile_kept,
     installed,
     make_rulebook,
     plugin_settings,
     require_rulebook,
+    rule_changes,
     rule_files,
     rule_paths,
     rule_secrets,
 )
 from imbot.pluginhost import PluginSettings, find_plugins
+from imbot.records import RuleSeen
 
 TODAY = date(2026, 3, 2)
 RULES = "version: 1\nrules:\n  - {{id: {}, trigger: {{state: Talking}}, do: [{{log: x}}]}}\n"
@@ -146,3 +150,56 @@ def test_each_action_comes_with_the_options_of_its_plugin(plugins):
 
     assert found["reply"].action.name == "reply"
     assert found.keys() == plugins.actions.keys()
+
+
+# Changes ----------------------------------------------------------------------------------------
+
+
+async def test_changes_of_rule_files_are_noticed_and_no_others(tmp_path):
+    """Editors put another file in the place of the old one; the store writes beside it."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("a")
+    noticed = asyncio.Queue()
+
+    async def watch():
+        async for change in rule_changes([rules]):
+            noticed.put_nowait(change)
+
+    watching = asyncio.create_task(watch())
+    while noticed.empty():  # it begins to look some time after it was asked to
+        rules.write_text("b")
+        await asyncio.sleep(0.3)
+    while not noticed.empty():
+        noticed.get_nowait()
+        await asyncio.sleep(0.5)
+    (tmp_path / "imbot.db").write_text("x")
+    (tmp_path / "rules.test.yaml").write_text("x")
+    await asyncio.sleep(0.8)
+    assert noticed.empty()
+    (tmp_path / "rules.yaml~").write_text("c")
+    (tmp_path / "rules.yaml~").replace(rules)
+    await asyncio.wait_for(noticed.get(), 5)
+    watching.cancel()
+    await asyncio.wait([watching])
+
+
+async def test_what_cannot_be_watched_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(OSError, match="No such file"):
+        await anext(rule_changes([tmp_path / "no" / "folder" / "rules.yaml"]))
+
+
+# Versions ---------------------------------------------------------------------------------------
+
+
+def test_a_kept_version_is_compiled_or_given_up(tmp_path, plugins):
+    """Stores outlive plugins, and versions of imbot."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES.format("a"))
+    book, _ = make_rulebook([path], Wanted(plugins), today=TODAY)
+    [rule] = book.rules
+    seen = RuleSeen(rule.version, rule.id, str(path), rule.source)
+    compiled = compile_kept(plugins.actions, today=TODAY)
+
+    assert compiled(seen).version == rule.version
+    for source in ("rule: greet", "{}", rule.source.replace("log: x", "say: x")):
+        assert compiled(RuleSeen("v1", "a", str(path), source)) is None

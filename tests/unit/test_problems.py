@@ -98,3 +98,20 @@ def test_what_only_follows_from_another_mistake_is_left_out():
     assert kept((here, UNQUOTED), (there, "template")) == [(here, UNQUOTED), (there, "template")]
     assert kept((here, UNUSED)) == [(here, UNUSED)]
     assert kept((here, UNUSED), (there, "unknown-field")) == [(there, "unknown-field")]
+
+
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        ("a\nb", r"a\nb"),
+        ("\x1b[31m", r"\x1b[31m"),
+        ("\u202egnp", r"\u202egnp"),
+        ("\ud800", r"\ud800"),
+        ("ä 🤦🏽‍♂️", "ä 🤦🏽‍♂️"),
+    ],
+)
+def test_a_problem_is_one_line_that_only_can_be_read(quoted, shown):
+    """It quotes what stands in a file; that may not end the line or steer the terminal."""
+    problem = Problem(Place("a.yaml", 1, 2), "code", quoted, quoted)
+
+    assert str(problem) == f"a.yaml:1:2: error[code]: {shown}; {shown}"

@@ -18,6 +18,7 @@ from imbot.rulebook.scope import (
     TRIGGER_KINDS,
     Names,
     any_map_of,
+    awaited,
     list_of,
     one_of,
     type_of,
@@ -69,7 +70,7 @@ def test_a_trigger_decides_what_can_be_seen(kinds, seen, unseen):
         ("connection", "reason", TEXT),
         ("connection", "seconds", NUMBER),
         ("schedule", "scheduled_at", MOMENT),
-        ("every", "scheduled_at", MOMENT),
+        ("calendar", "scheduled_at", MOMENT),
         ("webhook", "body", ANY),
         ("state", "resync", BOOL),
     ],
@@ -81,6 +82,17 @@ def test_an_event_has_the_fields_of_its_kind(kind, field, type_):
 
     assert event.of_field(field) == type_ if type_ else event.of_field(field) is not None
     assert field == "resync" or kind in other.elsewhere[f"event.{field}"]
+
+
+def test_what_was_waited_for_stands_as_in_its_trigger():
+    """Fine print 10."""
+    message, change = awaited("message"), awaited("userdata")
+
+    assert message.of_field("timed_out") == BOOL
+    assert message.of_field("message").of_field("text") == TEXT
+    assert message.of_field("event").of_field("at") == MOMENT
+    assert change.of_field("message") is None
+    assert change.of_field("event").of_field("changed").of_field("k").of_field("new") == TEXT
 
 
 def test_a_block_sees_its_inputs_and_not_the_message():

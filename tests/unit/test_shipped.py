@@ -55,3 +55,13 @@ def test_the_wheel_carries_them_and_finds_them(tmp_path):
     assert plugins.split() == [
         f"{name}=enabled" for name in ("completion", "crm", "http", "initiate", "reply", "tagging")
     ]
+    package = tmp_path / "site" / "imbot"
+    greeting = package / "_shipped" / "rules" / "greeting.yaml"
+    header = greeting.read_text().partition("\n")[0]
+    assert (greeting.parent / header.partition("$schema=")[2]).is_file()
+    assert named(package / "templates") == named(ROOT / "imbot" / "templates")
+
+
+def named(folder):
+    """Return the paths of the files below a folder."""
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}

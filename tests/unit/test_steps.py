@@ -1,13 +1,26 @@
-"""Rules of imbot/rulebook/steps.py: steps in, one flat program out."""
+"""Rules of imbot/rulebook/steps.py and acts.py: steps in, one flat program out."""
 
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field, RootModel
 
-from imbot.rulebook.schema import Act, Branch, End, Jump, Let, Log, Retry, Stop
+from imbot.rulebook.acts import result_type
+from imbot.rulebook.schema import (
+    Act,
+    Branch,
+    End,
+    Join,
+    Jump,
+    Let,
+    Log,
+    MessageTrigger,
+    Retry,
+    Stop,
+    TextTest,
+    WaitFor,
+)
 from imbot.rulebook.scope import Kind
-from imbot.rulebook.steps import result_type
 from tests.unit.rulebooks import load, rule, steps
 
 
@@ -168,3 +181,108 @@ def test_the_type_of_a_result_is_read_from_its_model():
     assert result_type(Open).fields is None
     assert result_type(Bare).fields is None
     assert result_type(None).kind is Kind.ANY
+
+
+class Branching(BaseModel):
+    """A model that holds itself."""
+
+    words: list[str]
+    counts: dict[str, int]
+    maybe: str | None
+    below: "list[Branching]"
+    bare: list
+
+
+def test_the_type_of_a_result_is_known_at_any_depth():
+    type_ = result_type(Branching)
+
+    assert type_.of_field("words").of_item.kind is Kind.TEXT
+    assert type_.of_field("counts").of_field("x").kind is Kind.NUMBER
+    assert type_.of_field("maybe").kind is Kind.ANY
+    assert type_.of_field("bare").kind is Kind.ANY
+    assert type_.of_field("below").of_item.kind is Kind.ANY
+
+
+# Waits and branches ---------------------------------------------------------------------------
+
+
+def test_a_wait_takes_a_duration_or_a_template_of_one():
+    written, rendered, always, _ = steps(
+        "      - wait: 1m30s\n      - wait: '{{ session.userData.pause }}'\n"
+        "      - {wait: 5s, even_if_completed: true}\n"
+    )
+
+    assert (written.seconds, written.even_if_completed) == (90, False)
+    assert rendered.seconds.render({"session": {"userData": {"pause": "5s"}}}, None) == "5s"
+    assert (always.seconds, always.even_if_completed) == (5, True)
+
+
+def test_a_wait_for_knows_what_it_waits_for_how_long_and_what_it_binds():
+    bound, bare, _ = steps(
+        "      - wait_for: {message: {contains: [yes, no]}}\n        timeout: 5m\n"
+        "        as: answer\n"
+        "      - wait_for: {state: Completed}\n        even_if_completed: true\n"
+    )
+
+    assert bound == WaitFor(
+        MessageTrigger(TextTest.CONTAINS, ("yes", "no")), "do/0", bound.place, 300, "answer"
+    )
+    assert str(bound.place) == "f.yaml:6:9"
+    assert (bare.timeout_s, bare.bind, bare.even_if_completed) == (None, None, True)
+
+
+def test_the_branches_of_a_parallel_lie_between_it_and_its_join():
+    code = steps(
+        "      - parallel:\n"
+        "          - [{log: a}, {wait: 1s}]\n"
+        "          - - parallel: [[{log: b}], []]\n"
+        "          - [{reply: c, on_error: [{log: d}]}]\n"
+        "      - log: e\n"
+    )
+
+    assert [type(each).__name__ for each in code] == [
+        *("Fork", "Log", "Wait", "Join"),
+        *("Fork", "Log", "Join", "Join", "Join"),
+        *("Act", "Jump", "Log", "Jump", "Join"),
+        *("Log", "End"),
+    ]
+    assert (code[0].branches, code[0].join) == ((1, 4, 9), 14)
+    assert (code[4].branches, code[4].join) == ((5, 7), 8)
+    assert [step for step in code if isinstance(step, Join)] == [
+        *(Join(0, 14), Join(4, 8), Join(4, 8), Join(0, 14), Join(0, 14)),
+    ]
+    assert (code[9].on_error, code[10], code[12]) == (11, Jump(13), Jump(10))
+
+
+def test_what_any_branch_binds_is_bound_after_all_of_them():
+    code = steps(
+        "      - parallel:\n"
+        "          - [{let: {a: session.id}}]\n"
+        "          - [{crm.lookup: {}, as: b}]\n"
+        "      - log: '{{ a }} {{ b.found }}'\n"
+    )
+
+    assert isinstance(code[-2], Log)
+
+
+def test_of_a_name_that_two_branches_bind_otherwise_nothing_is_known():
+    code = steps(
+        "      - let: {a: 5}\n"
+        "      - if: session.mine\n        then: [{let: {a: session.id}}]\n"
+        "      - if: a == 'x' or a == 5\n        then: [{log: x}]\n"
+    )
+
+    assert isinstance(code[-2], Log)
+
+
+def test_the_type_of_a_template_is_known_after_let():
+    _, problems = load(
+        "version: 1\nrules:\n  - id: r\n    trigger: {state: Talking}\n    do:\n"
+        "      - let: {a: '{{ now() }}', b: 'x{{ a }}'}\n"
+        "      - if: a == 'x' or b > 5\n        then: [{log: x}]\n"
+    )
+
+    assert [problem.partition("]")[0] for problem in problems] == [
+        "f.yaml:7:18: error[impossible-comparison",
+        "f.yaml:7:29: error[impossible-comparison",
+    ]

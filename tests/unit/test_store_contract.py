@@ -22,6 +22,9 @@ from imbot.records import (
     Recovered,
     RuleSeen,
     RunState,
+    Strand,
+    TimerGone,
+    TimerSet,
 )
 from imbot.store.database import open_store
 from imbot.testing.memory_store import MemoryStore
@@ -101,6 +104,48 @@ async def test_a_run_comes_back_where_it_stood_with_its_event(shelf):
     found = await recovered(shelf, changes)
 
     assert found.runs == ((waiting, event(1)),)
+
+
+async def test_each_strand_of_a_run_comes_back_where_it_stood(shelf):
+    """Branches wait each for their own moment, and a cancelled run stays cancelled."""
+    strands = (Strand(4, after(60), waits=True, forks=(1, 3)), Strand(9, forks=(1,)))
+    split = run(1, RunState.RUNNING, strands=strands, cancelled="session s1 completed")
+
+    found = await recovered(shelf, [EventSeen(event(1)), run(1), split])
+
+    assert found.runs == ((split, event(1)),)
+
+
+async def test_timers_come_back_in_the_order_in_which_they_are_due(shelf):
+    late, early = TimerSet("b", "run", after(9), "bot1", "s1", {"pc": 3}), TimerSet("a", "x", T0)
+    moved, gone = TimerSet("c", "idle", after(-5)), TimerSet("d", "idle", T0)
+    before = TimerSet("c", "idle", after(50))
+
+    found = await recovered(shelf, [late, before, early, gone, moved, TimerGone("d")])
+
+    assert found.timers == (moved, early, late)
+
+
+async def test_what_each_rule_has_begun_in_open_sessions_is_counted(shelf):
+    """A budget for a session holds over a restart; another attempt is no other effect."""
+    over = seen("s2", completed_at=after(-5))
+    begun = [intent(1, 0), intent(1, 0), intent(1, 1), intent(2, rule_id="bye")]
+
+    found = await recovered(shelf, [seen("s1"), over, *begun, intent(3, session_id="s2")])
+
+    key = SessionKey("bot1", "s1")
+    assert found.spent == {("greet", key): 2, ("bye", key): 1}
+
+
+async def test_the_versions_of_open_runs_come_back_and_no_others(shelf):
+    """A run goes on with the rule as it was when it began."""
+    first, last = RuleSeen("v1", "greet", "r.yaml", "old"), RuleSeen("v1", "greet", "r.yaml", "new")
+    others = [RuleSeen("v2", "greet", "r.yaml", "x"), RuleSeen("v1", "bye", "r.yaml", "x")]
+    ended = run(2, RunState.DONE, rule_id="bye")
+
+    found = await recovered(shelf, [EventSeen(event(1)), first, *others, last, run(1), ended])
+
+    assert found.rules == (last,)
 
 
 async def test_moments_in_bound_names_survive(shelf):
@@ -216,15 +261,15 @@ async def test_what_was_said_in_open_sessions_comes_back_in_order(shelf):
 
 async def test_marks_are_seen_at_once_and_can_be_taken_back(shelf):
     store = shelf.open()
-    store.note([OnceMarked("a", "s", "r", T0), OnceMarked("b", "s", "r", T0)])
+    store.note([OnceMarked("a", "s", "r", T0), OnceMarked("b", "s", "r", after(1))])
     pairs = [("a", "s"), ("b", "s"), ("a", "t")]
-    assert await store.marked(pairs) == {("a", "s"), ("b", "s")}
+    assert await store.marked(pairs) == {("a", "s"): T0, ("b", "s"): after(1)}
 
     await store.commit([OnceTakenBack("a", "s")])
 
-    assert await store.marked(pairs) == {("b", "s")}
-    assert await store.marked([(f"r{n}", "s") for n in range(2000)] + pairs) == {("b", "s")}
-    assert await store.marked([]) == frozenset()
+    assert set(await store.marked(pairs)) == {("b", "s")}
+    assert set(await store.marked([(f"r{n}", "s") for n in range(2000)] + pairs)) == {("b", "s")}
+    assert await store.marked([]) == {}
     await store.close()
 
 

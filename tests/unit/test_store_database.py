@@ -165,6 +165,37 @@ def test_an_older_store_is_changed_step_by_step_and_keeps_its_rows(tmp_path):
     database.close()
 
 
+def test_an_old_store_ends_up_with_the_tables_of_a_new_one(tmp_path):
+    """Whoever comes from the first version must not miss a column."""
+    old, new = Database(str(tmp_path / "old.db")), Database(str(tmp_path / "new.db"))
+    migrate(new)
+    migrate(old)
+    for statement in UNDO:
+        old.connection.exec_driver_sql(statement)
+    migrate(old)
+
+    assert tables_of(old) == tables_of(new)
+    old.close()
+    new.close()
+
+
+#: Makes the tables those of version 1 again.
+UNDO = [
+    "DROP TABLE timers",
+    "ALTER TABLE runs DROP COLUMN strands",
+    "ALTER TABLE runs DROP COLUMN cancelled",
+    "UPDATE meta SET value = '1' WHERE key = 'schema_version'",
+]
+
+
+def tables_of(database):
+    inspector = sa.inspect(database.connection)
+    return {
+        table: [(c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(table)]
+        for table in inspector.get_table_names()
+    }
+
+
 def test_a_step_that_fails_changes_nothing(tmp_path):
     database = Database(str(tmp_path / "store.db"))
     migrate(database)

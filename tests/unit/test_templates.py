@@ -388,3 +388,35 @@ def test_what_an_event_brings_is_never_a_template(said):
 
     assert template("{{ message.text | default('') }}").render(scope, SENSES) == said
     assert template("<{{ message.text }}>").render(scope, SENSES) == f"<{said}>"
+
+
+def test_one_hole_is_no_longer_than_a_condition():
+    """Thousands of names between two braces would keep the checker busy for half a second."""
+    source = "Hi {{ " + "x," * 1100 + " }}"
+
+    parsed, problems = parse_template(source, place, NAMES, KNOWN)
+
+    assert parsed is None
+    assert [str(problem) for problem in problems] == [
+        "r.yaml:10:23: error[template]: {{ … }} longer than 2048 characters; split it"
+    ]
+
+
+def test_a_text_that_is_too_long_is_not_made_longer():
+    """Four hundred long values would be 24 MB before anybody counted them."""
+    rendered = []
+    senses = PlainSenses(secrets={"CRM": "x" * 9000})
+    senses.secret = lambda name: rendered.append(name) or "x" * 9000
+
+    with pytest.raises(PermanentError, match="longer than 8192 bytes"):
+        template("{{ secret('CRM') }} " * 3, allow_secrets=True).render(SCOPE, senses)
+
+    assert rendered == ["CRM"]
+
+
+@pytest.mark.parametrize("name", ["upper.trim", "upper . trim"])
+def test_a_dotted_filter_is_unknown_however_it_is_spaced(name):
+    """Jinja reads both as one name."""
+    _, problems = parse_template(f"{{{{ bot.nickname | {name} }}}}", place, NAMES, KNOWN)
+
+    assert str(problems[0]).startswith("r.yaml:10:38: error")

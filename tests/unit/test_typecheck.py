@@ -155,6 +155,14 @@ def test_a_name_that_other_triggers_supply_says_which():
     assert str(problem).endswith("supplies 'message'; only a trigger of kind message does")
 
 
+def test_a_name_that_blocks_do_not_see_says_so():
+    (problem,) = problems_of("message.text", Names.for_block({}))
+
+    assert str(problem).endswith(
+        "a block does not see 'message'; make it an input, and give it at the call"
+    )
+
+
 def test_functions_of_the_session_need_a_trigger_that_has_one():
     """A schedule has no session to ask about."""
     (problem,) = problems_of('said("x")', Names.for_trigger(frozenset({"schedule"})))

@@ -233,7 +233,7 @@ def test_places_fit_for_every_text_and_style(text, style, width):
     offsets = yamlfile.source_offsets(value.written, value.raw, value.style)
 
     assert len(offsets) == len(value.raw) + 1
-    assert offsets == sorted(offsets)
+    assert list(offsets) == sorted(offsets)
     for char, offset in zip(value.raw, offsets, strict=False):
         if char.isalnum() and any(offsets):
             assert value.written[offset] in (char, "\\")
@@ -283,3 +283,22 @@ def test_what_was_dumped_as_json_is_read_back(value):
     read = plain(_CONTROL.sub(_escaped, json.dumps(value, ensure_ascii=False)))
 
     assert read == value
+
+
+def test_a_forbidden_character_is_named_at_its_place():
+    """The parser counts bytes; an umlaut before it must not move the place."""
+    assert str(problem('é: "ü \x10"')) == (
+        "f.yaml:1:7: error[yaml-syntax]: no YAML: the character U+0010 is forbidden; "
+        "remove it, or write it as \\x… or \\u… in double quotes"
+    )
+
+
+def test_a_long_text_is_walked_once_for_all_its_mistakes():
+    """A walk for each would make a file of 16 KiB cost seconds."""
+    node, _ = load("f.yaml", "k: |\n" + "  some text\n" * 500)
+    yamlfile.source_offsets.cache_clear()
+
+    places = [node.get("k").place_at(line, 5) for line in range(500)]
+
+    assert [str(place) for place in places[:2]] == ["f.yaml:2:8", "f.yaml:3:8"]
+    assert yamlfile.source_offsets.cache_info().misses == 1

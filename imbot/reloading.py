@@ -1,0 +1,124 @@
+"""Reloads the rules while imbot serves, in two phases: load and check, then put in force.
+
+Whatever is wrong, the rules in force stay. The settings and the plugins are those of the start.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from imbot.engine.adopting import adopt
+from imbot.engine.agenda import Agenda
+from imbot.engine.flow import Flow
+from imbot.errors import StoreError
+from imbot.ports import Aside
+from imbot.problems import Problem, Severity
+from imbot.rulebook.index import Index
+from imbot.rulebook.schema import Rulebook
+
+log = structlog.get_logger()
+
+#: Reads the rule files: their rulebook, None with an error among them, and every problem.
+Load = Callable[[], tuple[Rulebook | None, list[Problem]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the files hold now."""
+
+    book: Rulebook | None
+    index: Index
+    problems: Sequence[Problem]
+
+
+class Reloader:
+    """Reloads when it is asked to, one time after another.
+
+    Args:
+        book: The rules of the start, in force already.
+        load: Reads the rule files anew.
+        aside: Where that is done, for it takes long.
+        flow: The stages.
+        agenda: What rules wait for.
+
+    Attributes:
+        book: The rules in force.
+    """
+
+    def __init__(
+        self, book: Rulebook, load: Load, aside: Aside, *, flow: Flow, agenda: Agenda
+    ) -> None:
+        self.book = book
+        self._load = load
+        self._aside = aside
+        self._flow = flow
+        self._agenda = agenda
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Let the rules be reloaded soon."""
+        self._asked.set()
+
+    async def serve(self, changes: AsyncIterator[None] | None = None) -> None:
+        """Reload whenever it is asked for, or files have changed; never ends by itself.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        watching = asyncio.create_task(self._watch(changes))
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                await self.reload()
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    async def reload(self) -> bool:
+        """Return whether the rules that the files hold now are in force.
+
+        Raises:
+            StoreError: The store failed.
+        """
+        try:
+            read = await self._aside(self._read)
+            if read.book is None:
+                errors = [each for each in read.problems if each.severity is Severity.ERROR]
+                log.error("reload.refused", problems=[str(each) for each in errors])
+                return False
+            adopt(read.book, read.index, self._flow, self._agenda)
+        except StoreError:
+            raise
+        except Exception as error:  # the top of a reload: whatever it is, imbot serves on
+            log.exception("reload.refused", problems=[f"imbot's own error: {error!r}"])
+            return False
+        self._tell(self.book, read.book)
+        self.book = read.book
+        return True
+
+    def _read(self) -> _Read:
+        book, problems = self._load()
+        return _Read(book, Index(() if book is None else book.rules), problems)
+
+    def _tell(self, before: Rulebook, book: Rulebook) -> None:
+        old = {rule.id: rule.version for rule in before.rules}
+        new = {rule.id: rule.version for rule in book.rules}
+        log.info(
+            "reload.done",
+            rules=len(new),
+            added=sorted(new.keys() - old.keys()),
+            changed=sorted(each for each in new.keys() & old.keys() if new[each] != old[each]),
+            removed=sorted(old.keys() - new.keys()),
+        )
+
+    async def _watch(self, changes: AsyncIterator[None] | None) -> None:
+        if changes is None:
+            return
+        try:
+            async for _ in changes:
+                self.ask()
+        except Exception as error:  # noqa: BLE001  the top of a task; a signal still reloads
+            log.warning("reload.unwatched", cause=str(error))

@@ -1,0 +1,29 @@
+"""Names that a rule's author gives: to results, to what ``let`` binds, to a block's inputs."""
+
+from imbot.rulebook.reading import Desk
+from imbot.rulebook.scope import ANY, Names
+from imbot.yamlfile import Node
+
+_TAKEN = frozenset({"session", "participant", "event", "message", "agent", "bot", "vars", "error"})
+
+
+def check_name(node: Node, desk: Desk) -> None:
+    """Report a name that cannot be given."""
+    name = desk.text(node, "as")
+    if name in _TAKEN:
+        what, cure = f"'{name}' has a meaning of its own", "choose another name"
+        desk.error(node.place, "taken-name", what, cure)
+    elif name is not None and not (name.isidentifier() and name.isascii()):
+        cure = "use letters, digits and _"
+        desk.error(node.place, "bad-name", f"'{name}' cannot be a name", cure)
+
+
+def either(names: Names, others: Names) -> Names:
+    """Return the names that either of two branches has; of unlike types nothing is known."""
+    for name, type_ in others.types.items():
+        known = names.types.get(name)
+        if known is None:
+            names = names.bind(name, type_)
+        elif known != type_:
+            names = names.bind(name, ANY)
+    return names

@@ -1,0 +1,182 @@
+"""Why an expected effect did not come: what became of each rule that could have brought it.
+
+A test that fails is played a second time with a witness; it is the same to the letter, and nobody
+pays for reasons that nobody asks for.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import InitVar, dataclass, field, replace
+
+from imbot.durations import format_duration
+from imbot.engine.explaining import Explanation, explain, trigger_told
+from imbot.engine.planning import Plan
+from imbot.engine.recording import Situation
+from imbot.engine.watching import Acted, Decided, Ended, Sight
+from imbot.model import Event, OutcomeKind
+from imbot.plugin import Operation
+from imbot.records import RunState
+from imbot.rulebook.schema import Act, Rule
+from imbot.testing.comparing import Line, fits
+from imbot.testing.coverage import acted_in
+from imbot.testing.house import House
+from imbot.testing.playing import Effect
+from imbot.testing.script import Expected
+
+#: More reasons help nobody.
+_MOST = 6
+
+_NOT_DONE = frozenset({OutcomeKind.WITHHELD, OutcomeKind.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """One thing that became of a rule.
+
+    Attributes:
+        at_ms: When.
+        session: The session of the event; empty without one.
+        rule: The rule.
+        text: What became of it.
+        awaited: Whether the rule was started, or nearly.
+    """
+
+    at_ms: int
+    session: str
+    rule: Rule
+    text: str
+    awaited: bool
+
+
+@dataclass(slots=True)
+class Witness:
+    """Watches a test and knows afterwards why something did not come.
+
+    Args:
+        actions: The actions that somebody will ask about.
+        rules: The rules in force at the start.
+    """
+
+    actions: frozenset[str]
+    rules: InitVar[Iterable[Rule]] = ()
+    _told: list[_Told] = field(default_factory=list)
+    _rules: dict[str, Rule] = field(default_factory=dict)
+
+    def __post_init__(self, rules: Iterable[Rule]) -> None:
+        self._rules.update((rule.id, rule) for rule in rules)
+
+    def see(self, sight: Sight, house: House, at_ms: int) -> None:
+        """Take note of what was decided, withheld and ended."""
+        match sight:
+            case Decided(plan=plan):
+                self._told += self._decided(plan, house, at_ms)
+            case Acted(start=start, step=step, outcome=outcome) if outcome.kind in _NOT_DONE:
+                told = f"its {step.action} was {outcome.kind}: {outcome.detail}"
+                self._note(at_ms, start.event, start.rule, told)
+            case Acted(start=start, step=step, outcome=outcome) if outcome.error_kind:
+                told = f"its {step.action} failed: {outcome.detail}"
+                self._note(at_ms, start.event, start.rule, told)
+            case Ended(start=start, over=over) if over.state is not RunState.DONE:
+                self._note(at_ms, start.event, start.rule, f"it ended: {over.state}, {over.detail}")
+            case _:
+                pass
+
+    def _note(self, at_ms: int, event: Event, rule: Rule, text: str) -> None:
+        session = event.session.id if event.session else ""
+        self._told.append(_Told(at_ms, session, rule, text, awaited=True))
+
+    def _decided(self, plan: Plan, house: House, at_ms: int) -> Iterator[_Told]:
+        event = plan.event
+        rules = [rule for rule in house.book.rules if self.actions & _actions_of(rule)]
+        self._rules.update((rule.id, rule) for rule in rules)
+        session = event.session.id if event.session else ""
+        ran = {start.rule.id for start in plan.starts}
+        around = house.flow.view.around
+        for found in explain(_situation(plan, house), rules, around, needs=_nothing):
+            text = "it ran" if found.rule.id in ran else _why_not(found)
+            yield _Told(at_ms, session, found.rule, text, awaited=_is_awaited(found))
+
+    def why(self, expected: Expected, lines: Iterable[Line]) -> tuple[str, ...]:
+        """Return why what was expected did not come, the likeliest reason first."""
+        came = [line.effect for line in lines if line.is_unexpected and line.effect is not None]
+        if near := tuple(_near(expected, came)):
+            return near[:_MOST]
+        rules = [rule for rule in self._rules.values() if expected.action in _actions_of(rule)]
+        if not rules:
+            return (f"no rule has a step '{expected.action}'",)
+        found = (told for rule in rules for told in self._of_rule(rule, expected))
+        return tuple(dict.fromkeys(found))[:_MOST]
+
+    def _of_rule(self, rule: Rule, expected: Expected) -> Iterator[str]:
+        """Yield what became of a rule last, up to the moment at which the effect was due."""
+        told = [
+            each
+            for each in self._told
+            if each.rule.id == rule.id
+            and each.at_ms <= expected.at_ms
+            and (not expected.session or each.session in ("", expected.session))
+        ]
+        found = [each for each in told if each.awaited]
+        named = f"rule '{rule.id}' ({rule.place})"
+        if not found:
+            waits = "; ".join(map(trigger_told, rule.triggers))
+            yield f"{named} waits for {waits}, and that did not happen"
+            return
+        last_ms = found[-1].at_ms
+        what = "; ".join(dict.fromkeys(each.text for each in found if each.at_ms == last_ms))
+        if last_ms == expected.at_ms:
+            yield f"{named}: {what}"
+        else:
+            yield f"{named}: nothing started it then; at {_at(last_ms)}: {what}"
+
+
+def _near(expected: Expected, came: Iterable[Effect]) -> Iterator[str]:
+    """Yield how what came unexpected differs from what was expected."""
+    for effect in came:
+        at = _at(effect.at_ms)
+        is_then = effect.at_ms == expected.at_ms
+        if fits(expected, effect):
+            yield "it came in another order" if is_then else f"it came at {at}"
+        elif is_then and fits(replace(expected, session="", agent=""), effect):
+            yield f"it came in session {effect.session or '-'}"
+        elif is_then and fits(replace(expected, value=None), effect):
+            yield "it came with other arguments"
+
+
+def _why_not(found: Explanation) -> str:
+    return "; ".join(f"{cause.kind}: {cause.detail}" for cause in found.causes) or "it may run"
+
+
+def _is_awaited(found: Explanation) -> bool:
+    """Whether the event was one that the rule waits for."""
+    return all(cause.kind != "trigger" for cause in found.causes)
+
+
+def _situation(plan: Plan, house: House) -> Situation:
+    event, key = plan.event, plan.event.session_key
+    entry = None if key is None else house.table.get(key)
+    scope = f"session {key.agent}/{key.session_id}" if key else ""
+    return Situation(
+        event=event,
+        now=house.clock.now(),
+        said=() if entry is None else tuple(entry.said),
+        mine=entry is not None and entry.mine,
+        started_at=None if entry is None else entry.first_seen_at,
+        marks={(rule_id, scope): house.clock.now() for rule_id in acted_in(house, key)},
+        ran=tuple(start.rule.id for start in plan.starts),
+        suppressed=plan.suppressed,
+    )
+
+
+def _actions_of(rule: Rule) -> frozenset[str]:
+    steps = rule.program.instructions
+    return frozenset(step.action for step in steps if isinstance(step, Act))
+
+
+def _nothing(action: str) -> Operation | None:
+    """Return what an action needs of GWS: steps are told when they are withheld, not before."""
+    del action
+    return None
+
+
+def _at(at_ms: int) -> str:
+    return format_duration(at_ms / 1000)
