@@ -51,7 +51,10 @@ class NoStore:
     def note(self, changes: Sequence[Change]) -> None:
         """Do nothing."""
 
-    async def marked(self, marks: Sequence[tuple[str, str]]) -> dict[tuple[str, str], datetime]:  # noqa: ARG002
+    async def marked(
+        self,
+        marks: Sequence[tuple[str, str]],  # noqa: ARG002  there never is anything
+    ) -> dict[tuple[str, str], datetime]:
         """Return none."""
         return {}
 

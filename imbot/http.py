@@ -78,7 +78,7 @@ def _parsed(url: str) -> URL:
 
 
 def _origin(url: URL) -> str:
-    return f"{url.scheme}://{url.raw_host}:{url.port}".lower()
+    return f"{url.scheme}://{url.host_subcomponent}:{url.port}".lower()
 
 
 def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
@@ -280,8 +280,12 @@ async def _mark_sent(
     context.is_sent = True
 
 
+#: How aiohttp tells its TLS setting in a failed connection, also where there is no TLS.
+_TLS_NOTE = " ssl:default"
+
+
 def _converted(request: Request, error: Exception, *, is_sent: bool) -> ActionError:
-    cause = str(error) or type(error).__name__
+    cause = str(error).replace(_TLS_NOTE, "") or type(error).__name__
     if isinstance(error, TimeoutError):
         cause = f"no whole answer within {request.timeout_s:g} s"
     text = f"{request.method} {origin_of(request.url)}: {cause}"

@@ -189,6 +189,13 @@ async def test_nobody_there_is_surely_not_sent(door):
             await door.send(get(url))
 
     assert caught.value.fault.fault_class is FaultClass.TRANSPORT
+    assert "ssl" not in str(caught.value)  # there was none
+
+
+def test_the_origin_of_a_numeric_host_is_one_again():
+    """Without its brackets nobody could tell the port of an IPv6 address from the address."""
+    assert origin_of("http://[::1]:8090/api") == "http://[::1]:8090"
+    assert origin_of(origin_of("https://[FE80::1]/")) == "https://[fe80::1]:443"
 
 
 async def test_a_peer_without_tls_is_surely_not_sent(door, peer):
