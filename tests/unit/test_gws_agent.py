@@ -420,18 +420,23 @@ async def test_an_operation_does_not_wait_for_ever():
             await bot.agent.complete("S1")
 
 
-async def test_a_conflict_is_surfaced_and_the_sessions_are_read_again():
-    """What we believed of the session was wrong."""
+@pytest.mark.parametrize(
+    ("answer", "raised"),
+    [
+        (refused(2), TemporaryError),
+        (refused(6, status=404), PermanentError),
+        (refused(18), PermanentError),
+    ],
+)
+async def test_a_conflict_is_surfaced_and_the_sessions_are_read_again(answer, raised):
+    """What we believed of the session was wrong; that is mended before the next regular look."""
     async with rig() as bot:
         await bot.up()
-        bot.gws.answer_next("SendMessage", refused(2), refused(6, status=404))
+        bot.gws.answer_next("SendMessage", answer)
 
-        with pytest.raises(TemporaryError):
+        with pytest.raises(raised):
             await bot.agent.send_message("S1", "hi", destination="3002")
-        await bot.until(lambda: bot.taken.of(SnapshotNotice))
-        with pytest.raises(PermanentError):
-            await bot.agent.send_message("S1", "hi", destination="3002")
-        await bot.until(lambda: len(bot.taken.of(SnapshotNotice)) == 2)
+        await bot.until(lambda: bot.taken.of(SnapshotNotice), limit_s=5.0)
 
 
 # Initiate -------------------------------------------------------------------------------------
