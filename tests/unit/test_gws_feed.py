@@ -98,7 +98,7 @@ async def test_a_gap_during_a_snapshot_brings_another_one():
         await bot.bayeux.listener.gap("one", good_poll(first))
         await asyncio.sleep(1)
         await bot.bayeux.listener.gap("two", good_poll(bot.agent._clock.now()))
-        await bot.until(lambda: len(bot.taken.of(SnapshotNotice)) == 2)
+        await bot.until(lambda: len(bot.taken.of(SnapshotNotice)) == 2, limit_s=5.0)
 
         assert [notice.since for notice in bot.taken.of(SnapshotNotice)] == [first, first]
         assert kinds(bot.taken) == [
@@ -119,7 +119,7 @@ async def test_down_and_up_are_told_once_each_with_a_snapshot():
         await asyncio.sleep(7)
         await listener.up()
         await listener.gap("HTTP 503", good_poll(bot.agent._clock.now(), held_s=8))
-        await bot.until(lambda: bot.taken.of(SnapshotNotice))
+        await bot.until(lambda: bot.taken.of(SnapshotNotice), limit_s=5.0)
 
         lost, restored, gap = bot.taken.of(ConnectionNotice)
         assert (lost.change, lost.reason, lost.gap_s) == ("lost", "HTTP 503", 0.0)
