@@ -93,11 +93,11 @@ def _is_header(columns: Sequence[str], places: Sequence[Place], table: Table) ->
             table.report(place, "duplicate-key", f"a second column '{column}'", "remove one")
     if "user" not in columns:
         table.report(
-            places[0], "missing", "there is no column 'user'", "name the columns in line 1"
+            places[0], "missing-key", "there is no column 'user'", "name the columns in line 1"
         )
     elif not {"password", "bearer"}.intersection(columns):
         cure = "add one; its cells may say ${env:NAME}"
-        table.report(places[0], "missing", "there is no column 'password' or 'bearer'", cure)
+        table.report(places[0], "missing-key", "there is no column 'password' or 'bearer'", cure)
     return not table.problems
 
 

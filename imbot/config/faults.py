@@ -48,7 +48,7 @@ def as_problem(detail: ErrorDetails, tree: Tree) -> Problem:
             place = tree.place(owner) if owner and isinstance(owner[-1], int) else None
             place = place or tree.key_place(owner)
             cure = f"add '{path[-1]}': {meaning_of(path)}"
-            return Problem(place, "missing", f"'{name}' is missing", cure)
+            return Problem(place, "missing-key", f"'{name}' is missing", cure)
         case _:
             what, cure = _told(detail)
             what = f"{name}: {what}" if name else what

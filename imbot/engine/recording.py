@@ -214,7 +214,7 @@ def _problem(
             what = f"{name or 'an event'}: an object is due here"
             return Problem(place, _CODE, what, "write { … }")
         case "missing":
-            return Problem(place, "missing", f"'{name}' is missing", f"add '{loc[-1]}'")
+            return Problem(place, "missing-key", f"'{name}' is missing", f"add '{loc[-1]}'")
         case _:
             said = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
             what, _, cure = said.partition("; ")

@@ -244,7 +244,7 @@ class _Reader:
         """Return a map that has none but these keys; an empty one after saying what is wrong."""
         if not isinstance(value, Mapping):
             what = f"{path[-1] if path else 'a calendar'} is no map"
-            self._add(path, "calendar", what, cure)
+            self._add(path, "wrong-type", what, cure)
             return {}
         for key in value:
             if keys is not None and key not in keys:
@@ -279,7 +279,7 @@ class _Reader:
             for day in self._weekdays(key):
                 if day in week:
                     what, cure = f"{_DAYS[day]} stands in two keys", "leave it out of one"
-                    self._add_of_key(("open", key), "calendar", what, cure)
+                    self._add_of_key(("open", key), "duplicate-day", what, cure)
                 week[day] = slots
         return tuple(week.get(day, ()) for day in range(7))
 
@@ -373,16 +373,16 @@ class _Reader:
         if file is None:
             return NO_TIME_OFF
         if not isinstance(file, str):
-            self._add(path, "ics", "ics names no file", "write such as ics: holidays.ics")
+            self._add(path, "bad-ics", "ics names no file", "write such as ics: holidays.ics")
             return NO_TIME_OFF
         if self.read_file is None:
-            self._add(path, "ics", "no file can be read here", "write its days as exceptions")
+            self._add(path, "bad-ics", "no file can be read here", "write its days as exceptions")
             return NO_TIME_OFF
         try:
             found = read_ics(self.read_file(file), zone)
         except (OSError, ValueError) as error:
             what = f"'{file}' cannot be read: {getattr(error, 'strerror', None) or error}"
-            self._add(path, "ics", what, "name an iCalendar file, from the folder of this file")
+            self._add(path, "bad-ics", what, "name an iCalendar file, from the folder of this file")
             return NO_TIME_OFF
         if found.repeating:
             what = f"{found.repeating} events of '{file}' repeat otherwise than each year"

@@ -235,7 +235,7 @@ class Reader:
         for name, (key, node) in self._desk.entries(entry.value, "vars").items():
             if any(is_template(each) for each in nodes_of(node)):
                 cure = "write the template where the value is used"
-                self._desk.error(node.place, "template", f"'{name}' is no constant", cure)
+                self._desk.error(node.place, "misplaced-template", f"'{name}' is no constant", cure)
             refuse_clear_secrets(Entry(key, node), self._desk, is_sent_out=is_secret_name(name))
         return {name: entry.value.plain() for name, entry in entry.value.entries.items()}
 

@@ -90,14 +90,14 @@ def read_condition(source: Source) -> Tree:
         bare = " ".join(text.replace("{{", "").replace("}}", "").split())
         if "{%" not in bare and len(bare) < 60:  # noqa: PLR2004  fits a line
             cure += f": {bare}"
-        raise NotInLanguageError(source.problem(braces.start(), "template", what, cure))
+        raise NotInLanguageError(source.problem(braces.start(), "misplaced-template", what, cure))
     # One line: a newline means no more than a blank, as in a folded YAML text.
     line = text.replace("\r", " ").replace("\n", " ").replace("\t", " ")
     return _Reader(source, line).read()
 
 
 def _refused(source: Source, offset: int, what: str, cure: str = "") -> NotInLanguageError:
-    return NotInLanguageError(source.problem(offset, "syntax", what, cure))
+    return NotInLanguageError(source.problem(offset, "bad-expression", what, cure))
 
 
 class _Reader:

@@ -261,7 +261,7 @@ def _unexpected(character: str) -> tuple[str, str]:
 
 
 def _refused(source: Source, offset: int, what: str, cure: str = "") -> NotInLanguageError:
-    return NotInLanguageError(source.problem(offset, "template", what, cure))
+    return NotInLanguageError(source.problem(offset, "bad-template", what, cure))
 
 
 class _Jinja(Environment):

@@ -232,7 +232,7 @@ class Checker:
             function = SECRET
             if not self.language.secrets:
                 what = "secrets stand only in http's url, headers, json and form"
-                return self._add(node.at, "secret", what)
+                return self._add(node.at, "misplaced-secret", what)
         if function is None:
             return self._unknown_function(node)
         if function.session and "session" not in self.names.types:
@@ -250,7 +250,7 @@ class Checker:
     def _any_or_all(self, node: Call) -> tuple[Tree, Type]:
         if node.keywords or not node.args:
             what = f"{node.name}() takes conditions"
-            return self._add(node.at, "arguments", what, f"write {node.name}(…, …)")
+            return self._add(node.at, "bad-call", what, f"write {node.name}(…, …)")
         parts = Junction(JUNCTIONS[node.name], node.args, as_bool=True, at=node.at, end=node.end)
         return self._junction(parts)
 
@@ -279,14 +279,14 @@ class Checker:
             if place is None or place in given:
                 cure = did_you_mean(keyword, positions)
                 at = self.source.text.rfind(keyword, 0, value.at)
-                self._add(at, "arguments", f"{node.name} has no argument '{keyword}'", cure)
+                self._add(at, "bad-call", f"{node.name} has no argument '{keyword}'", cure)
                 return None
             given[place] = value
         missing = [
             p.name for i, p in enumerate(parameters) if p.default is REQUIRED and i not in given
         ]
         if missing or len(node.args) > len(parameters):
-            self._add(node.at, "arguments", count(node, function), usage(node, function))
+            self._add(node.at, "bad-call", count(node, function), usage(node, function))
             return None
         return [given.get(i, Const(p.default, at=node.at)) for i, p in enumerate(parameters)]
 
@@ -297,7 +297,7 @@ class Checker:
                 return checked
             due = " or ".join(sorted(kind.value for kind in parameter.takes))
             what = f"{call.name} takes {due} as {parameter.name}, not {type_}"
-            self._add(arg.at, "arguments", what, conversion(parameter, type_, self.shown(arg)))
+            self._add(arg.at, "bad-call", what, conversion(parameter, type_, self.shown(arg)))
             return checked
         if checked is _BROKEN or (parameter.role is None and parameter.prepare is None):
             return checked

@@ -163,7 +163,7 @@ def _folded_map(entries: tuple[tuple[str, Value], ...]) -> Value:
 def _key(entry: Entry, desk: Desk) -> str:
     if is_template(entry.key):
         what, cure = "a template as a key", "write the key out; only values are templates"
-        desk.error(entry.key.place, "template", what, cure)
+        desk.error(entry.key.place, "misplaced-template", what, cure)
     return entry.key.raw
 
 

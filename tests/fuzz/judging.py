@@ -221,7 +221,7 @@ def _judge_condition(text: bytes) -> Verdict:
     _must_be_placed(problems, source, re.compile("\n"))
     if expression is not None:
         _evaluate(expression, _SENSES)
-    return Verdict(not any(each.code == "syntax" for each in problems), expression is not None)
+    return Verdict(not any(each.code == "bad-expression" for each in problems), expression is not None)
 
 
 def _judge_template(text: bytes) -> Verdict:
@@ -231,7 +231,7 @@ def _judge_template(text: bytes) -> Verdict:
     if template is not None:
         for scope in _SCOPES:
             _must_render(partial(template.render, scope, _SENSES))
-    return Verdict(not any(each.code == "template" for each in problems), template is not None)
+    return Verdict(not any(each.code == "bad-template" for each in problems), template is not None)
 
 
 def _must_render(render: Callable[[], object]) -> None:

@@ -156,7 +156,7 @@ def test_a_day_key_is_a_day_a_range_or_a_list(key, days):
         ({"timezone": "../../etc/passwd"}, "timezone", "unknown-zone", "such as Europe/Berlin"),
         ({"opne": {}}, "opne", "unknown-key", "did you mean 'open'?"),
         ({"open": None}, "calendar", "missing-key", "without open"),
-        ({"open": "08:00-18:00"}, "open", "calendar", "no map"),
+        ({"open": "08:00-18:00"}, "open", "wrong-type", "no map"),
         ({"open": {"monday": "08:00-09:00"}}, "open/monday", "unknown-day", "did you mean 'mon'?"),
         ({"open": {"xyz": "08:00-09:00"}}, "open/xyz", "unknown-day", "mon-thu"),
         ({"open": {"mon-tue-wed": "08:00-09:00"}}, "open/mon-tue-wed", "unknown-day", "mon-thu"),
@@ -171,10 +171,10 @@ def test_a_day_key_is_a_day_a_range_or_a_list(key, days):
         (
             {"open": {"mon-tue": "08:00-09:00", "tue": "10:00-11:00"}},
             "open/tue",
-            "calendar",
+            "duplicate-day",
             "tue stands in two keys",
         ),
-        ({"holidays": "DE"}, "holidays", "calendar", "country: DE"),
+        ({"holidays": "DE"}, "holidays", "wrong-type", "country: DE"),
         ({"holidays": {}}, "holidays", "missing-key", "without country"),
         ({"holidays": {"land": "DE", "country": "DE"}}, "holidays/land", "unknown-key", "country"),
         ({"holidays": {"country": "DX"}}, "holidays/country", "unknown-country", "such as DE"),
@@ -185,7 +185,7 @@ def test_a_day_key_is_a_day_a_range_or_a_list(key, days):
             "unknown-region",
             "known: Augsburg, BB",
         ),
-        ({"exceptions": ["2026-12-24"]}, "exceptions", "calendar", "no map"),
+        ({"exceptions": ["2026-12-24"]}, "exceptions", "wrong-type", "no map"),
         (
             {"exceptions": {"24.12.2026": "closed"}},
             "exceptions/24.12.2026",
@@ -274,10 +274,10 @@ def test_days_and_hours_off_come_from_a_file():
 @pytest.mark.parametrize(
     ("read_file", "file", "code", "text"),
     [
-        (None, "off.ics", "ics", "write its days as exceptions"),
-        (lambda _: FEED, 5, "ics", "names no file"),
-        (lambda _: "hello", "off.ics", "ics", "no iCalendar file"),
-        (open, "/nowhere/off.ics", "ics", "No such file"),
+        (None, "off.ics", "bad-ics", "write its days as exceptions"),
+        (lambda _: FEED, 5, "bad-ics", "names no file"),
+        (lambda _: "hello", "off.ics", "bad-ics", "no iCalendar file"),
+        (open, "/nowhere/off.ics", "bad-ics", "No such file"),
         (lambda _: FEED.replace("2027", "2026"), "off.ics", "holidays-end", "ends before 2027"),
         (
             lambda _: FEED.replace("END:VEVENT", "RRULE:FREQ=WEEKLY\nEND:VEVENT", 1),

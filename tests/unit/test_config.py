@@ -171,19 +171,19 @@ admin: {listen: 8081}
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("", "imbot.yaml:1:1: error[missing]: 'gws' is missing; add 'gws': The deployment"),
+        ("", "imbot.yaml:1:1: error[missing-key]: 'gws' is missing; add 'gws': The deployment"),
         (
             "gws: {}\n",
-            "imbot.yaml:1:1: error[missing]: 'gws.url' is missing; add 'url': Where GWS answers, ",
+            "imbot.yaml:1:1: error[missing-key]: 'gws.url' is missing; add 'url': Where GWS answers, ",
         ),
-        ("gws:\n", "imbot.yaml:1:1: error[missing]: 'gws' is missing"),
+        ("gws:\n", "imbot.yaml:1:1: error[missing-key]: 'gws' is missing"),
         (
             "agents: []\n",
             "imbot.yaml:1:9: error[wrong-value]: agents: this must not be empty; The accounts, or",
         ),
         (
             "agents:\n  - password: x\n",
-            "imbot.yaml:2:5: error[missing]: 'agents.0.user' is missing; add 'user': GWS user name",
+            "imbot.yaml:2:5: error[missing-key]: 'agents.0.user' is missing; add 'user': GWS user name",
         ),
         (
             "agents:\n  - user: a\n",

@@ -94,8 +94,8 @@ def test_what_only_follows_from_another_mistake_is_left_out():
         return [(each.place, each.code) for each in first_causes(problems)]
 
     assert kept((here, "yaml-alias"), (here, "wrong-type")) == [(here, "yaml-alias")]
-    assert kept((here, UNQUOTED), (here, "template")) == [(here, "template")]
-    assert kept((here, UNQUOTED), (there, "template")) == [(here, UNQUOTED), (there, "template")]
+    assert kept((here, UNQUOTED), (here, "bad-template")) == [(here, "bad-template")]
+    assert kept((here, UNQUOTED), (there, "bad-template")) == [(here, UNQUOTED), (there, "bad-template")]
     assert kept((here, UNUSED)) == [(here, UNUSED)]
     assert kept((here, UNUSED), (there, "unknown-field")) == [(there, "unknown-field")]
 

@@ -82,7 +82,7 @@ def test_schedules_have_no_agent_and_a_moment():
     [
         ('{"kind":', "e.json:1:9: error[wrong-event]: this is no JSON"),
         ("[1]", "e.json:1:1: error[wrong-event]: an event: an object is due here"),
-        ("{}", "e.json:1:1: error[missing]: 'kind' is missing; add 'kind'"),
+        ("{}", "e.json:1:1: error[missing-key]: 'kind' is missing; add 'kind'"),
         ('{\n "kind": "mesage"}', "e.json:2:10: error[wrong-event]: kind: must be 'state'"),
         ('{"kind": "state"}', 'a state event needs a session; add "session": {}'),
         ('{"kind": "state", "sesion": {}}', "did you mean 'session'?"),

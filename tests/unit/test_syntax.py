@@ -20,7 +20,7 @@ def test_nesting_is_bounded(source):
 )
 def test_what_breaks_the_parser_is_a_mistake_like_others(source):
     """Nothing but a problem leaves the parser."""
-    assert problems_of(source)[0].code == "syntax"
+    assert problems_of(source)[0].code == "bad-expression"
 
 
 def test_a_place_counts_lines_and_columns_from_the_source():
