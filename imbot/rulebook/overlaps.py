@@ -107,7 +107,7 @@ class _Crowd:
             return
         if rule.final:
             self._finals.setdefault(frozenset(terms(rule)), rule)
-        elif rule.replies:
+        elif each.answers:
             equal = _equalities(rule)
             if not equal:
                 self._plain.append(each)
@@ -152,7 +152,7 @@ def _answered_before(
     later: Running, edges: Sequence[_Edge], crowds: Mapping[_Edge, _Crowd]
 ) -> Problem | None:
     """Return the problem of an event that an earlier rule answers, too."""
-    if later.rule.shadow or not later.rule.replies:
+    if later.rule.shadow or not later.answers:
         return None
     facts = terms(later.rule)
     around = (crowds[edge].beside(later.rule) for edge in edges if edge in crowds)

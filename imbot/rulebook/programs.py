@@ -72,6 +72,26 @@ def with_session(program: Program, begins: AbstractSet[int]) -> frozenset[int]:
     return frozenset(pc for pc, has in reached.items() if has)
 
 
+def where_it_began(program: Program, begins: AbstractSet[int]) -> frozenset[int]:
+    """Return the instructions that a run may come to before it has begun a session of its own.
+
+    Args:
+        program: The steps.
+        begins: The instructions that begin a session.
+    """
+    reached: set[int] = set()
+    waiting = [0] if program.on_error is None else [0, program.on_error]
+    while waiting:
+        pc = waiting.pop()
+        if pc in reached:
+            continue
+        reached.add(pc)
+        after = _next(program, pc, begins, has=False)
+        # What begins one goes on without it only where it fails.
+        waiting.extend(to for to, _ in (after[1:] if pc in begins else after))
+    return frozenset(reached)
+
+
 def _next(  # noqa: PLR0911  one case per kind
     program: Program, pc: int, begins: AbstractSet[int], *, has: bool
 ) -> list[tuple[int, bool]]:

@@ -12,7 +12,7 @@ from imbot.rulebook.contradictions import contradiction, terms
 from imbot.rulebook.facts import Equals, Refuted, Steps, Truthy
 from imbot.rulebook.findings import error, warning
 from imbot.rulebook.functions import STATES_FOR
-from imbot.rulebook.programs import end_of, on_the_way, with_session
+from imbot.rulebook.programs import end_of, on_the_way, where_it_began, with_session
 from imbot.rulebook.schema import (
     Act,
     Branch,
@@ -78,6 +78,12 @@ class Running:
         """The operation without which a step cannot succeed."""
         return self.actions[step.action].needs if isinstance(step, Act) else None
 
+    @property
+    def _begins(self) -> frozenset[int]:
+        """Its calls of actions that begin a session."""
+        acts = self._acts
+        return frozenset(pc for pc, act in acts if self._needs(act) is Operation.INITIATE)
+
     def _here(self, pc: int) -> str:
         """Which rule a step of a block is about; empty for a step of the rule itself."""
         return f" (called by '{self.rule.id}')" if pc in self.rule.program.frames else ""
@@ -97,8 +103,7 @@ class Running:
                 yield report(act.place, "missing-argument", what, cure)
         if kinds - WITHOUT_SESSION:
             return
-        begins = {pc for pc, act in self._acts if self._needs(act) is Operation.INITIATE}
-        reached = with_session(self.rule.program, begins)
+        reached = with_session(self.rule.program, self._begins)
         for pc, step in self._steps:
             needs = self._needs(step)
             if pc in reached or needs is Operation.INITIATE:
@@ -251,7 +256,14 @@ class Running:
             yield error(act.place, "self-trigger", what, cure)
             return
 
-    # What it says for certain
+    # What it says where it began
+
+    @cached_property
+    def answers(self) -> bool:
+        """Whether one of its steps can say something in the event's session."""
+        here = where_it_began(self.rule.program, self._begins)
+        says = (pc for pc, act in self._acts if self._needs(act) is Operation.SEND_MESSAGE)
+        return not here.isdisjoint(says)
 
     @property
     def surely_says(self) -> Act | None:
@@ -259,9 +271,10 @@ class Running:
         for pc, step in self._steps:
             if pc not in self._on_the_way:
                 continue
-            if isinstance(step, Stop | Wait | WaitFor):
+            needs = self._needs(step)
+            if isinstance(step, Stop | Wait | WaitFor) or needs is Operation.INITIATE:
                 return None
-            if isinstance(step, Act) and self._needs(step) is Operation.SEND_MESSAGE:
+            if isinstance(step, Act) and needs is Operation.SEND_MESSAGE:
                 return step
         return None
 

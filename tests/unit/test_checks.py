@@ -132,7 +132,7 @@ def test_a_final_rule_hides_only_what_demands_as_much():
             [],
         ),
         (a_rule(do=REPLY), a_rule(do="[{if: session.mine, then: [{reply: x}]}]"), MAYBE),
-        (a_rule(do=REPLY), a_rule(do="[{stop: x}, {reply: y}]"), [*MAYBE, "warning[after-end]"]),
+        (a_rule(do=REPLY), a_rule(do="[{stop: x}, {reply: y}]"), ["warning[after-end]"]),
         (a_rule(do=REPLY), a_rule(do=REPLY, more="shadow: true"), []),
         (a_rule(do=REPLY, more="shadow: true"), a_rule(do=REPLY), []),
         (a_rule(do=REPLY), a_rule(do=REPLY, more="enabled: false"), []),
@@ -148,6 +148,28 @@ def test_a_final_rule_hides_only_what_demands_as_much():
 )
 def test_two_rules_that_answer_one_event_are_an_error_only_if_certain(first, second, problems):
     assert told(first, second) == problems
+
+
+@pytest.mark.parametrize(
+    ("on_error", "problems"),
+    [
+        (None, []),
+        ("[{stop: x}]", []),
+        ("[]", MAYBE),
+        (REPLY, MAYBE),
+        ("[{reply: hi}, {stop: x}]", MAYBE),
+    ],
+)
+def test_what_is_said_in_a_session_that_the_rule_begins_is_no_second_answer(on_error, problems):
+    """After initiate steps act on the new session; it is another one that hears them."""
+    failed = "" if on_error is None else f", on_error: {on_error}"
+    calling = a_rule("{idle: 5m}", do=f"[{{initiate: {{to: 1}}{failed}}}, {REPLY[1:]}")
+    plain = a_rule("{idle: 5m}", do=REPLY)
+
+    assert told(calling, plain) == told(plain, calling) == problems
+    assert (
+        told(a_rule("{idle: 5m}", do=f"[{REPLY[1:-1]}, {{initiate: {{to: 1}}}}]"), plain) == DOUBLE
+    )
 
 
 def test_constants_of_different_files_make_different_conditions():
