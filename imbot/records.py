@@ -65,12 +65,14 @@ class Strand:
         due_at: When it goes on if nothing happens before; None when only that which it waits for.
         waits: Whether it waits, and so holds nothing but this.
         forks: Indices of the Forks whose branches it stands in, the innermost last.
+        attempts: How often the step here was tried already.
     """
 
     pc: int = 0
     due_at: datetime | None = None
     waits: bool = False
     forks: tuple[int, ...] = ()
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class RunSeen:
         session: The session it acts on (after ``initiate`` a new one); None without one.
         detail: Why it ended, for people.
         due_at: When a WAITING run goes on; None otherwise.
-        attempt: How often the step at ``pc`` was tried already.
+        attempts: How often the step at ``pc`` was tried already.
         strands: Where it stands if that is more than ``pc``; empty for this one place.
         cancelled: Why only steps marked ``even_if_completed`` are still due; empty before.
     """
@@ -107,7 +109,7 @@ class RunSeen:
     session: SessionKey | None = None
     detail: str = ""
     due_at: datetime | None = None
-    attempt: int = 0
+    attempts: int = 0
     strands: tuple[Strand, ...] = ()
     cancelled: str = ""
 
@@ -319,6 +321,7 @@ class Recovered:
         timers: Everything that is or was due, in order.
         rules: The rule versions that runs which had not ended began with.
         spent: How many effects each rule has begun in each session not Completed.
+        lately: The rule and the moment of each effect begun within the last minute, oldest first.
         last_event_number: The highest number used in event ids; new ids go on from there.
     """
 
@@ -330,4 +333,5 @@ class Recovered:
     timers: tuple[TimerSet, ...] = ()
     rules: tuple[RuleSeen, ...] = ()
     spent: Mapping[tuple[str, SessionKey], int] = field(default_factory=dict)
+    lately: tuple[tuple[str, datetime], ...] = ()
     last_event_number: int = 0

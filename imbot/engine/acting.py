@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ValidationError
 
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
-from imbot.engine.stepping import Next
+from imbot.engine.stepping import Next, Postponed
 from imbot.errors import (
     ActionError,
     AmbiguousError,
@@ -47,7 +47,7 @@ NO_RETRY = Retry(times=1, first_s=0.0, last_s=0.0)
 #: Clocks and timers are compared no finer than this.
 _TICK_S = 0.001
 
-#: Whoever waits no longer than this keeps its place before others.
+#: A step that is tried again so soon keeps its place before others; else its run waits, durably.
 SHORT_WAIT_S = 5.0
 
 #: However long an answer asks to wait.
@@ -112,7 +112,7 @@ class Actor:
         *,
         is_over: Callable[[], str],
         release: Callable[[], None],
-    ) -> Outcome:
+    ) -> Outcome | Postponed:
         """Carry out one step and say how it ended; never raises for what an action does.
 
         Args:
@@ -140,9 +140,8 @@ class Actor:
         if withheld := self._withheld(installed.action.needs, acting.session):
             return Outcome(step.key, OutcomeKind.WITHHELD, withheld)
         retry = planned.act.retry or (NO_RETRY if installed.action.needs is None else GWS_RETRY)
-        return await self._attempts(
-            _Job(step, installed, args, retry, acting, scope, is_over, release)
-        )
+        job = _Job(step, installed, args, retry, acting, scope, is_over)
+        return await self._attempts(job, planned.standing.attempts_at(planned.pc))
 
     def wake(self, key: SessionKey) -> None:
         """Tell whoever waits for this session that it has changed."""
@@ -151,9 +150,9 @@ class Actor:
 
     # Attempts ---------------------------------------------------------------------------------
 
-    async def _attempts(self, job: "_Job") -> Outcome:
-        """Try until it is done, proven, or given up."""
-        attempt = 1
+    async def _attempts(self, job: "_Job", tried: int) -> Outcome | Postponed:
+        """Try until it is done, proven, or given up; or until it is to be tried much later."""
+        attempt = tried + 1
         repeatable = job.installed.action.repeatable(job.args)
         while True:
             error = await self._attempt(job, attempt, repeatable=repeatable)
@@ -165,10 +164,14 @@ class Actor:
                 return self._give_up(job, error, attempt)
             if isinstance(error, PermanentError) or attempt >= job.retry.times:
                 return self._give_up(job, error, attempt)
-            await self._back_off(job, error, attempt)
+            pause_s = self._pause_s(job.retry, error, attempt)
+            if pause_s <= SHORT_WAIT_S:
+                await self._world.clock.sleep(pause_s)
             if over := job.is_over():
                 job.acting.ledger.park(job.step.key, over)
                 return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempt)
+            if pause_s > SHORT_WAIT_S:
+                return Postponed(self._world.clock.now() + timedelta(seconds=pause_s), attempt)
             attempt += 1
 
     async def _attempt(
@@ -210,14 +213,11 @@ class Actor:
             reason_key=self._habits.reason_key,
         )
 
-    async def _back_off(self, job: "_Job", error: ActionError, attempt: int) -> None:
-        """Wait before the next attempt: doubling, with full jitter above half, as asked by GWS."""
-        wait_s = min(job.retry.first_s * 2 ** (attempt - 1), job.retry.last_s)
-        wait_s *= self._random.uniform(0.5, 1.0)
-        wait_s = max(wait_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
-        if wait_s > SHORT_WAIT_S:
-            job.release()
-        await self._world.clock.sleep(wait_s)
+    def _pause_s(self, retry: Retry, error: ActionError, attempt: int) -> float:
+        """Return the seconds to the next attempt: doubling, jittered above half, or as asked."""
+        pause_s: float = min(retry.first_s * 2 ** (attempt - 1), retry.last_s)
+        pause_s *= self._random.uniform(0.5, 1.0)
+        return max(pause_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
 
     def _give_up(self, job: "_Job", error: ActionError, attempts: int) -> Outcome:
         """Park what was intended; say how the step ended."""
@@ -344,7 +344,6 @@ class _Job:
     acting: Acting
     scope: Scope
     is_over: Callable[[], str]
-    release: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)

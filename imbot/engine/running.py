@@ -5,7 +5,7 @@ restart, and always by the same way.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,15 +19,26 @@ from imbot.engine.planning import Start, lateness
 from imbot.engine.recovering import Interrupted
 from imbot.engine.spending import Spending
 from imbot.engine.standing import Standing
-from imbot.engine.stepping import Next, Over, Paused, after, cancelled, next_step, resumed
+from imbot.engine.stepping import (
+    Next,
+    Over,
+    Paused,
+    Postponed,
+    after,
+    cancelled,
+    next_step,
+    postponed,
+    resumed,
+)
 from imbot.engine.viewing import View
 from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
 from imbot.ports import Store
-from imbot.records import Change, RunSeen, RunState, TimerGone
+from imbot.records import Change, RunSeen, RunState, Strand, TimerGone
 from imbot.rulebook.schema import Mode, WaitFor
+from imbot.rulebook.scope import Senses
 
 log = structlog.get_logger()
 
@@ -239,10 +250,7 @@ class Runs:
                 run.over = Over(RunState.CANCELLED, run.ending, run.standing)
             if not run.stands_at(flight.pc):
                 return
-            since = None if run.acting.ledger.goes_on else run.since
-            planned = next_step(start, run.standing, scope, senses, pc=flight.pc, since=since)
-            for text in planned.logs:
-                self._watch(Logged(start, text))
+            planned = self._plan(run, flight.pc, scope, senses)
             if isinstance(planned, Over):
                 run.over = planned
                 return
@@ -256,6 +264,9 @@ class Runs:
                 # Where a run ends is written down at its end; only what is between is here.
                 self._store.note([self._seen(run, RunState.RUNNING)])
             outcome = await self._carry_out(run, planned, scope)
+            if isinstance(outcome, Postponed):
+                self._pause(run, postponed(run.standing, flight.pc, outcome))
+                return
             self._watch(Acted(start, planned.step, outcome))
             if not run.stands_at(flight.pc):
                 return
@@ -266,7 +277,18 @@ class Runs:
             self._leave_behind(run, reached[0])
             flight.pc = reached[1]
 
-    async def _carry_out(self, run: Run, planned: Next, scope: Scope) -> Outcome:
+    def _plan(self, run: Run, pc: int, scope: Scope, senses: Senses) -> Next | Paused | Over:
+        """Return what the strand that stands here is to do."""
+        since = None if run.acting.ledger.goes_on else run.since
+        planned = next_step(run.start, run.standing, scope, senses, pc=pc, since=since)
+        for text in planned.logs:
+            self._watch(Logged(run.start, text))
+        is_here = isinstance(planned, Next) and planned.pc == pc
+        if not is_here and (strand := run.standing.strand(pc)) is not None:
+            _give_up(run, (strand,), "what it is to be done with is not there any more")
+        return planned
+
+    async def _carry_out(self, run: Run, planned: Next, scope: Scope) -> Outcome | Postponed:
         ledger, rule = run.acting.ledger, run.start.rule
         spent = self.past.spending.why_not(rule, run.acting.session)
         if spent and not ledger.has_tried(planned.step.key):
@@ -322,6 +344,8 @@ class Runs:
     def _stand(self, run: Run, standing: Standing) -> list[Change]:
         """Let the run stand here; return what is to be written down, timers included."""
         before, run.standing = run.standing.waiting, standing
+        kept = [strand.pc for strand in standing.strands]
+        _give_up(run, [strand for strand in before if strand.pc not in kept], standing.cancelled)
         timers = self._waiting.update(run, before)
         state = RunState.RUNNING
         if all(strand.waits for strand in standing.strands):
@@ -343,6 +367,7 @@ class Runs:
         if start.once_scope is not None and (freed or idle):
             self.past.marks.free(start.rule.id, start.once_scope)
         before, run.standing, run.over = run.standing.waiting, over.standing, over
+        _give_up(run, before, over.detail)
         timers = self._waiting.update(run, before) if before else ()
         self._store.note([*freed, self._seen(run, over.state, over.detail), *timers])
         del self._runs[run.id]
@@ -365,9 +390,17 @@ class Runs:
             session=run.acting.session,
             detail=detail or standing.failing,
             due_at=None if is_single else standing.due_at,
+            attempts=standing.strands[0].attempts if is_single else 0,
             strands=() if is_single else standing.strands,
             cancelled=standing.cancelled,
         )
+
+
+def _give_up(run: Run, strands: Iterable[Strand], why: str) -> None:
+    """Park what steps were to try again that are not tried any more."""
+    for strand in strands:
+        if strand.attempts:
+            run.acting.ledger.park(f"{run.id}/{strand.pc}", why or "the run has gone on without it")
 
 
 def _must_land(run: Run, planned: Next) -> bool:

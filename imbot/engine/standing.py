@@ -71,6 +71,11 @@ class Standing:
                 return strand.forks
         return ()
 
+    def attempts_at(self, pc: int) -> int:
+        """Return how often the step of the strand that stands here was tried already."""
+        strand = self.strand(pc)
+        return 0 if strand is None else strand.attempts
+
     def is_last_in(self, fork: int) -> bool:
         """Whether no more than one strand stands in the branches of this Fork."""
         return sum(fork in strand.forks for strand in self.strands) <= 1
@@ -78,7 +83,7 @@ class Standing:
 
 def standing_of(seen: RunSeen) -> Standing:
     """Return where a run stands that was written down."""
-    strands = seen.strands or (Strand(seen.pc),)
+    strands = seen.strands or (Strand(seen.pc, attempts=seen.attempts),)
     return Standing(strands, seen.bound, seen.detail, seen.cancelled)
 
 

@@ -67,6 +67,19 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
+class Postponed:
+    """A step has failed and is to be tried again, at its time.
+
+    Attributes:
+        until: When.
+        attempts: How often it was tried already.
+    """
+
+    until: datetime
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """The run has ended."""
 
@@ -130,8 +143,15 @@ def after(
     return _end(reached, ()) if is_end else (reached, pc + 1)
 
 
+def postponed(standing: Standing, pc: int, later: Postponed) -> Standing:
+    """Return where the run stands when the step here waits to be tried again."""
+    forks = standing.forks_at(pc)
+    strand = Strand(pc, later.until, waits=True, forks=forks, attempts=later.attempts)
+    return standing.moved(pc, strand)
+
+
 def resumed(start: Start, standing: Standing, pc: int, result: JSON = None) -> Standing:
-    """Return where the run stands when the wait here is over.
+    """Return where the run stands when the wait here is over; a step is to be tried again.
 
     Args:
         start: The run.
@@ -140,9 +160,12 @@ def resumed(start: Start, standing: Standing, pc: int, result: JSON = None) -> S
         result: What a ``wait_for`` came to; None when nothing is bound.
     """
     instruction, bound = start.rule.program.instructions[pc], standing.bound
+    forks = standing.forks_at(pc)
+    if isinstance(instruction, Act):
+        return standing.moved(pc, Strand(pc, forks=forks, attempts=standing.attempts_at(pc)))
     if isinstance(instruction, WaitFor) and instruction.bind is not None and result is not None:
         bound = with_names(start.rule.program, pc, bound, {instruction.bind: result})
-    return standing.moved(pc, Strand(pc + 1, forks=standing.forks_at(pc)), bound=bound)
+    return standing.moved(pc, Strand(pc + 1, forks=forks), bound=bound)
 
 
 def cancelled(start: Start, standing: Standing, why: str) -> Standing:
@@ -153,9 +176,9 @@ def cancelled(start: Start, standing: Standing, why: str) -> Standing:
     standing = replace(standing, cancelled=standing.cancelled or why)
     for strand in standing.waiting:
         wait = start.rule.program.instructions[strand.pc]
-        stays = isinstance(wait, Wait | WaitFor) and wait.even_if_completed
+        stays = isinstance(wait, Act | Wait | WaitFor) and wait.even_if_completed
         if not stays or strand.due_at is None:
-            standing = resumed(start, standing, strand.pc)
+            standing = standing.moved(strand.pc, Strand(strand.pc + 1, forks=strand.forks))
     return standing
 
 

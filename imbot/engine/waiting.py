@@ -94,7 +94,7 @@ class Run:
     def is_new(self) -> bool:
         """Whether it stands where every run begins."""
         standing = self.standing
-        return standing.is_single and standing.strands[0].pc == 0 and not standing.failing
+        return standing.strands == (Strand(),) and not standing.failing
 
     def stands_at(self, pc: int) -> bool:
         """Return whether it has not ended and a strand of it stands here."""

@@ -139,7 +139,7 @@ def from_run_seen(change: RunSeen) -> Row:
         "key": change.key,
         "state": change.state.value,
         "pc": change.pc,
-        "attempt": change.attempt,
+        "attempt": change.attempts,
         "began_at": change.at,
         "at": change.at,
         "due_at": change.due_at,
@@ -153,12 +153,12 @@ def from_run_seen(change: RunSeen) -> Row:
 
 
 def _from_strand(strand: Strand) -> list[JSON]:
-    return [strand.pc, strand.due_at, strand.waits, *strand.forks]
+    return [strand.pc, strand.due_at, strand.waits, strand.attempts, *strand.forks]
 
 
 def _to_strand(plain: JSON) -> Strand:
-    pc, due_at, waits, *forks = plain
-    return Strand(pc, due_at, waits, tuple(forks))
+    pc, due_at, waits, attempts, *forks = plain
+    return Strand(pc, due_at, waits, tuple(forks), attempts)
 
 
 def to_run(row: Row) -> RunSeen:
@@ -176,7 +176,7 @@ def to_run(row: Row) -> RunSeen:
         session=None if row["agent"] is None else SessionKey(row["agent"], row["session_id"]),
         detail=row["detail"],
         due_at=row["due_at"],
-        attempt=row["attempt"],
+        attempts=row["attempt"],
         strands=tuple(_to_strand(plain) for plain in row["strands"] or ()),
         cancelled=row["cancelled"] or "",
     )

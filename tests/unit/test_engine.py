@@ -1,5 +1,6 @@
 """The engine as a whole, with fakes behind its ports: what a rule author may rely on."""
 
+import asyncio
 from collections import deque
 from datetime import timedelta
 
@@ -325,6 +326,7 @@ rules:
             await house.state(
                 "Talking", session, settle=False, notification_type="AttachedDataChanged", x="1"
             )
+        await asyncio.sleep(60)
         await house.settle()
 
         assert http.calls == 2 * runs, mode

@@ -98,7 +98,7 @@ async def test_an_event_seen_twice_stays_the_first(shelf):
 
 
 async def test_a_run_comes_back_where_it_stood_with_its_event(shelf):
-    waiting = run(1, RunState.WAITING, at=after(2), due_at=after(60), attempt=2, detail="busy")
+    waiting = run(1, RunState.WAITING, at=after(2), due_at=after(60), attempts=2, detail="busy")
     changes = [EventSeen(event(1)), run(1), waiting, run(2, RunState.DONE), run(3)]
 
     found = await recovered(shelf, changes)
