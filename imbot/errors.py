@@ -16,8 +16,8 @@ The branch of an :class:`ActionError` decides what happens next; its text is for
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from imbot.meaning import Meant
 from imbot.problems import Problem
 
 
@@ -53,17 +53,17 @@ class ProtocolError(ImbotError):
     """A Bayeux or GWS peer broke its protocol."""
 
 
-class FaultClass(StrEnum):
+class FaultClass(Meant):
     """What kind of trouble a GWS answer means. Source: GWS contract 9.5."""
 
-    AUTH = "auth"
-    CSRF = "csrf"
-    PERMISSION = "permission"
-    CONFLICT = "conflict"
-    GONE = "gone"
-    INPUT = "input"
-    SERVER = "server"
-    TRANSPORT = "transport"
+    AUTH = "auth", "The agent is not logged in, or not any more."
+    CSRF = "csrf", "The CSRF token is missing or out of date."
+    PERMISSION = "permission", "The agent may not do this."
+    CONFLICT = "conflict", "In the state of things it cannot be done now."
+    GONE = "gone", "The session, or what else was named, is not there any more."
+    INPUT = "input", "GWS does not take what was sent."
+    SERVER = "server", "GWS, or what stands behind it, failed."
+    TRANSPORT = "transport", "No answer came, or none that can be read."
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
+from imbot.meaning import Meant
+
 #: A decoded JSON value. Recursive aliases cost more at every door than they catch.
 JSON: TypeAlias = Any
 
@@ -137,12 +139,12 @@ class SnapshotNotice:
     since: datetime
 
 
-class ConnectionChange(StrEnum):
+class ConnectionChange(Meant):
     """What happened to an agent's event subscription."""
 
-    LOST = "lost"
-    RESTORED = "restored"
-    GAP = "gap"
+    LOST = "lost", "It broke; what happens meanwhile is heard later, or never."
+    RESTORED = "restored", "It is back."
+    GAP = "gap", "It is back, and messages of the time between may have been lost."
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,25 +250,23 @@ class Event:
 # What imbot decided and did -------------------------------------------------------------------
 
 
-class Reason(StrEnum):
+class Reason(Meant):
     """Why a rule whose trigger and condition held does not run, or a step is not carried out."""
 
-    ONCE = "once"
-    MAX_AGE = "max_age"
-    FINAL = "final"
-    MODE = "mode"
-    THROTTLE = "throttle"
-    BUDGET = "budget"
-    BREAKER = "breaker"
-    LOOP = "loop"
-    STATE = "state"
-    CAPABILITY = "capability"
-    CALENDAR = "calendar"
-    DISABLED = "disabled"
-    SHADOW = "shadow"
-    QUIET = "quiet"
-    ON_UNKNOWN = "on_unknown"
-    SAME = "same"
+    ONCE = "once", "The rule has acted, acts, or may have acted within the scope of its `once`."
+    MAX_AGE = "max_age", "The event was received longer ago than the rule's `max_age`."
+    FINAL = "final", "A rule above it, whose trigger and `when` held, is `final`."
+    MODE = "mode", "A run of the rule with the same key goes on, and `mode` allows no other."
+    THROTTLE = "throttle", "The rule ran less than `once_within` ago."
+    BUDGET = "budget", "The rule has had as many effects as its `budget` allows."
+    BREAKER = "breaker", "The rule's actions failed too often, one after another."
+    LOOP = "loop", "Two bots seem to answer each other, and the loop guard stops this one."
+    STATE = "state", "In the session's state GWS does not carry the operation out."
+    CAPABILITY = "capability", "GWS does not list the operation for this session."
+    CALENDAR = "calendar", "A calendar that `when` asks is closed, or open."
+    DISABLED = "disabled", "The rule has `enabled: false`."
+    SHADOW = "shadow", "The rule, or its file, only decides and records: `shadow: true`."
+    QUIET = "quiet", "A person types under the bot's name, and so the bot holds back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,14 +278,14 @@ class Suppressed:
     detail: str
 
 
-class OutcomeKind(StrEnum):
+class OutcomeKind(Meant):
     """How a step ended."""
 
-    DONE = "done"
-    WITHHELD = "withheld"
-    FAILED = "failed"
-    PARKED = "parked"
-    CANCELLED = "cancelled"
+    DONE = "done", "It was carried out."
+    WITHHELD = "withheld", "It could not have succeeded, and was not tried."
+    FAILED = "failed", "It was surely not done; `on_error` may do something else."
+    PARKED = "parked", "Nobody knows whether it was done, or it was given up; a person decides."
+    CANCELLED = "cancelled", "The session, or the run, was over before it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,31 @@ class Problem:
 
     def __str__(self) -> str:
         """Return ``path:line:col: error[code]: what; cure``."""
-        cure = f"; {self.cure}" if self.cure else ""
-        return f"{self.place}: {self.severity}[{self.code}]: {self.what}{cure}"
+        return f"{self.place}: {self.severity}[{self.code}]: {self.told}"
+
+    @property
+    def told(self) -> str:
+        """What is wrong, and the cure."""
+        return f"{self.what}; {self.cure}" if self.cure else self.what
+
+    @property
+    def annotation(self) -> str:
+        """The line that GitHub shows beside a line of a change, under the code."""
+        return annotation(self.place, self.told, severity=self.severity, title=self.code)
+
+
+def annotation(
+    place: Place, text: str, *, severity: Severity = Severity.ERROR, title: str = ""
+) -> str:
+    """Return the line that GitHub shows beside a line of a change."""
+    path = _in_annotation(place.path).replace(":", "%3A").replace(",", "%2C")
+    named = f",title={title}" if title else ""
+    at = f"file={path},line={max(place.line, 1)},col={max(place.column, 1)}{named}"
+    return f"::{severity} {at}::{_in_annotation(text)}"
+
+
+def _in_annotation(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _escaped(character: re.Match[str]) -> str:

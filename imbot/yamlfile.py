@@ -254,7 +254,7 @@ class _Composer:
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
-                    self._stop(event, "documents", "a second document ('---') in one file")
+                    self._stop(event, "yaml-documents", "a second document ('---') in one file")
                 if event.tags:
                     self._report(_start(event), "yaml-tag", "tags are not allowed")
             elif isinstance(event, yaml.NodeEvent):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from imbot import __version__
-from imbot.cli.formats import Format
+from imbot.cli.formats import Format, Shape
 from imbot.errors import ConfigError, ImbotError, RulebookError, StoreError
 
 #: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
@@ -34,6 +34,9 @@ SetOption = Annotated[
 ]
 FormatOption = Annotated[
     Format, typer.Option("--format", help="For people, or JSON lines for programs.")
+]
+ShapeOption = Annotated[
+    Shape, typer.Option("--format", help="For people, for programs, or for a change on GitHub.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for each row.")]
 
@@ -99,11 +102,12 @@ def check(
     ] = None,
     config: ConfigOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
+    form: ShapeOption = "text",
 ) -> None:
     """Find every mistake in rule files, each with its place and the cure."""
     from imbot.cli import checking
 
-    raise typer.Exit(checking.check(paths or [], config, strict=strict))
+    raise typer.Exit(checking.check(paths or [], config, strict=strict, shape=form))
 
 
 @cli.command(name="test")
@@ -122,10 +126,7 @@ def play_tests(
     junit: Annotated[
         Path | None, typer.Option(help="Write JUnit XML here, too.", dir_okay=False)
     ] = None,
-    form: Annotated[
-        Literal["text", "json", "github"],
-        typer.Option("--format", help="For people, for programs, or for a change on GitHub."),
-    ] = "text",
+    form: ShapeOption = "text",
 ) -> None:
     """Play the tests of rules (*.test.yaml) in virtual time: the same every time."""
     from imbot.cli import testing

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
+from imbot.cli.formats import Shape
 from imbot.cli.output import complain, one_line, painted, print_problems
 from imbot.cli.settings import load_plugins
 from imbot.config import DEFAULT_FILE, Loaded, load_settings
@@ -15,9 +15,6 @@ from imbot.logs import configure_logs
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.testing import reporting
 from imbot.testing.rule_tests import Given, Report, rules_among, run_tests, test_files
-
-#: What the result is written as.
-Shape: TypeAlias = Literal["text", "json", "github"]
 
 _COLOURS = {"ok  ": "green", "FAIL": "red", "    -": "red", "    +": "yellow"}
 

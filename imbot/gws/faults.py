@@ -88,8 +88,8 @@ _NOT_FOUND = 404
 def status_code(body: JSON) -> int | None:
     """Return the ``statusCode`` of a body, given as number or digits; None when it has none."""
     code = body.get("statusCode") if isinstance(body, dict) else None
-    if isinstance(code, str) and code.strip().isdecimal():
-        return int(code) if len(code) < len("1000") else None
+    if isinstance(code, str) and (digits := code.strip()).isdecimal():
+        return int(digits) if len(code) < len("1000") else None
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 

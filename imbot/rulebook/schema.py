@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
+from imbot.meaning import Meant
 from imbot.model import JSON, ConnectionChange, EventKind
 from imbot.problems import Place, Problem
 from imbot.rulebook.calendars import Calendar
@@ -100,12 +101,12 @@ class CalendarTrigger:
         return "opens" if self.opens else "closes"
 
 
-class Missed(StrEnum):
+class Missed(Meant):
     """What becomes of the firings that fell into a time when imbot did not run."""
 
-    RUN_ONCE = "run_once"
-    SKIP = "skip"
-    ALL = "all"
+    RUN_ONCE = "run_once", "However many were missed, one is made up for."
+    SKIP = "skip", "None is made up for."
+    ALL = "all", "Each is made up for, one after another."
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,22 +337,22 @@ class Program:
 # Rules ----------------------------------------------------------------------------------------
 
 
-class Mode(StrEnum):
+class Mode(Meant):
     """What happens to a match while a run of the same rule and key goes on."""
 
-    SINGLE = "single"
-    QUEUE = "queue"
-    RESTART = "restart"
-    PARALLEL = "parallel"
+    SINGLE = "single", "The new match is suppressed."
+    QUEUE = "queue", "The new run waits for its turn."
+    RESTART = "restart", "The run that goes on is cancelled, and the new one begins."
+    PARALLEL = "parallel", "Both go on, at most `max` at a time."
 
 
-class OnceScope(StrEnum):
+class OnceScope(Meant):
     """Within what a rule acts once."""
 
-    SESSION = "session"
-    PARTICIPANT = "participant"
-    DAY = "day"
-    EXPRESSION = "expression"
+    SESSION = "session", "Once in a session."
+    PARTICIPANT = "participant", "Once for a participant, in all their sessions."
+    DAY = "day", "Once for a participant on a day of the settings' time zone."
+    EXPRESSION = "expression", "Once for each value of an expression."
 
 
 @dataclass(frozen=True, slots=True)

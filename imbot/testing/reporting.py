@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 from imbot.durations import format_duration
 from imbot.model import JSON
+from imbot.problems import annotation
 from imbot.testing.comparing import Line, spelled
 from imbot.testing.coverage import Coverage
 from imbot.testing.playing import Effect
@@ -51,14 +52,11 @@ def as_json(report: Report) -> Iterator[str]:
 def as_github(report: Report) -> Iterator[str]:
     """Yield what GitHub shows beside the lines of a change, and the summary."""
     for problem in report.problems:
-        place = problem.place
-        cure = f"; {problem.cure}" if problem.cure else ""
-        yield _annotation(place.path, place.line, place.column, f"{problem.what}{cure}")
+        yield problem.annotation
     for result in report.results:
         if not result.has_passed:
-            place = result.test.place
             told = "\n".join([result.test.name, *_told(result)])
-            yield _annotation(place.path, place.line, place.column, told)
+            yield annotation(result.test.place, told)
     yield summary(report)
 
 
@@ -179,12 +177,6 @@ def _covered(coverage: Coverage) -> Iterator[str]:
 
 
 # Formats --------------------------------------------------------------------------------------
-
-
-def _annotation(path: str, line: int, column: int, text: str) -> str:
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    name = path.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
-    return f"::error file={name},line={max(line, 1)},col={max(column, 1)}::{escaped}"
 
 
 def _clean(text: str) -> str:

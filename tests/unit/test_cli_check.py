@@ -1,5 +1,6 @@
 """``imbot check``: each mistake with its place and its cure, and nothing said about right files."""
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -43,11 +44,11 @@ def checked(tmp_path, monkeypatch, capsys):
     """Check texts in a folder without settings; return the exit code and the lines."""
     monkeypatch.chdir(tmp_path)
 
-    def look(*texts, strict=False, config=None):
+    def look(*texts, strict=False, config=None, shape="text"):
         names = [f"{'fgh'[number]}.yaml" for number in range(len(texts))]
         for name, text in zip(names, texts, strict=True):
             Path(name).write_text(text, encoding="utf-8")
-        code = check([Path(name) for name in names], config, strict=strict)
+        code = check([Path(name) for name in names], config, strict=strict, shape=shape)
         return code, capsys.readouterr().out.splitlines()
 
     return look
@@ -101,6 +102,26 @@ def test_warnings_are_errors_only_when_asked_for(checked):
 
     assert checked(text)[0] == 0
     assert checked(text, strict=True)[0] == 1
+
+
+def test_programs_and_github_are_told_the_code_and_its_place(checked):
+    """The code is what a program looks for, and what a person looks up."""
+    text = "version: 1\nvars: {unused: 1}\nrules: []\n"
+
+    _, (line,) = checked(text, shape="json")
+    assert json.loads(line) == {
+        "path": "f.yaml",
+        "line": 2,
+        "column": 8,
+        "severity": "warning",
+        "code": "unused-var",
+        "what": "nothing uses 'vars.unused'",
+        "cure": "remove it",
+        "means": "Nothing uses a constant.",
+    }
+    assert checked(text, shape="github")[1] == [
+        "::warning file=f.yaml,line=2,col=8,title=unused-var::nothing uses 'vars.unused'; remove it"
+    ]
 
 
 def test_all_paths_are_one_rulebook(checked):

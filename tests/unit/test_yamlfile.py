@@ -107,7 +107,7 @@ def test_an_empty_text_is_an_empty_node():
         ("a: b: c", "1:5", "yaml-syntax"),
         ("a:\n\tb: c", "2:1", "yaml-syntax"),
         ('a: "b', "1:4", "yaml-syntax"),
-        ("a: 1\n---\nb: 2", "2:1", "documents"),
+        ("a: 1\n---\nb: 2", "2:1", "yaml-documents"),
         ("a: \x00", "1:4", "yaml-syntax"),
         ("a: \ufffe", "1:4", "yaml-syntax"),
         ("a: \ud800", "1:4", "bad-encoding"),
