@@ -32,6 +32,8 @@ _SHORTHANDS = {
 _LARGEST_JUMP = timedelta(days=1)
 
 _TICK = timedelta(microseconds=1)
+#: No further is looked for a day, for in some lines there is none; all others come sooner.
+_YEARS = "1970-2199"
 _HOUR_S = 3600
 _DAY_S = 86400
 
@@ -75,10 +77,15 @@ class Cron:
                 day=_field(one_day, "day of the month"),
                 month=_field(month, "month"),
                 day_of_week=_weekdays(one_weekday),
+                year=_YEARS,
                 timezone=UTC,
             )
             for one_day, one_weekday in days
         ]
+
+    def ever_fires(self) -> bool:
+        """Return whether some month has such a day; February has no 30th."""
+        return self._next_wall(datetime(2000, 1, 1, tzinfo=UTC)) is not None
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first moment after this one, in UTC; None when there is none any more."""

@@ -45,9 +45,6 @@ _FIELDS: Mapping[str, int] = MappingProxyType(
 _WRONG_FIELD = re.compile(f"is no ({'|'.join(_FIELDS)}):")
 _WORD = re.compile(r"\S+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-#: Months without a 30th, and without a 31st.
-_NO_30TH = frozenset({"2", "02", "feb"})
-_NO_31ST = _NO_30TH | {"4", "04", "apr", "6", "06", "jun", "9", "09", "sep", "11", "nov"}
 
 
 # Silence --------------------------------------------------------------------------------------
@@ -128,7 +125,7 @@ def read_schedule(entries: Mapping[str, Entry], desk: Desk) -> ScheduleTrigger |
     except ValueError as error:
         _no_schedule(node, str(error), desk)
         return None
-    if _never_fires(line):
+    if not schedule.ever_fires():
         what = f"the schedule '{line}' never fires: no such month has such a day"
         desk.error(node.place, "never-fires", what, "mend the day or the month")
         return None
@@ -145,15 +142,6 @@ def _no_schedule(node: Node, said: str, desk: Desk) -> None:
     number = _FIELDS[found[1]]
     at = words[number].start() if number < len(words) else 0
     desk.error(node.place_at(0, at), "bad-schedule", said, _CRON_CURE)
-
-
-def _never_fires(line: str) -> bool:
-    """Whether a good line names only days that its months do not have."""
-    fields = line.lower().split()
-    if len(fields) != len(_FIELDS) or fields[4] != "*":
-        return False
-    days, months = set(fields[2].split(",")), set(fields[3].split(","))
-    return (days <= {"30", "31"} and months <= _NO_30TH) or (days == {"31"} and months <= _NO_31ST)
 
 
 def read_every(entries: Mapping[str, Entry], desk: Desk) -> ScheduleTrigger | None:

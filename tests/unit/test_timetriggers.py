@@ -1,5 +1,6 @@
 """Rules of imbot/rulebook/timetriggers.py: silence, edges, schedules and hooks, as written."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -71,6 +72,20 @@ def test_every_is_a_schedule():
 @pytest.mark.parametrize("line", ["0 9 30 2 mon", "0 9 29 2 *", "0 9 31 1-12 *", "@yearly"])
 def test_a_schedule_that_fires_some_day_is_none_that_never_does(line):
     assert trigger(f'{{schedule: "{line}"}}').schedule.next_after(datetime.now(UTC)) is not None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0 9 30 2 *", "0 9 30-31 feb *", "0 9 31 2,4-4,sep */2", "0 9 30/1 02 *", "* * 31 11-11 *"],
+)
+def test_a_schedule_of_days_that_no_month_has_is_told(line):
+    """However it is written; nobody would ever see it fire."""
+    text = f"version: 1\nrules:\n  - id: r\n    trigger: {{schedule: '{line}'}}\n{LOG}"
+    begun_s = time.process_time()
+    _, (problem,) = load(text)
+
+    assert str(problem).startswith(f"f.yaml:4:25: error[never-fires]: the schedule '{line}' never")
+    assert time.process_time() - begun_s < 0.2
 
 
 @pytest.mark.parametrize(
