@@ -56,6 +56,9 @@ LONGEST_WAIT_S = 300.0
 #: Seconds that steps wait for a session that we have begun to be answered.
 ANSWER_S = 60.0
 
+#: What needs no answer: whoever gives up waiting for one hangs up.
+_AT_ONCE = frozenset({None, Operation.INITIATE, Operation.COMPLETE})
+
 
 @dataclass(frozen=True, slots=True)
 class Installed:
@@ -280,7 +283,7 @@ class Actor:
         """
         key = acting.session
         begun_here = key is not None and key != acting.ledger.start.event.session_key
-        if key is None or not begun_here or action.needs in (None, Operation.INITIATE):
+        if key is None or not begun_here or action.needs in _AT_ONCE:
             return False
         until = self._world.clock.now() + timedelta(seconds=ANSWER_S)
         while (left_s := _left_s(until, self._world)) > 0:

@@ -31,7 +31,7 @@ from imbot.engine.stepping import (
     resumed,
 )
 from imbot.engine.viewing import View
-from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard
+from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard, met
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
@@ -331,6 +331,8 @@ class Runs:
                 standing = cancelled(run.start, standing, over)
             elif run.acting.session is None:
                 standing = _without_session(run.start, standing)
+            else:
+                standing = met(run, standing, self._world.table.get(run.acting.session))
         self._leave_behind(run, standing)
 
     def _leave_behind(self, run: Run, standing: Standing) -> None:

@@ -12,12 +12,13 @@ from typing import Protocol
 from imbot.engine.doors import Acting
 from imbot.engine.once import Turn
 from imbot.engine.planning import Start
+from imbot.engine.sessions import SessionEntry
 from imbot.engine.standing import Standing
 from imbot.engine.stepping import Over, resumed
-from imbot.model import JSON, Event, SessionKey
+from imbot.model import JSON, Event, EventKind, SessionKey
 from imbot.records import Strand, TimerGone, TimerSet
 from imbot.rulebook.index import trigger_holds
-from imbot.rulebook.schema import WaitFor
+from imbot.rulebook.schema import StateTrigger, WaitFor
 
 #: The kind of the timers of runs.
 RUN = "run"
@@ -196,6 +197,24 @@ class Waiting:
             self._listed[run.id] = keys
             for key in keys:
                 self._by_session.setdefault(key, {})[run.id] = run
+
+
+def met(run: Run, standing: Standing, entry: SessionEntry | None) -> Standing:
+    """Return where a run stands that comes to its waits, if a session that it began is there.
+
+    Whether the other party took the session before or after the run came to the wait is chance.
+    """
+    if entry is None or entry.key == run.start.event.session_key:
+        return standing
+    state, at = entry.session.state, entry.talking_at or entry.seen_at
+    event = {"kind": str(EventKind.STATE), "at": at, "age": 0.0, "resync": False}
+    for strand in standing.waiting:
+        wait = run.start.rule.program.instructions[strand.pc]
+        trigger = wait.trigger if isinstance(wait, WaitFor) else None
+        if isinstance(trigger, StateTrigger) and state in (trigger.to or ()):
+            result = {"timed_out": False, "event": event}
+            standing = resumed(run.start, standing, strand.pc, result)
+    return standing
 
 
 def timer_id(run: Run, pc: int) -> str:

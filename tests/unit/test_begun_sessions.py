@@ -1,0 +1,83 @@
+"""Runs in sessions that they have begun: what waits for an answer, and what does not."""
+
+import asyncio
+
+import pytest
+
+from imbot.engine.watching import Logged
+from imbot.testing.fake_gws import FakeGws
+from imbot.testing.house import build
+
+pytestmark = pytest.mark.looptime
+
+
+def book(*steps, trigger):
+    lines = "".join(f"      - {step}\n" for step in steps)
+    return f"version: 1\nrules:\n  - id: r\n    trigger: {trigger}\n    do:\n{lines}"
+
+
+def logged(house):
+    return [sight.text for sight in house.sights if isinstance(sight, Logged)]
+
+
+class Quick(FakeGws):
+    """A GWS whose other party is in this state before the answer comes."""
+
+    state = "Talking"
+    house = None
+
+    async def initiate(self, destination, user_data):
+        session_id = await super().initiate(destination, user_data)
+        await self.house.state(self.state, session_id, settle=False)
+        return session_id
+
+
+async def called(house, state):
+    """Let a rule call somebody who is in this state at once."""
+    gws = house.gws["bot1"]
+    gws.house, gws.state = house, state
+    await house.state("Talking", "s1", settle=False)
+    await house.state("Talking", "s1", settle=False, notification_type="AttachedDataChanged", x="1")
+    await house.tasks.drain(1)
+
+
+CALLS = book(
+    "initiate: {to: 3003}",
+    "{wait_for: {state: Talking}, timeout: 45s, as: taken}",
+    'log: "{{ taken.timed_out }} {{ taken.event.kind | default(0) }}"',
+    "complete: x",
+    trigger="{userdata: any}",
+)
+
+
+async def test_who_answers_before_the_wait_begins_has_answered():
+    """GWS often tells of both in one batch; a run that then waits waits for nothing."""
+    house = build(CALLS, agents={"bot1": Quick()})
+    await called(house, "Talking")
+
+    assert logged(house) == ["false state"]
+
+
+async def test_who_does_not_answer_is_hung_up_on_at_once():
+    """Only what needs an answer waits for one."""
+    house = build(CALLS, agents={"bot1": Quick()})
+    await called(house, "Initiating")
+    await asyncio.sleep(44)
+    assert house.gws["bot1"].named("Complete") == []
+    await asyncio.sleep(2)
+
+    assert logged(house) == ["true 0"]
+    assert [done.session_id for done in house.gws["bot1"].named("Complete")] == ["n1"]
+
+
+async def test_a_state_of_the_event_s_own_session_is_waited_for_as_an_edge():
+    """There a trigger has seen what went before."""
+    house = build(
+        book("{wait_for: {state: Talking}, timeout: 45s}", "log: late", trigger="{message: any}")
+    )
+    await house.state("Talking", "s1")
+    await house.say("a")
+    await asyncio.sleep(40)
+    assert logged(house) == []
+    await asyncio.sleep(10)
+    assert logged(house) == ["late"]
