@@ -263,8 +263,8 @@ _FORMAT = Parameter("format", _TEXT, prepare=check_format, default="%Y-%m-%d %H:
 _COUNTRY = Parameter("country", _TEXT, prepare=check_country, default=None)
 
 
-def _text_filter(run: Callable[..., str], *more: Parameter) -> Function:
-    return Function(run.__name__, (_INPUT, *more), TEXT, run)
+def _text_filter(run: Callable[..., str], example: str, *more: Parameter) -> Function:
+    return Function(run.__name__, (_INPUT, *more), TEXT, run, example=example)
 
 
 def _passing(function: Function) -> Function:
@@ -278,43 +278,106 @@ def _passing(function: Function) -> Function:
 
 
 _FILTERS = (
-    Function("localtime", (_MOMENT, _ZONE, _FORMAT), TEXT, localtime, Asks.SENSES),
-    Function("isoformat", (_MOMENT, _ZONE), TEXT, isoformat, Asks.SENSES),
-    Function("e164", (_INPUT, _COUNTRY), TEXT, e164, Asks.SENSES),
-    _text_filter(mask, Parameter("shown", _NUMBER, default=4)),
+    Function(
+        "localtime",
+        (_MOMENT, _ZONE, _FORMAT),
+        TEXT,
+        localtime,
+        Asks.SENSES,
+        example="{{ next_open('support') | localtime('support', '%H:%M') }}",
+    ),
+    Function(
+        "isoformat",
+        (_MOMENT, _ZONE),
+        TEXT,
+        isoformat,
+        Asks.SENSES,
+        example="{{ now() | isoformat }}",
+    ),
+    Function(
+        "e164",
+        (_INPUT, _COUNTRY),
+        TEXT,
+        e164,
+        Asks.SENSES,
+        example="{{ participant.digits | e164('DE') }}",
+    ),
+    _text_filter(
+        mask, "{{ participant.phoneNumber | mask }}", Parameter("shown", _NUMBER, default=4)
+    ),
     Function(
         "default",
         (_VALUE, Parameter("fallback", default=""), Parameter("boolean", default=False)),
         ANY,
         default,
         lenient=True,
+        example="{{ session.userData.firstName | default('there', true) }}",
     ),
     _text_filter(
         truncate,
+        "{{ message.text | truncate(40) }}",
         Parameter("length", _NUMBER, default=255),
         Parameter("killwords", default=False),
         Parameter("end", _TEXT, default="..."),
     ),
-    _text_filter(lower),
-    _text_filter(upper),
-    _text_filter(title),
-    _text_filter(trim),
-    _text_filter(replace, Parameter("old", _SCALAR), Parameter("new", _SCALAR)),
+    _text_filter(lower, "{{ message.text | lower }}"),
+    _text_filter(upper, "{{ session.userData.country | upper }}"),
+    _text_filter(title, "{{ session.userData.city | title }}"),
+    _text_filter(trim, "{{ message.text | trim }}"),
+    _text_filter(
+        replace,
+        "{{ participant.phoneNumber | replace('+', '00') }}",
+        Parameter("old", _SCALAR),
+        Parameter("new", _SCALAR),
+    ),
     Function(
         "join",
         (Parameter("list", frozenset({Kind.LIST})), Parameter("separator", _TEXT, default="")),
         TEXT,
         join,
+        example="{{ session.capabilities | join(', ') }}",
     ),
-    Function("first", (Parameter("list", _SEQUENCE),), ANY, first),
-    Function("last", (Parameter("list", _SEQUENCE),), ANY, last),
-    Function("length", (Parameter("value", _SEQUENCE | {Kind.MAP}),), NUMBER, length),
-    Function("tojson", (_VALUE,), TEXT, tojson),
+    Function(
+        "first",
+        (Parameter("list", _SEQUENCE),),
+        ANY,
+        first,
+        example="{{ session.capabilities | first }}",
+    ),
+    Function(
+        "last",
+        (Parameter("list", _SEQUENCE),),
+        ANY,
+        last,
+        example="{{ participant.digits | last }}",
+    ),
+    Function(
+        "length",
+        (Parameter("value", _SEQUENCE | {Kind.MAP}),),
+        NUMBER,
+        length,
+        example="{{ session.participants | length }}",
+    ),
+    Function("tojson", (_VALUE,), TEXT, tojson, example="{{ session.userData | tojson }}"),
 )
 _TESTS = (
-    Function("defined", (_VALUE,), BOOL, defined, lenient=True),
-    Function("undefined", (_VALUE,), BOOL, undefined, lenient=True),
-    Function("none", (_VALUE,), BOOL, is_none),
+    Function(
+        "defined",
+        (_VALUE,),
+        BOOL,
+        defined,
+        lenient=True,
+        example="{{ session.userData.tier is defined }}",
+    ),
+    Function(
+        "undefined",
+        (_VALUE,),
+        BOOL,
+        undefined,
+        lenient=True,
+        example="{{ 'new' if session.userData.tier is undefined else 'known' }}",
+    ),
+    Function("none", (_VALUE,), BOOL, is_none, example="{{ vars.limit is none }}"),
 )
 #: What may stand after ``|``, by name.
 FILTERS: Mapping[str, Function] = MappingProxyType({each.name: _passing(each) for each in _FILTERS})

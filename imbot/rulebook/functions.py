@@ -88,6 +88,7 @@ class Function:
         asks: What it gets first.
         session: Whether it is about the session, and so needs a trigger that has one.
         lenient: Whether what it takes may be missing even where templates are strict.
+        example: How it is used, for people.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Function:
     asks: Asks = Asks.NOTHING
     session: bool = False
     lenient: bool = False
+    example: str = ""
 
     @property
     def required(self) -> int:
@@ -118,7 +120,7 @@ STATES_FOR: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def can(scope: Scope, capability: str) -> object:
-    """Whether the state allows it, and the capability is listed or no list came."""
+    """Whether the session's state allows it, and GWS lists the capability or sent no list."""
     session = scope.get("session")
     if not isinstance(session, Mapping):
         return MISSING
@@ -148,7 +150,7 @@ def next_close(senses: Senses, name: str) -> object:
 
 
 def contains(text: object, part: object) -> object:
-    """Whether ``part`` stands in ``text``, case and all."""
+    """Whether ``part`` stands in ``text``; capitals matter."""
     return part in text if isinstance(text, str) and isinstance(part, str) else MISSING
 
 
@@ -207,7 +209,7 @@ def compile_pattern(pattern: str) -> Any:  # noqa: ANN401  re2 has no types
 
 
 def matches(text: object, regex: Any) -> object:  # noqa: ANN401  re2 has no types
-    """Whether the compiled RE2 pattern is found in ``text``."""
+    """Whether an RE2 pattern is found in ``text``."""
     if not isinstance(text, str):
         return MISSING
     # A lone surrogate cannot be said in UTF-8, which is what RE2 reads.
@@ -270,12 +272,12 @@ def age(senses: Senses, moment: object) -> object:
 
 
 def duration(seconds: float) -> float:
-    """Return the seconds; the checker has read the text already."""
+    """Return the seconds that a duration lasts."""
     return seconds
 
 
 def said(senses: Senses, text: object) -> object:
-    """Whether the other party said ``text`` in this session."""
+    """Whether the other party said ``text`` in this session; capitals do not matter."""
     return senses.said(text) if isinstance(text, str) else MISSING
 
 
@@ -285,7 +287,7 @@ def once_done(senses: Senses, rule_id: str) -> bool:
 
 
 def secret(senses: Senses, name: str) -> str:
-    """Return the secret."""
+    """Return the secret of this name."""
     return senses.secret(name)
 
 
@@ -303,29 +305,70 @@ _ALL = (
         can,
         Asks.SCOPE,
         session=True,
+        example='can("SendMessage")',
     ),
-    Function("open", _CALENDAR, BOOL, opened, Asks.SENSES),
-    Function("closed", _CALENDAR, BOOL, closed, Asks.SENSES),
-    Function("next_open", _CALENDAR, MOMENT, next_open, Asks.SENSES),
-    Function("next_close", _CALENDAR, MOMENT, next_close, Asks.SENSES),
-    Function("contains", _TEXTS, BOOL, contains),
-    Function("startswith", _TEXTS, BOOL, startswith),
-    Function("endswith", _TEXTS, BOOL, endswith),
+    Function("open", _CALENDAR, BOOL, opened, Asks.SENSES, example='open("support")'),
+    Function("closed", _CALENDAR, BOOL, closed, Asks.SENSES, example='closed("support")'),
+    Function(
+        "next_open",
+        _CALENDAR,
+        MOMENT,
+        next_open,
+        Asks.SENSES,
+        example='age(next_open("support")) > -3600',
+    ),
+    Function(
+        "next_close",
+        _CALENDAR,
+        MOMENT,
+        next_close,
+        Asks.SENSES,
+        example='age(next_close("support")) > -600',
+    ),
+    Function("contains", _TEXTS, BOOL, contains, example='contains(message.text, "order")'),
+    Function("startswith", _TEXTS, BOOL, startswith, example='startswith(agent.user, "bot")'),
+    Function("endswith", _TEXTS, BOOL, endswith, example='endswith(message.text, "?")'),
     Function(
         "matches",
         (Parameter("text", _TEXT), Parameter("pattern", _TEXT, prepare=compile_pattern)),
         BOOL,
         matches,
+        example='matches(message.text, "(?i)order [0-9]+")',
     ),
-    Function("lower", _ONE_TEXT, TEXT, lower),
-    Function("upper", _ONE_TEXT, TEXT, upper),
-    Function("strip", _ONE_TEXT, TEXT, strip),
-    Function("len", (Parameter("value", _COUNTABLE),), NUMBER, length),
-    Function("number", (Parameter("text", frozenset({Kind.TEXT, Kind.NUMBER})),), NUMBER, number),
-    Function("now", (), MOMENT, now, Asks.SENSES),
-    Function("age", (Parameter("moment", frozenset({Kind.MOMENT})),), NUMBER, age, Asks.SENSES),
-    Function("duration", (Parameter("duration", _TEXT, prepare=parse_duration),), NUMBER, duration),
-    Function("said", _ONE_TEXT, BOOL, said, Asks.SENSES, session=True),
+    Function("lower", _ONE_TEXT, TEXT, lower, example='lower(message.text) == "stop"'),
+    Function("upper", _ONE_TEXT, TEXT, upper, example='upper(session.userData.country) == "DE"'),
+    Function("strip", _ONE_TEXT, TEXT, strip, example='strip(message.text) == "?"'),
+    Function(
+        "len",
+        (Parameter("value", _COUNTABLE),),
+        NUMBER,
+        length,
+        example="len(message.text) > 500",
+    ),
+    Function(
+        "number",
+        (Parameter("text", frozenset({Kind.TEXT, Kind.NUMBER})),),
+        NUMBER,
+        number,
+        example="number(session.userData.orders) >= 10",
+    ),
+    Function("now", (), MOMENT, now, Asks.SENSES, example="event.at < now()"),
+    Function(
+        "age",
+        (Parameter("moment", frozenset({Kind.MOMENT})),),
+        NUMBER,
+        age,
+        Asks.SENSES,
+        example="age(session.started_at) > 60",
+    ),
+    Function(
+        "duration",
+        (Parameter("duration", _TEXT, prepare=parse_duration),),
+        NUMBER,
+        duration,
+        example='age(session.started_at) > duration("1h30m")',
+    ),
+    Function("said", _ONE_TEXT, BOOL, said, Asks.SENSES, session=True, example='said("thank you")'),
     Function(
         "once_done",
         (Parameter("rule", _TEXT, Role.RULE),),
@@ -333,11 +376,19 @@ _ALL = (
         once_done,
         Asks.SENSES,
         session=True,
+        example='not once_done("greet")',
     ),
 )
 #: What conditions and templates may call, by name.
 FUNCTIONS: Mapping[str, Function] = MappingProxyType({each.name: each for each in _ALL})
 #: What only templates may call, and only where the caller allows secrets.
-SECRET = Function("secret", (Parameter("name", _TEXT, Role.SECRET),), TEXT, secret, Asks.SENSES)
+SECRET = Function(
+    "secret",
+    (Parameter("name", _TEXT, Role.SECRET),),
+    TEXT,
+    secret,
+    Asks.SENSES,
+    example="{{ secret('CRM_TOKEN') }}",
+)
 #: Not functions but ways to write ``or`` and ``and``; they take conditions.
 JUNCTIONS: Mapping[str, bool] = MappingProxyType({"any_of": False, "all_of": True})

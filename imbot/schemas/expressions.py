@@ -1,6 +1,8 @@
-"""The schemas of expressions and of texts with templates; editors offer the functions."""
+"""The schemas of expressions and of texts with templates; editors offer functions and names."""
 
+from imbot.rulebook.filters import FILTERS
 from imbot.rulebook.functions import FUNCTIONS, Function, Role
+from imbot.rulebook.namewords import NAMES
 from imbot.schemas.models import plain
 from imbot.schemas.parts import Schema, listed
 
@@ -14,7 +16,10 @@ def expression() -> Schema:
         "description": "An expression: names such as session.userData.tier, comparisons, "
         f"and, or, not, in, and the functions {', '.join(FUNCTIONS)}, any_of, all_of.",
         "type": ["string", "number", "boolean"],
-        "defaultSnippets": [_snippet(each) for each in FUNCTIONS.values()],
+        "defaultSnippets": [
+            *(_snippet(each) for each in FUNCTIONS.values()),
+            *({"label": name, "description": told, "body": name} for name, told in NAMES.items()),
+        ],
     }
 
 
@@ -26,7 +31,8 @@ def condition(one: Schema) -> Schema:
 def template() -> Schema:
     """Return the schema of a text whose value is known later."""
     return {
-        "description": "A text with {{ … }}, filled in when the step is carried out.",
+        "description": "A text with {{ … }}, filled in when the step is carried out. Behind a | "
+        f"stand the filters {', '.join(FILTERS)}.",
         "type": "string",
         "pattern": r"\{\{",
         "patternErrorMessage": "Write a value of the right kind, or a template {{ … }}.",
@@ -43,6 +49,6 @@ def _snippet(function: Function) -> Schema:
     named = ", ".join(each.name for each in function.parameters)
     return {
         "label": f"{function.name}({named})",
-        "description": plain(function.run.__doc__ or "").partition(". ")[0],
+        "description": f"{plain(function.run.__doc__ or '')} Such as {function.example}",
         "body": f"{function.name}({', '.join(stops)})",
     }

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
+from imbot.meaning import Meant
+
 #: A schema, or a part of one, as JSON.
 Schema: TypeAlias = dict[str, Any]
 
@@ -23,8 +25,11 @@ def text(**limits: object) -> Schema:
 
 
 def words(known: Iterable[str]) -> Schema:
-    """Return the schema of one of a closed set of words."""
-    return {"type": "string", "enum": list(known)}
+    """Return the schema of one of a closed set of words; what they mean is told where they say."""
+    listed_words = list(known)
+    told = [word.means for word in listed_words if isinstance(word, Meant)]
+    means = {"markdownEnumDescriptions": told} if len(told) == len(listed_words) else {}
+    return {"type": "string", "enum": listed_words, **means}
 
 
 def pattern(regex: str, cure: str) -> Schema:

@@ -34,7 +34,7 @@ _ID: Final = {
 _PRIORITIES: Final = 10**9
 _MOST_RUNS: Final = 10_000
 _MOST_EFFECTS: Final = 1_000_000
-_ONCE: Final = [scope.value for scope in OnceScope if scope is not OnceScope.EXPRESSION]
+_ONCE: Final = [scope for scope in OnceScope if scope is not OnceScope.EXPRESSION]
 
 _DAY = "|".join(
     f"[{d[0].upper()}{d[0]}]{d[1:]}" for d in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

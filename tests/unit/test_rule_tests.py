@@ -426,7 +426,7 @@ def test_mistakes_in_rules_and_tests_are_told_and_fail_the_run(played):
     assert [problem.place.path for problem in report.problems] == ["r.yaml", "r.yaml"]
     assert summary(report) == "0 tests in 0 files: 0 passed, 0 failed, 2 mistakes in files"
     assert "mistakes in files" in as_junit(report)
-    assert next(as_github(report)).startswith("::error file=r.yaml,line=2,col=10,title=missing-key::")
+    assert next(as_github(report)).startswith("::error file=r.yaml,line=2,col=10,title=missing-")
     assert '"problem": "r.yaml:2:' in next(as_json(report))
 
 

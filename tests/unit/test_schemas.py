@@ -18,6 +18,7 @@ from imbot.problems import Severity
 from imbot.rulebook import calendars, loader, policy, shared, stepkeys, triggers
 from imbot.rulebook.functions import FUNCTIONS
 from imbot.rulebook.loader import RuleFile, load_rulebook
+from imbot.rulebook.namewords import NAMES
 from imbot.rulebook.schema import Missed, Mode, TextTest
 from imbot.rulebook.values import STEP_OPTIONS
 from imbot.schemas import schema_of_rules, schema_of_settings, schema_of_tests
@@ -260,7 +261,7 @@ def test_closed_sets_are_those_of_the_code():
     for words in (SessionState, ConnectionChange, Mode, Missed, TextTest):
         assert all(f"'{word}'" in written for word in words)
     offered = RULES["definitions"]["expression"]["defaultSnippets"]
-    assert [each["label"].partition("(")[0] for each in offered] == list(FUNCTIONS)
+    assert [each["label"].partition("(")[0] for each in offered] == [*FUNCTIONS, *NAMES]
 
 
 def test_every_key_says_what_it_is():
