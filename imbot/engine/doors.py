@@ -198,7 +198,8 @@ class ImDoor:
             payload={"to": to, "userData": dict(user_data or {})},
         )
         try:
-            session_id = await gws.initiate(to, user_data or {})
+            with self.world.table.beginning(user):
+                session_id = await gws.initiate(to, user_data or {})
         except AmbiguousError as error:
             ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
             raise

@@ -6,11 +6,13 @@ seen again makes no event. Own writes of user data are laid over what GWS shows 
 Source: GWS contract 2.10, 8 and 9.4.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from imbot.errors import PermanentError, TemporaryError
 from imbot.model import (
     JSON,
     ConnectionNotice,
@@ -119,6 +121,7 @@ class SessionTable:
         self._live: dict[str, dict[SessionKey, SessionEntry]] = {}
         self._aliases: dict[SessionKey, SessionKey] = {}
         self._completed: dict[str, OrderedDict[SessionKey, None]] = {}
+        self._beginning = Counter[str]()
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -298,6 +301,23 @@ class SessionTable:
                 del entry.own_writes[name]
         entry.session = replace(entry.session, user_data=data)
 
+    @contextmanager
+    def beginning(self, agent: str) -> Iterator[None]:
+        """Take for ours what the agent is first seen to have meanwhile, unless it rings.
+
+        An agent has one session at a time, so when nothing was begun after all, it is another's.
+        """
+        before = set(self._live.get(agent, ()))
+        self._beginning[agent] += 1
+        try:
+            yield
+        except (TemporaryError, PermanentError):
+            for entry in self.live(agent):
+                entry.mine &= entry.key in before
+            raise
+        finally:
+            self._beginning[agent] -= 1
+
     def claim(self, key: SessionKey) -> None:
         """Note that our own ``initiate`` began the session."""
         entry = self._entries.get(key)
@@ -333,6 +353,7 @@ class SessionTable:
             session=notice.session,
             first_seen_at=received_at,
             seen_at=received_at,
+            mine=bool(self._beginning[agent]) and notice.session.state != SessionState.ALERTING,
         )
         self._add(entry)
         self._note_state(entry, notice.at)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from imbot.engine.watching import Logged
+from imbot.errors import AmbiguousError, PermanentError
 from imbot.testing.fake_gws import FakeGws
 from imbot.testing.house import build
 
@@ -21,14 +22,18 @@ def logged(house):
 
 
 class Quick(FakeGws):
-    """A GWS whose other party is in this state before the answer comes."""
+    """A GWS whose other party is in this state before the answer, or this error, comes."""
 
-    state = "Talking"
-    house = None
+    def __init__(self, error=None):
+        super().__init__()
+        self.state, self.house, self.error = "Talking", None, error
 
     async def initiate(self, destination, user_data):
         session_id = await super().initiate(destination, user_data)
         await self.house.state(self.state, session_id, settle=False)
+        await asyncio.sleep(0.01)
+        if self.error is not None:
+            raise self.error
         return session_id
 
 
@@ -81,3 +86,34 @@ async def test_a_state_of_the_event_s_own_session_is_waited_for_as_an_edge():
     assert logged(house) == []
     await asyncio.sleep(10)
     assert logged(house) == ["late"]
+
+
+GREETS = (
+    book("initiate: {to: 3003}", trigger="{userdata: any}")
+    + """  - id: greet
+    trigger: [{state: any}, {message: any}]
+    when: session.id != "s1"
+    do:
+      - log: "{{ session.state }} {{ session.id }} {{ session.mine }}"
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "seen"),
+    [
+        ("Talking", None, ["Talking n1 true", "Talking n1 true"]),
+        ("Initiating", None, ["Initiating n1 true", "Initiating n1 true"]),
+        ("Talking", AmbiguousError("no answer"), ["Talking n1 true", "Talking n1 true"]),
+        ("Talking", PermanentError("busy"), ["Talking n1 true", "Talking n1 false"]),
+        ("Alerting", PermanentError("busy"), ["Alerting n1 false", "Alerting n1 false"]),
+    ],
+)
+async def test_rules_know_at_first_sight_what_we_have_begun(state, error, seen):
+    """Whoever answers at once must not be greeted as if they had come to us."""
+    house = build(GREETS, agents={"bot1": Quick(error=error)})
+    await called(house, state)
+    await house.say("hello", "n1")
+    await house.state("Talking", "s2")
+
+    assert logged(house) == [*seen, "Talking s2 false"]
