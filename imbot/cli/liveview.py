@@ -100,7 +100,7 @@ class Tally:
 
     Attributes:
         began: When each session was first Talking.
-        served: Sessions in which something was said.
+        served: Sessions in which something was said, and those that the bot began.
         counts: How often each thing happened.
     """
 
@@ -123,6 +123,9 @@ class Tally:
                     self.counts[step.action] += 1
                     if key is not None and step.action == "reply":
                         self.served.add(key)
+                    if step.action == "initiate":
+                        # Whom the bot has called waits for nobody.
+                        self.served.add(SessionKey(outcome.result["agent"], outcome.result["id"]))
             case Echoed():
                 self.counts["echo"] += 1
             case _:

@@ -133,6 +133,15 @@ def test_the_tally_counts_and_knows_whom_nobody_served():
     )
 
 
+def test_whom_the_bot_has_called_need_not_be_served():
+    tally = Tally()
+    begun = replace(DONE, result={"agent": "bot1", "id": "out"})
+    tally.see(Happened(event(1, session_id="out")))
+    tally.see(Acted(START, replace(REPLY, action="initiate"), begun))
+
+    assert tally.unserved(T0 + timedelta(seconds=6)) == []
+
+
 @pytest.mark.parametrize(
     ("moment", "due"),
     [
