@@ -28,7 +28,7 @@ from imbot.engine.facts import Bot, Surroundings
 from imbot.engine.flow import Flow
 from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
-from imbot.engine.running import Runs
+from imbot.engine.running import Past, Runs
 from imbot.engine.sessions import SessionTable
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
@@ -39,6 +39,7 @@ from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
 from imbot.gws.status import AgentState, AgentStatus
 from imbot.loading import (
     Wanted,
+    budget_of_all,
     compile_kept,
     installed,
     make_rulebook,
@@ -165,7 +166,7 @@ class App:
             world,
             view,
             store,
-            marks=marks,
+            past=Past.of(marks, ports.clock, store, budget=budget_of_all(settings)),
             watch=watch,
             spawn=self._tasks.spawn,
             timers=self._timers,

@@ -17,7 +17,7 @@ from imbot.pluginhost import Plugins, PluginSettings
 from imbot.problems import Place, Problem, Severity
 from imbot.records import RuleSeen
 from imbot.rulebook.loader import TEST_SUFFIXES, RuleFile, load_rulebook
-from imbot.rulebook.schema import Rule, Rulebook
+from imbot.rulebook.schema import Budget, Rule, Rulebook
 from imbot.rulebook.stored import compile_stored
 from imbot.settings import Settings
 from imbot.yamlfile import Limits
@@ -234,6 +234,11 @@ def installed(plugins: Plugins) -> dict[str, Installed]:
     """Return the actions that rules may use, each with its plugin's options."""
     options = plugins.options
     return {name: Installed(action, options[name]) for name, action in plugins.actions.items()}
+
+
+def budget_of_all(settings: Settings) -> Budget:
+    """Return the budget of all rules together."""
+    return Budget(settings.budget.per_session, settings.budget.per_minute)
 
 
 def rule_secrets(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

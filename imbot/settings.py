@@ -246,6 +246,15 @@ class DeliveryPart(_Part):
     """How long ended sessions stay in the store."""
 
 
+class BudgetPart(_Part):
+    """``budget``: the most effects, of all rules together; a rule may have a budget of its own."""
+
+    per_session: int | None = Field(default=None, ge=1)
+    """In one session; any number when absent."""
+    per_minute: int | None = Field(default=None, ge=1)
+    """Of this imbot in any minute, a restart in between or not; any number when absent."""
+
+
 class AdminPart(_Part):
     """``admin``: the HTTP endpoint for operators; serves ``/health``."""
 
@@ -285,6 +294,8 @@ class Settings(_Part):
     """Where requests may go."""
     delivery: DeliveryPart = DeliveryPart()
     """Waiting and sending."""
+    budget: BudgetPart = BudgetPart()
+    """The most effects of all rules together."""
     timezone: Zone = "UTC"
     """Time zone of rules that name none."""
     country: Annotated[str, AfterValidator(_country)] = "DE"

@@ -9,12 +9,13 @@ from pathlib import Path
 from imbot.cli.settings import load, load_plugins
 from imbot.config import DEFAULT_FILE, Loaded
 from imbot.engine.facts import Bot, Surroundings
+from imbot.engine.spending import UNLIMITED
 from imbot.errors import RulebookError
-from imbot.loading import Wanted, make_rulebook, placed, rule_paths, rule_secrets
+from imbot.loading import Wanted, budget_of_all, make_rulebook, placed, rule_paths, rule_secrets
 from imbot.plugin import Operation
 from imbot.pluginhost import Plugins, PluginSettings, find_plugins
 from imbot.problems import Severity
-from imbot.rulebook.schema import Rulebook
+from imbot.rulebook.schema import Budget, Rulebook
 from imbot.settings import Settings
 
 #: Where rules are looked for when nothing names them.
@@ -42,6 +43,11 @@ class Books:
     def strict_capabilities(self) -> bool:
         """Whether an operation that GWS does not list is withheld."""
         return self.settings is not None and self.settings.gws.strict_capabilities
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of all rules together."""
+        return UNLIMITED if self.settings is None else budget_of_all(self.settings)
 
     def read(self, paths: Sequence[Path] = ()) -> Rulebook:
         """Return the rulebook of these paths, of the settings' without any.

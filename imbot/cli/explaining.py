@@ -124,6 +124,7 @@ def _explained(
         books.around(book),
         needs=books.needs,
         strict_capabilities=books.strict_capabilities,
+        budget=books.budget,
     )
     if rule_id is None:
         return found

@@ -1,7 +1,7 @@
 """Puts a rulebook in force: at the start, and another one later, all at once.
 
 Runs under way keep the rule that they began with. Marks, turns and budgets go by the id of a rule,
-timers by what rules wait for; so rules that stay as they are do not notice.
+breakers by its version, timers by what rules wait for; so rules that stay do not notice.
 """
 
 from imbot.engine.agenda import Agenda
@@ -24,6 +24,7 @@ def adopt(book: Rulebook, index: Index, flow: Flow, agenda: Agenda) -> None:
         StoreError: The store failed.
     """
     flow.store.note([*rules_seen(book), *agenda.adopt(book)])
+    flow.runs.past.breakers.adopt(book.rules)
     flow.index = index
     flow.view.asked_once = asked_once(book)
 

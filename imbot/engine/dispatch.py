@@ -230,7 +230,7 @@ class Dispatch:
         await self._store.commit(())
 
     async def recover(
-        self, rules: Iterable[Rule], compile_stored: CompileStored = lambda _seen: None
+        self, rules: Sequence[Rule], compile_stored: CompileStored = lambda _seen: None
     ) -> Recovered:
         """Read back what was unfinished and go on with it; to be called before any agent starts.
 
@@ -250,8 +250,9 @@ class Dispatch:
         self._store.note(self._agenda.restore(found))
         for effect in found.effects:
             self._await_echo(effect)
-        for (rule_id, key), effects_begun in found.spent.items():
-            self._flow.runs.past.spending.restore(rule_id, key, effects_begun)
+        past = self._flow.runs.past
+        past.spending.restore(found.spent, found.lately)
+        past.breakers.restore(found.timers, rules)
         versions = by_version(rules, found.rules, compile_stored)
         effects = by_run(found.effects)
         claimed = [

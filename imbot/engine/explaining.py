@@ -16,7 +16,7 @@ from imbot.engine.matching import rule_scope
 from imbot.engine.planning import judged, start_of, suppressions
 from imbot.engine.recording import Situation
 from imbot.engine.sessions import SessionEntry
-from imbot.engine.spending import Spending
+from imbot.engine.spending import UNLIMITED, Spent, why_spent
 from imbot.model import Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation
 from imbot.ports import AgentFacts
@@ -24,6 +24,7 @@ from imbot.rulebook.expressions import Expression, Leaf
 from imbot.rulebook.index import trigger_holds
 from imbot.rulebook.schema import (
     Act,
+    Budget,
     CalendarTrigger,
     ConnectionTrigger,
     IdleTrigger,
@@ -87,34 +88,18 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stopped:
-    """A clock at the moment of a decision."""
-
-    at: datetime
-
-    def now(self) -> datetime:
-        """Return the moment."""
-        return self.at
-
-    def monotonic(self) -> float:
-        """Return always the same."""
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        """Do not wait: it is always the same moment."""
-
-
-@dataclass(frozen=True, slots=True)
 class Past:
     """What planning asks of the past, as a situation tells it.
 
     Attributes:
         situation: What is known.
         guard: Looks for the marks of other bots.
+        budget: That of all rules together.
     """
 
     situation: Situation
     guard: LoopGuard
+    budget: Budget
 
     def marked(self, rule_id: str, scope: str) -> bool:
         """Whether the rule has acted, acts or may have acted within this scope."""
@@ -129,14 +114,21 @@ class Past:
         return self.situation.running.count((rule_id, key))
 
     def spent(self, rule: Rule, event: Event) -> str:
-        """Why the rule's budget allows no more effects; empty while it does."""
-        in_session, lately = self.situation.spent.get(rule.id, (0, 0))
-        spending = Spending(_Stopped(self.situation.now))
-        for _ in range(lately):
-            spending.note(rule, None)
-        if event.session_key is not None:
-            spending.restore(rule.id, event.session_key, in_session)
-        return spending.why_not(rule, event.session_key)
+        """Which budget allows the rule no more effects; empty while all do."""
+        in_session = event.session_key is not None
+        by_rule = {
+            rule_id: Spent(session if in_session else 0, minute)
+            for rule_id, (session, minute) in self.situation.spent.items()
+        }
+        by_all = Spent(
+            sum(spent.in_session for spent in by_rule.values()),
+            sum(spent.lately for spent in by_rule.values()),
+        )
+        return why_spent(rule, by_rule.get(rule.id, Spent()), self.budget, by_all)
+
+    def broken(self, rule: Rule) -> str:
+        """Why the rule's breaker is open; empty while it is not."""
+        return self.situation.breakers.get(rule.id, "")
 
     def loop(self, event: Event) -> str:
         """Why replies must stop: another bot's mark. Quick answers are known to nobody any more."""
@@ -158,6 +150,7 @@ def explain(
     agent: AgentFacts | None = None,
     needs: Needs,
     strict_capabilities: bool = False,
+    budget: Budget = UNLIMITED,
 ) -> tuple[Explanation, ...]:
     """Return what becomes of each rule, in rulebook order.
 
@@ -168,10 +161,11 @@ def explain(
         agent: Our agent; None when no more than its name is known.
         needs: What an action needs of GWS.
         strict_capabilities: Whether an operation that GWS does not list is withheld.
+        budget: That of all rules together.
     """
     event = situation.event
     scope, senses = look(situation, around, agent or AgentFacts(event.agent))
-    past = Past(situation, LoopGuard(around.bot.instance))
+    past = Past(situation, LoopGuard(around.bot.instance), budget)
     matching = [
         start_of(rule, event, scope, senses)
         for rule in rules

@@ -126,8 +126,12 @@ class _Limits:
         return self._past.turns.busy(rule_id, key)
 
     def spent(self, rule: Rule, event: Event) -> str:
-        """Return why the rule's budget allows no more effects now; empty while it does."""
+        """Return which budget allows the rule no more effects now; empty while all do."""
         return self._past.spending.why_not(rule, event.session_key)
+
+    def broken(self, rule: Rule) -> str:
+        """Return why the rule's breaker is open; empty while it is not."""
+        return self._past.breakers.why_not(rule)
 
     def loop(self, event: Event) -> str:
         """Return why replies must stop in the event's session; empty when they need not."""

@@ -64,7 +64,11 @@ class Limits(Protocol):
         ...
 
     def spent(self, rule: Rule, event: Event) -> str:
-        """Why the rule's budget allows no more effects now; empty while it does."""
+        """Which budget allows the rule no more effects now; empty while all do."""
+        ...
+
+    def broken(self, rule: Rule) -> str:
+        """Why the rule's breaker is open; empty while it is not."""
         ...
 
     def loop(self, event: Event) -> str:
@@ -163,7 +167,7 @@ def suppressions(
         limits: What has happened before.
         ended_by: The rule above it that was final; empty for none.
     """
-    rule, event = start.rule, start.event
+    rule = start.rule
 
     def because(reason: Reason, detail: str) -> Suppressed:
         return Suppressed(rule.id, reason, detail)
@@ -180,8 +184,7 @@ def suppressions(
         yield from _hushed(start, limits)
     if throttled := _throttled(start, now, limits):
         yield because(Reason.THROTTLE, throttled)
-    if rule.budget is not None and (spent := limits.spent(rule, event)):
-        yield because(Reason.BUDGET, spent)
+    yield from _held_back(start, limits)
     if crowded := _crowded(start, limits):
         yield because(Reason.MODE, crowded)
 
@@ -193,6 +196,15 @@ def _hushed(start: Start, limits: Limits) -> Iterator[Suppressed]:
         yield Suppressed(rule.id, Reason.LOOP, loop)
     if quiet := limits.quiet(event):
         yield Suppressed(rule.id, Reason.QUIET, quiet)
+
+
+def _held_back(start: Start, limits: Limits) -> Iterator[Suppressed]:
+    """Yield which budget is spent, and why the rule's breaker is open."""
+    rule = start.rule
+    if spent := limits.spent(rule, start.event):
+        yield Suppressed(rule.id, Reason.BUDGET, spent)
+    if broken := limits.broken(rule):
+        yield Suppressed(rule.id, Reason.BREAKER, broken)
 
 
 def _crowded(start: Start, limits: Limits) -> str:

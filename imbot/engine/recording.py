@@ -61,6 +61,7 @@ class Situation:
         marks: Marks of ``once`` and ``throttle`` that were set, and when: by rule id and scope.
         running: Runs that went on, each as rule id and key.
         spent: Effects of rules with a budget: in this session, and within the last minute.
+        breakers: Why the breakers of rules were open, by rule id.
         quiet: Why replies were held back, for a person typed under our name; empty for no reason.
         ran: The rules that ran; None when nothing was decided, or nobody wrote it down.
         suppressed: The rules that matched and did not run, as written down then.
@@ -74,6 +75,7 @@ class Situation:
     marks: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     running: tuple[tuple[str, str], ...] = ()
     spent: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    breakers: Mapping[str, str] = field(default_factory=dict)
     quiet: str = ""
     ran: tuple[str, ...] | None = None
     suppressed: tuple[Suppressed, ...] = ()
@@ -107,6 +109,9 @@ def to_line(situation: Situation) -> str:
         "spent": [
             {"rule": rule, "session": session, "minute": minute}
             for rule, (session, minute) in sorted(situation.spent.items())
+        ],
+        "breakers": [
+            {"rule": rule, "detail": detail} for rule, detail in sorted(situation.breakers.items())
         ],
         "quiet": situation.quiet,
         "ran": None if situation.ran is None else list(situation.ran),
@@ -313,6 +318,11 @@ class _Spent(_Part):
     minute: int = 0
 
 
+class _Breaker(_Part):
+    rule: str
+    detail: str = Field(default="open", min_length=1)
+
+
 class _No(_Part):
     rule: str
     reason: Reason
@@ -336,6 +346,7 @@ class _Line(_Part):
     marks: tuple[_Mark, ...] = ()
     running: tuple[_Running, ...] = ()
     spent: tuple[_Spent, ...] = ()
+    breakers: tuple[_Breaker, ...] = ()
     quiet: str = ""
     ran: tuple[str, ...] | None = None
     suppressed: tuple[_No, ...] = Field(default=())
@@ -392,6 +403,7 @@ class _Line(_Part):
             marks={(mark.rule, mark.scope): mark.at or at for mark in self.marks},
             running=tuple((run.rule, run.key) for run in self.running),
             spent={each.rule: (each.session, each.minute) for each in self.spent},
+            breakers={each.rule: each.detail for each in self.breakers},
             quiet=self.quiet,
             ran=self.ran,
             suppressed=tuple(Suppressed(no.rule, no.reason, no.detail) for no in self.suppressed),
@@ -403,6 +415,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "participants": _Participant,
     "marks": _Mark,
     "spent": _Spent,
+    "breakers": _Breaker,
     "running": _Running,
     "suppressed": _No,
 }

@@ -92,6 +92,7 @@ class Redaction:
             said=tuple(map(self._message, situation.said)),
             marks={},
             running=(),
+            breakers={},
             quiet="",
             suppressed=tuple(replace(no, detail="") for no in situation.suppressed),
         )

@@ -7,17 +7,19 @@ restart, and always by the same way.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import structlog
 
+from imbot.clock import Clock
 from imbot.engine.acting import Actor
+from imbot.engine.breaking import Breakers
 from imbot.engine.doors import Acting, World
 from imbot.engine.ledger import Ledger
 from imbot.engine.once import OnceMarks, Turns
 from imbot.engine.planning import Start, lateness
 from imbot.engine.recovering import Interrupted
-from imbot.engine.spending import Spending
+from imbot.engine.spending import UNLIMITED, Spending
 from imbot.engine.standing import Standing
 from imbot.engine.stepping import (
     Next,
@@ -37,7 +39,7 @@ from imbot.errors import StoreError
 from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
 from imbot.ports import Store
 from imbot.records import Change, RunSeen, RunState, Strand, TimerGone
-from imbot.rulebook.schema import Mode, WaitFor
+from imbot.rulebook.schema import Budget, Mode, WaitFor
 from imbot.rulebook.scope import Senses
 
 log = structlog.get_logger()
@@ -66,13 +68,28 @@ class Past(NamedTuple):
     marks: OnceMarks
     turns: Turns
     spending: Spending
+    breakers: Breakers
+
+    @classmethod
+    def of(
+        cls, marks: OnceMarks, clock: Clock, store: Store, *, budget: Budget = UNLIMITED
+    ) -> Self:
+        """Return a past of which only the store knows anything yet.
+
+        Args:
+            marks: Once marks.
+            clock: Tells when.
+            store: Keeps what fails.
+            budget: That of all rules together.
+        """
+        return cls(marks, Turns(), Spending(clock, budget), Breakers(clock, store))
 
 
 class Runs:
     """Drives every run.
 
     Attributes:
-        past: Once marks; who is running, by rule and key; what budgets are spent.
+        past: Once marks; who is running, by rule and key; what budgets are spent; what fails.
     """
 
     def __init__(
@@ -82,12 +99,12 @@ class Runs:
         view: View,
         store: Store,
         *,
-        marks: OnceMarks,
+        past: Past,
         watch: Watcher,
         spawn: Spawn,
         timers: Alarms,
     ) -> None:
-        self.past = Past(marks, Turns(), Spending(world.clock))
+        self.past = past
         self._actor = actor
         self._world = world
         self._view = view
@@ -128,7 +145,9 @@ class Runs:
         ledger.restore(from_here.effects)
         acting = Acting(ledger, from_here.session, start.event.agent)
         run = self._runs[start.run_id] = Run(start, acting, from_here.standing, turn)
-        if interrupted is not None:
+        if interrupted is None:
+            past.breakers.begin(start)
+        else:
             run.since = interrupted.known_until if turn.is_due else None
             self._waiting.update(run, ())
         return run
@@ -268,6 +287,7 @@ class Runs:
                 self._pause(run, postponed(run.standing, flight.pc, outcome))
                 return
             self._watch(Acted(start, planned.step, outcome))
+            self.past.breakers.note(start, flight.pc, planned.step, outcome)
             if not run.stands_at(flight.pc):
                 return
             reached = after(start, run.standing, planned, outcome)
@@ -374,6 +394,7 @@ class Runs:
         self._store.note([*freed, self._seen(run, over.state, over.detail), *timers])
         del self._runs[run.id]
         self.past.turns.leave(run.turn)
+        self.past.breakers.end(start, over.state)
         self._watch(Ended(start, over))
 
     def _seen(self, run: Run, state: RunState, detail: str = "") -> RunSeen:

@@ -30,6 +30,8 @@ from imbot.store.schema import (
 COMPLETED_KEPT = timedelta(days=1)
 #: At most so many completed sessions of each agent are given back.
 COMPLETED_PER_AGENT = 100
+#: Effects begun within this time are given back; budgets count by the minute.
+LATELY = timedelta(minutes=1)
 #: Marks looked up by one statement; SQLite allows 32,766 bound values.
 _MARKS_AT_ONCE = 500
 
@@ -55,6 +57,7 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
             (row["rule_id"], SessionKey(row["agent"], row["session_id"])): row["effects"]
             for row in found(_spent())
         },
+        lately=tuple((row["rule_id"], row["at"]) for row in found(_begun_since(now - LATELY))),
         last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
     )
 
@@ -111,6 +114,22 @@ def _spent() -> sa.Select[Any]:
         sa.select(*rule_and_session, sa.func.count().label("effects"))
         .where(_is_in_open_session(effects))
         .group_by(*rule_and_session)
+    )
+
+
+def _begun_since(moment: datetime) -> sa.Select[Any]:
+    # From the newest row backwards: no index by time is needed, and no old row is looked at.
+    last_before = (
+        sa.select(effects.c.seq)
+        .where(effects.c.at <= moment)
+        .order_by(effects.c.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        sa.select(effects.c.rule_id, effects.c.at)
+        .where(effects.c.seq > sa.func.coalesce(last_before, 0))
+        .order_by(effects.c.seq)
     )
 
 

@@ -19,8 +19,9 @@ from imbot.engine.facts import Bot, Surroundings
 from imbot.engine.flow import Flow
 from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
-from imbot.engine.running import Runs
+from imbot.engine.running import Past, Runs
 from imbot.engine.sessions import SessionTable
+from imbot.engine.spending import UNLIMITED
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight
@@ -46,7 +47,7 @@ from imbot.ports import Http, Reply, Request, Store
 from imbot.records import TimerSet
 from imbot.rulebook.index import Index
 from imbot.rulebook.loader import RuleFile, load_rulebook
-from imbot.rulebook.schema import Rulebook
+from imbot.rulebook.schema import Budget, Rulebook
 from imbot.testing.fake_gws import FakeGws
 from imbot.testing.memory_store import MemoryStore
 from imbot.testing.time import LoopClock, SteadyRandom
@@ -210,6 +211,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     around: Surroundings | None = None,
     secrets: Mapping[str, str] | None = None,
     watch: Callable[[Sight], None] | None = None,
+    budget: Budget = UNLIMITED,
 ) -> House:
     """Return an engine with these rules; to be called inside a running loop."""
     book = rulebook_of(rules, actions=actions) if isinstance(rules, str) else rules
@@ -250,7 +252,14 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         usable = {**installed(shipped), **own}
     actor = Actor(usable, world, habits=habits or Habits(), random=SteadyRandom())
     runs = Runs(
-        actor, world, view, store, marks=once, watch=watching, spawn=tasks.spawn, timers=timers
+        actor,
+        world,
+        view,
+        store,
+        past=Past.of(once, clock, store, budget=budget),
+        watch=watching,
+        spawn=tasks.spawn,
+        timers=timers,
     )
     flow = Flow(Index(book.rules), view, runs, world, store, watching)
     dispatch = Dispatch(

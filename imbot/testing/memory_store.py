@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
 
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, SessionKey
@@ -32,7 +33,7 @@ from imbot.records import (
     TimerSet,
     Verdict,
 )
-from imbot.store.recovery import COMPLETED_KEPT, COMPLETED_PER_AGENT
+from imbot.store.recovery import COMPLETED_KEPT, COMPLETED_PER_AGENT, LATELY
 from imbot.store.rows import event_number
 from imbot.store.writer import NOTE_DELAY_S
 
@@ -189,6 +190,7 @@ class _Found:
             timers=tuple(sorted(self.timers.values(), key=lambda timer: (timer.due_at, timer.id))),
             rules=self._versions(),
             spent=self._spent(),
+            lately=self._lately(now - LATELY),
             last_event_number=max(map(event_number, self.events), default=0),
         )
 
@@ -208,6 +210,10 @@ class _Found:
         intents = [effect.intent for effect in self.effects.values()]
         spent = Counter((one.rule_id, SessionKey(one.agent, one.session_id)) for one in intents)
         return {(rule, key): times for (rule, key), times in spent.items() if self._is_open(key)}
+
+    def _lately(self, since: datetime) -> tuple[tuple[str, datetime], ...]:
+        newest = reversed([(one.intent.rule_id, one.intent.at) for one in self.effects.values()])
+        return tuple(takewhile(lambda begun: begun[1] > since, newest))[::-1]
 
     def _is_unfinished(self, effect: Effect) -> bool:
         intent = effect.intent

@@ -115,12 +115,12 @@ def test_a_rule_that_nothing_holds_back_would_run():
         (
             "budget: {per_session: 5}",
             {"spent": [{"rule": "r", "session": 5}]},
-            ("budget", "5 effects in this session, the budget is 5"),
+            ("budget", "5 effects in this session, the rule's budget is 5"),
         ),
         (
             "budget: {per_minute: 3}",
             {"spent": [{"rule": "r", "minute": 3}]},
-            ("budget", "3 effects within a minute, the budget is 3"),
+            ("budget", "3 effects within a minute, the rule's budget is 3"),
         ),
         (
             "loop_guard: true",

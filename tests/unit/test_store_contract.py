@@ -137,6 +137,20 @@ async def test_what_each_rule_has_begun_in_open_sessions_is_counted(shelf):
     assert found.spent == {("greet", key): 2, ("bye", key): 1}
 
 
+async def test_effects_of_the_last_minute_come_back_with_their_rules_and_moments(shelf):
+    """A budget for a minute holds over a restart, in sessions that are over and in none."""
+    begun = [
+        intent(1, at=after(-61)),
+        intent(2, at=after(-59), session_id=""),
+        intent(3, at=after(-2), rule_id="bye"),
+        intent(3, at=after(-1), rule_id="bye", attempt=2),
+    ]
+
+    found = await recovered(shelf, begun)
+
+    assert found.lately == (("greet", after(-59)), ("bye", after(-1)))
+
+
 async def test_the_versions_of_open_runs_come_back_and_no_others(shelf):
     """A run goes on with the rule as it was when it began."""
     first, last = RuleSeen("v1", "greet", "r.yaml", "old"), RuleSeen("v1", "greet", "r.yaml", "new")

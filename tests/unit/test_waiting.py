@@ -638,7 +638,8 @@ async def test_a_budget_limits_the_effects_of_a_rule():
 
     assert house.said() == ["a", "b", "a"]
     held = [outcome for outcome in house.outcomes() if outcome.kind is OutcomeKind.WITHHELD]
-    assert [outcome.detail for outcome in held] == ["3 effects in this session, the budget is 3"]
+    told = "3 effects in this session, the rule's budget is 3"
+    assert [outcome.detail for outcome in held] == [told]
     assert [no.reason for no in house.suppressed()] == [Reason.BUDGET]
 
 
