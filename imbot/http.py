@@ -306,7 +306,7 @@ def _allowed(allow: Sequence[str]) -> frozenset[str]:
             origins.add(origin_of(entry))
         except ValueError as error:
             cure = "write scheme://host[:port], nothing after it"
-            problems.append(Problem(Place("http.allow"), "bad-origin", str(error), cure))
+            problems.append(Problem(Place("http.allow"), "wrong-value", str(error), cure))
     if problems:
         raise ConfigError(problems)
     return frozenset(origins)

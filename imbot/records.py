@@ -7,36 +7,36 @@ So a fake store is a list, and a replay is a loop. Moments are aware and in UTC.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TypeAlias
 
+from imbot.meaning import Meant
 from imbot.model import JSON, Event, ImSession, SessionKey, Suppressed
 
 
-class EffectState(StrEnum):
+class EffectState(Meant):
     """The life of one effect in the ledger.
 
     SENDING → ACCEPTED → CONFIRMED; FAILED surely never happened; UNKNOWN may have happened and
     waits for its proof; PARKED waits for a person.
     """
 
-    SENDING = "sending"
-    ACCEPTED = "accepted"
-    CONFIRMED = "confirmed"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    PARKED = "parked"
+    SENDING = "sending", "It is written down, and on its way."
+    ACCEPTED = "accepted", "GWS, or another peer, took it."
+    CONFIRMED = "confirmed", "Its echo proves it."
+    FAILED = "failed", "It surely never happened."
+    UNKNOWN = "unknown", "It may have happened, and waits for its proof."
+    PARKED = "parked", "It waits for a person."
 
 
-class RunState(StrEnum):
+class RunState(Meant):
     """The life of one run of a rule."""
 
-    RUNNING = "running"
-    WAITING = "waiting"
-    DONE = "done"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+    RUNNING = "running", "Its steps are being done."
+    WAITING = "waiting", "It waits: for a time, for something to happen, or for its turn."
+    DONE = "done", "Its last step is over."
+    STOPPED = "stopped", "A `stop` ended it."
+    FAILED = "failed", "A step failed, and no `on_error` of the step went on."
+    CANCELLED = "cancelled", "The session was over, or a newer run took its place."
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from imbot.durations import format_duration
 from imbot.plugin import Action
 from imbot.rulebook.blocks import INPUT_TYPES
+from imbot.rulebook.policy import REPLY_MAX_AGE_S
 from imbot.rulebook.schema import Mode, OnceScope
 from imbot.schemas.expressions import condition, expression, template
 from imbot.schemas.models import Models
@@ -56,7 +58,9 @@ def schema_of_rules(actions: Mapping[str, Action[Any]]) -> Schema:
     one_step = step(actions, models)
     keys = {
         "version": described({"enum": [1, "1"]}, "The version of the rule language: 1."),
-        "shadow": described(flag(), "Whether the rules of this file only decide and record."),
+        "shadow": described(
+            flag(), "Whether the rules of this file only decide and record; by default false."
+        ),
         "vars": _VARS,
         "calendars": described(named(_calendar()), "Opening hours, by name."),
         "blocks": described(named(_block(), _ID), "Steps that rules can call, by name."),
@@ -88,15 +92,19 @@ def _rule() -> Schema:
     """Return the schema of one rule."""
     keys = {
         "id": described(text(**_ID), "Its name; unique in all files."),
-        "description": described(text(), "What it is for."),
+        "description": described(text(), "What it is for, for people."),
         "enabled": described(flag(), "Whether it may run; by default true."),
         "shadow": described(flag(), "Whether it only decides and records; by default false."),
         "trigger": described(one_or_list(ref("trigger")), "What starts it; any of a list."),
         "when": described(ref("condition"), "What must hold, too; all of a list."),
         "vars": _VARS,
         "key": described(ref("expression"), "What runs take turns by; by default the session."),
-        "mode": described(words(Mode), "What becomes of a match while a run goes on."),
-        "max": described(whole(1, _MOST_RUNS), "The most runs at a time in mode parallel."),
+        "mode": described(
+            words(Mode), "What becomes of a match while a run goes on; by default single."
+        ),
+        "max": described(
+            whole(1, _MOST_RUNS), "The most runs at a time in mode parallel; by default any number."
+        ),
         "once": described(
             {"anyOf": [words(_ONCE), {"type": "string"}]},
             "Acts once for each session, participant, participant and day, or value.",
@@ -111,11 +119,17 @@ def _rule() -> Schema:
             ),
             "Runs at most once within a time.",
         ),
-        "max_age": described(duration(), "Events older than this do not start it."),
+        "max_age": described(
+            duration(),
+            "Events older than this do not start it; "
+            f"by default {format_duration(REPLY_MAX_AGE_S)} where it replies, else any age.",
+        ),
         "priority": described(
             whole(-_PRIORITIES, _PRIORITIES), "Higher ones are looked at first; by default 0."
         ),
-        "final": described(flag(), "Whether lower rules do not see an event that starts it."),
+        "final": described(
+            flag(), "Whether lower rules do not see an event that starts it; by default false."
+        ),
         "budget": described(
             mapped(
                 {
@@ -159,18 +173,19 @@ def _calendar() -> Schema:
     days = pattern(f"^{_DAYS}(,{_DAYS})*$", "Write mon, mon-thu or sat, sun.")
     dates = pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "Write such as 2026-12-24.")
     keys = {
-        "timezone": described({"type": "string"}, "Such as Europe/Berlin; else the settings'."),
+        "timezone": described({"type": "string"}, "Such as Europe/Berlin."),
         "open": described(named(_HOURS, days), 'Hours by day: {mon-fri: "09:00-17:00"}.'),
         "holidays": described(
             mapped(
                 {
-                    "country": described({"type": "string"}, "Two letters; else the settings'."),
+                    "country": described({"type": "string"}, "Two letters, such as DE."),
                     "region": described({"type": "string"}, "Its state or province, such as BY."),
-                }
+                },
+                required=["country"],
             ),
             "Public holidays, on which it is closed.",
         ),
         "exceptions": described(named(_HOURS, dates), "Days with hours of their own, or closed."),
         "ics": described({"type": "string"}, "An iCalendar file with days and hours off."),
     }
-    return mapped(keys, required=["open"])
+    return mapped(keys, required=["timezone", "open"])

@@ -77,12 +77,19 @@ _BRANCHES: Final = MappingProxyType(
 _OPTIONS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
         "as": described(text(**NAME), "The name under which later steps see the result."),
-        "timeout": described(duration(), "How long it may take; for wait_for, how long it waits."),
+        "timeout": described(
+            duration(),
+            "How long it may take, or `wait_for` waits; by default the action's time, or for ever.",
+        ),
         "retry": described(
             mapped(
                 {
                     "times": described(whole(1, 100), "How often it is tried in all."),
-                    "backoff": described(backoff(), "The first pause and the longest: 1s..1m."),
+                    "backoff": described(
+                        backoff(),
+                        "The first pause and the longest, each twice the one before; "
+                        "by default 1s..1m.",
+                    ),
                 },
                 required=["times"],
             ),
@@ -94,7 +101,7 @@ _OPTIONS: Final[Mapping[str, Schema]] = MappingProxyType(
         "name": described(text(), "What people call the step."),
         "enabled": described(flag(), "Whether it is part of the rule; by default true."),
         "even_if_completed": described(
-            flag(), "Whether it is done although the session completed meanwhile."
+            flag(), "Whether it is done although the session completed meanwhile; by default false."
         ),
     }
 )

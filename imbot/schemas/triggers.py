@@ -102,7 +102,7 @@ _SAY_EDGES = "Say which edge: opens: 0m after, or closes: 10m before."
 #: Option → what it is, and the kinds that it stands beside.
 _OPTIONS: Final = MappingProxyType(
     {
-        "own": (flag(), "Whether imbot's own changes count, too.", ("userdata",)),
+        "own": (flag(), "Whether imbot's own changes count; by default false.", ("userdata",)),
         "opens": (offset(), "So long before or after it opens: 10m before.", ("calendar",)),
         "closes": (offset(), "So long before or after it closes: 0m after.", ("calendar",)),
         "timezone": (text(), "Such as Europe/Berlin; by default the settings'.", _TIMED),

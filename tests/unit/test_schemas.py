@@ -221,8 +221,10 @@ def test_blocks_and_calendars_are_of_the_right_shape():
     assert mistake(RULES, f"shadow: true\nblocks: {{greet: {good}}}\n") is None
     assert mistake(RULES, "blocks: {greet: {inputs: {who: string}, do: []}}\n")
     assert mistake(RULES, "blocks: {greet: {inputs: {who: text}}}\n")
-    assert mistake(RULES, "calendars: {s: {open: {sat-mon: '22:00-06:00'}, ics: a.ics}}\n") is None
-    assert mistake(RULES, "calendars: {s: {opens: {}}}\n")
+    hours = "{timezone: UTC, open: {sat-mon: '22:00-06:00'}, ics: a.ics}"
+    assert mistake(RULES, f"calendars: {{s: {hours}}}\n") is None
+    assert mistake(RULES, f"calendars: {{s: {hours.replace('timezone: UTC, ', '')}}}\n")
+    assert mistake(RULES, "calendars: {s: {timezone: UTC, opens: {}}}\n")
 
 
 def test_the_schema_has_the_keys_that_the_loader_has():
