@@ -53,6 +53,7 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "taken-name": "A name is given that has a meaning already.",
         "clear-secret": "A secret stands in clear text, for everybody to read.",
         "unused-var": "Nothing uses a constant.",
+        "odd-text": "A text was surely meant as a template, or has quotes too many.",
         "no-rules": "A path holds no rule file, or cannot be read.",
     },
     Topic.TRIGGERS: {
@@ -110,6 +111,7 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "recursion": "A block comes back to itself.",
         "too-many-steps": "Blocks, written out at each call, make too many steps.",
         "unused-block": "Nothing calls a block.",
+        "unused-input": "A block does nothing with an input.",
     },
     Topic.ANALYSIS: {
         "never-runs": "No event can start the rule, or a rule above it takes them all.",
@@ -121,6 +123,7 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "double-reply": "Two rules reply to the same event; an error where that is certain.",
     },
     Topic.CALENDARS: {
+        "unused-calendar": "Nothing asks a calendar.",
         "duplicate-calendar": "Two calendars of the rulebook have one name.",
         "unknown-day": "There is no such weekday.",
         "duplicate-day": "A weekday stands in two keys.",
@@ -154,7 +157,6 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "bad-csv": "A row of the agents file is no CSV, or has too many cells.",
         "duplicate-agent": "Two agents have one user name.",
         "bad-auth": "An agent cannot log in in this way.",
-        "bad-origin": "What `http.allow` lists is no origin.",
         "bad-ca-file": "The file of certificates cannot be used.",
         "store-url": "The store's URL is none that can be used.",
     },

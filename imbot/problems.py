@@ -12,8 +12,8 @@ from typing import Final
 _LEFT_OUT = frozenset({"yaml-alias", "yaml-tag"})
 #: The code of ``{{ … }}`` without quotes.
 UNQUOTED: Final = "unquoted-template"
-#: The code of a constant that nothing uses.
-UNUSED: Final = "unused-var"
+#: How the codes of what nothing uses begin.
+UNUSED: Final = "unused-"
 #: No other words than the right ones.
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 #: What ends a line, steers a terminal, turns the direction of text or cannot be written as UTF-8.
@@ -109,7 +109,7 @@ def first_causes(problems: Iterable[Problem]) -> list[Problem]:
 
     What YAML of ours has not is left out when it is read, so that it seems to be missing; braces
     without quotes are told better by whoever knows what is due there; and what uses a constant
-    may be what is wrong.
+    or an input may be what is wrong.
     """
     given = list(problems)
     by_place: dict[Place, set[str]] = {}
@@ -121,7 +121,7 @@ def first_causes(problems: Iterable[Problem]) -> list[Problem]:
         for problem in given
         if not (by_place[problem.place] & _LEFT_OUT - {problem.code})
         and not (problem.code == UNQUOTED and by_place[problem.place] - {UNQUOTED})
-        and not (problem.code == UNUSED and has_errors)
+        and not (problem.code.startswith(UNUSED) and has_errors)
     ]
 
 

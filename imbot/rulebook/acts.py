@@ -29,6 +29,12 @@ from imbot.rulebook.values import PLAIN, Places, fit, nodes_of, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
 _RETRY = frozenset({"times", "backoff"})
+_RETRY_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("attempts", "count", "max", "tries", "max_attempts"), "times"),
+        **dict.fromkeys(("delay", "wait", "interval", "every"), "backoff"),
+    }
+)
 #: Arguments whose scalars become user data, and so are text as spelled.
 _USER_DATA: Mapping[str, str] = MappingProxyType({"set": "", "initiate": "userData"})
 
@@ -102,8 +108,10 @@ class ActReader:
         if entry is None:
             return None
         entries = self.desk.entries(entry.value, "retry", "write {times: 5, backoff: 1s..1m}")
-        self.desk.keys(entries, _RETRY, of="retry")
-        if entries and self.desk.lacks(entry.value, "times", known=_RETRY):
+        self.desk.keys(entries, _RETRY, of="retry", elsewhere=_RETRY_ELSEWHERE)
+        if entries and self.desk.lacks(
+            entry.value, "times", known=_RETRY, elsewhere=_RETRY_ELSEWHERE
+        ):
             cure = "add 'times: 5'"
             self.desk.error(entry.key.place, "missing-key", "'retry' without 'times'", cure)
         times = entries.get("times")

@@ -1,10 +1,25 @@
-"""Names that a rule's author gives: to results, to what ``let`` binds, to a block's inputs."""
+"""Names that a rule's author gives: to rules, blocks and webhooks, and to what steps bind."""
+
+import re
 
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.scope import ANY, Names
 from imbot.yamlfile import Node
 
 _TAKEN = frozenset({"session", "participant", "event", "message", "agent", "bot", "vars", "error"})
+
+#: What rules, blocks and webhooks may be called.
+_TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+def is_title(node: Node, text: str, desk: Desk, *, of: str) -> bool:
+    """Whether a text can be what ``of`` says, such as "an id"; it is reported if not."""
+    if _TITLE.fullmatch(text):
+        return True
+    cure = "use up to 80 letters (a to z), digits, '-', '_' and '.'"
+    code = "bad-id" if of == "an id" else "bad-name"
+    desk.error(node.place, code, f"'{text[:80]}' cannot be {of}", cure)
+    return False
 
 
 def check_name(node: Node, desk: Desk) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from imbot.problems import did_you_mean
 from imbot.rulebook.binding import check_name
 from imbot.rulebook.expressions import Expression
+from imbot.rulebook.forgotten import warn_of_forgotten_braces, warn_of_inner_quotes
 from imbot.rulebook.reading import Desk, shown
 from imbot.rulebook.schema import (
     Act,
@@ -156,6 +157,8 @@ def _input(name: str, due: Type, node: Node, names: Names, desk: Desk) -> Value:
 def _written(name: str, due: Type, node: Node, names: Names, desk: Desk) -> Value:
     """Return a value that is written out, as the input wants it."""
     if due is TEXT:
+        warn_of_forgotten_braces(node, names, desk)
+        warn_of_inner_quotes(node, desk)
         return Literal(desk.text(node, name))
     if due is BOOL:
         return Literal(desk.flag(node, name))

@@ -305,6 +305,8 @@ class _Reader:
         if not isinstance(value, str):
             cure = "write closed, or such as '08:00-12:00, 13:00-16:00'"
             what = "no hours" if value is None else f"'{value}' is no time slot"
+            if isinstance(value, list):
+                what, cure = "a list of time slots", "write one text: '08:00-12:00, 13:00-16:00'"
             self._add(path, "bad-slot", what, cure)
             return ()
         found = (self._slot(part.strip(), path) for part in value.split(","))

@@ -13,7 +13,7 @@ from imbot.rulebook.facts import Fact, facts_of
 from imbot.rulebook.functions import SECRET, Role
 from imbot.rulebook.scope import Known, Names, Scope, Senses, Type
 from imbot.rulebook.syntax import NotInLanguageError, PlaceOf, Source, read_condition
-from imbot.rulebook.tree import Apply, Const, Item, Path, Tree, leaves, walk
+from imbot.rulebook.tree import Apply, Const, Item, Items, Path, Tree, leaves, parts_of, walk
 from imbot.rulebook.typecheck import Checker
 
 
@@ -131,6 +131,19 @@ def names_used(tree: Tree) -> frozenset[str]:
     if any(isinstance(node, Apply) and node.function.session for node in walk(tree)):
         names.add("session")
     return frozenset(names)
+
+
+def names_needed(tree: Tree) -> frozenset[str]:
+    """Return the names without which a checked tree of a template surely has no value."""
+    match tree:
+        case Path(steps=(name, *_)):
+            return frozenset({str(name)})
+        case Apply(function=function, args=args) if function.lenient:
+            return frozenset().union(*map(names_needed, args[1:]))
+        case Apply() | Item() | Items():
+            return frozenset().union(*map(names_needed, parts_of(tree)))
+        case _:  # a condition holds or does not, and a choice looks at one side only
+            return frozenset()
 
 
 def secrets_used(tree: Tree) -> frozenset[str]:

@@ -4,7 +4,7 @@ Reads no file and knows no clock: texts, actions, the date and what the settings
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
@@ -12,22 +12,29 @@ from typing import Any
 
 from imbot.model import JSON, EventKind
 from imbot.plugin import Action, Operation
-from imbot.problems import UNUSED, Place, Problem, Severity, first_causes
+from imbot.problems import Place, Problem, Severity, first_causes
 from imbot.rulebook import checks
+from imbot.rulebook.binding import is_title
 from imbot.rulebook.blocks import Shelf
 from imbot.rulebook.calendars import Calendar, ReadFile
 from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.policy import POLICY_KEYS, with_policy
 from imbot.rulebook.reading import Desk
-from imbot.rulebook.schema import Act, Enter, Program, Rule, Rulebook, Trigger
+from imbot.rulebook.schema import (
+    Act,
+    CalendarTrigger,
+    Enter,
+    Program,
+    Rule,
+    Rulebook,
+    Trigger,
+)
 from imbot.rulebook.scope import Known, Names
 from imbot.rulebook.shared import (
-    NAME,
-    NAME_CURE,
     CalendarReader,
     Home,
     read_blocks,
-    warn_of_unused_blocks,
+    warn_of_unused,
 )
 from imbot.rulebook.steps import Workshop, read_program
 from imbot.rulebook.triggers import read_triggers
@@ -174,7 +181,11 @@ class Reader:
         }
         found = checks.problems_of(self._rules, self._actions, conditions=conditions)
         self._desk.problems.extend(found)
-        warn_of_unused_blocks(self._blocks, self._workshop.shelf.called, self._desk)
+        if self._rules:  # else other files use what stands here
+            called = self._workshop.shelf.called
+            warn_of_unused(self._blocks, called, "block", "calls", self._desk)
+            asked = {*self._desk.calendars, *_waited_for(self._rules)}
+            warn_of_unused(self._calendar_pieces, asked, "calendar", "asks", self._desk)
 
     def problems(self) -> list[Problem]:
         """Return every problem found so far, sorted by place."""
@@ -247,7 +258,7 @@ class Reader:
         used = {a or b for text in texts if "vars" in text for a, b in _VAR_USED.findall(text)}
         for name, (key, _) in entry.value.entries.items():
             if name not in used:
-                self._desk.warn(key.place, UNUSED, f"nothing uses 'vars.{name}'", "remove it")
+                self._desk.warn(key.place, "unused-var", f"nothing uses 'vars.{name}'", "remove it")
 
     # Rules
 
@@ -310,9 +321,7 @@ class Reader:
         text = self._desk.text(entry.value, "id")
         if text is None:
             return ""
-        if not NAME.fullmatch(text):
-            what = f"'{text[:80]}' cannot be an id"
-            self._desk.error(entry.value.place, "bad-id", what, NAME_CURE)
+        is_title(entry.value, text, self._desk, of="an id")
         return text
 
     def _triggers(self, node: Node) -> tuple[Trigger, ...]:
@@ -356,6 +365,14 @@ def _names(triggers: Sequence[Trigger], constants: Mapping[str, JSON]) -> Names:
     """Return what a rule's expressions see; with a wrong trigger, what any trigger supplies."""
     kinds = frozenset(trigger.kind.value for trigger in triggers) or frozenset(EventKind)
     return Names.for_trigger(frozenset(map(str, kinds))).with_vars(constants)
+
+
+def _waited_for(rules: Sequence[Rule]) -> Iterator[str]:
+    """Yield the calendars whose edges start rules."""
+    for rule in rules:
+        for trigger in rule.triggers:
+            if isinstance(trigger, CalendarTrigger):
+                yield trigger.calendar
 
 
 def _in_order(rules: Sequence[Rule]) -> tuple[Rule, ...]:

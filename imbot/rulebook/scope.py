@@ -277,11 +277,13 @@ class Names:
         elsewhere: Names and ``event.`` fields that only other triggers supply, to their kinds;
             to none of them what a block does not see.
         constants: What is known of ``vars`` before anything runs.
+        of_block: Whether they are what a block sees.
     """
 
     types: Mapping[str, Type] = field(default_factory=lambda: MappingProxyType({}))
     elsewhere: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     constants: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    of_block: bool = False
 
     @classmethod
     def for_trigger(cls, kinds: frozenset[str]) -> "Names":
@@ -308,7 +310,7 @@ class Names:
         names = cls.for_trigger(TRIGGER_KINDS)
         types = {name: type_ for name, type_ in names.types.items() if name != "message"}
         unseen = MappingProxyType({"message": frozenset[str]()})
-        return cls(MappingProxyType(types | dict(inputs)), unseen)
+        return cls(MappingProxyType(types | dict(inputs)), unseen, of_block=True)
 
     def bind(self, name: str, type_: Type = ANY) -> "Names":
         """Return these names and one more, which hides an older one of the same name."""

@@ -1,22 +1,21 @@
 """What the files of a rulebook share: calendars and blocks, each unique in it by its name."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from imbot.model import JSON
 from imbot.problems import Place
+from imbot.rulebook.binding import is_title
 from imbot.rulebook.blocks import Block, calls_in, in_order, read_inputs
 from imbot.rulebook.calendars import Calendar, PlaceAt, ReadFile, parse_calendar
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.steps import Workshop, read_block
+from imbot.rulebook.values import nodes_of
 from imbot.rulebook.versions import Piece
 from imbot.yamlfile import Entry, Kind, Node
 
-#: What rules and blocks may be called.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-NAME_CURE = "use up to 80 letters, digits, '-', '_' and '.'"
 _BLOCK_KEYS = frozenset({"description", "inputs", "do"})
 
 
@@ -56,6 +55,16 @@ def _named(
                 continue
             first[name] = entry.key.place
             yield home, name, entry
+
+
+def warn_of_unused(
+    pieces: Mapping[str, Piece], used: Collection[str], what: str, verb: str, desk: Desk
+) -> None:
+    """Warn of each block or calendar that nothing calls or asks."""
+    for name, piece in pieces.items():
+        if name not in used:
+            told = f"nothing {verb} the {what} '{name}'"
+            desk.warn(piece.place, f"unused-{what}", told, "remove it")
 
 
 # Calendars ------------------------------------------------------------------------------------
@@ -172,15 +181,14 @@ def read_blocks(homes: Sequence[Home], workshop: Workshop, desk: Desk) -> dict[s
 
 def _block(name: str, entry: Entry, workshop: Workshop, desk: Desk) -> Block:
     """Return one block."""
-    if not NAME.fullmatch(name):
-        what = f"'{name[:80]}' cannot be the name of a block"
-        desk.error(entry.key.place, "bad-name", what, NAME_CURE)
+    is_title(entry.key, name, desk, of="the name of a block")
     entries = desk.entries(entry.value, name, "write inputs and do below it")
     desk.keys(entries, _BLOCK_KEYS, of="a block")
     if (description := entries.get("description")) is not None:
         desk.text(description.value, "description")
     inputs = read_inputs(entries.get("inputs"), desk)
     do = entries.get("do")
+    _warn_of_unused_inputs(entries, desk)
     if do is None or (do.value.kind is Kind.LIST and not do.value.items):
         is_told = entry.value.kind is not Kind.MAP or not desk.lacks(
             entry.value, "do", known=_BLOCK_KEYS
@@ -192,8 +200,14 @@ def _block(name: str, entry: Entry, workshop: Workshop, desk: Desk) -> Block:
     return read_block(name, do, inputs, workshop, desk)
 
 
-def warn_of_unused_blocks(blocks: Mapping[str, Piece], called: Iterable[str], desk: Desk) -> None:
-    """Warn of each block that nothing calls."""
-    for name in blocks.keys() - set(called):
-        place = blocks[name].place
-        desk.warn(place, "unused-block", f"nothing calls the block '{name}'", "remove it")
+def _warn_of_unused_inputs(entries: Mapping[str, Entry], desk: Desk) -> None:
+    """Warn of each input of a block that none of its steps names."""
+    inputs, do = entries.get("inputs"), entries.get("do")
+    if inputs is None or do is None:
+        return
+    texts = [node.raw for node in nodes_of(do.value) if node.kind is Kind.TEXT]
+    for name, (key, _) in inputs.value.entries.items():
+        word = re.compile(rf"\b{re.escape(name)}\b")
+        if not any(word.search(text) for text in texts):
+            what = f"the block does nothing with its input '{name}'"
+            desk.warn(key.place, "unused-input", what, "remove it, here and from each call")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from imbot.model import SessionState
 from imbot.plugin import Action, Operation
@@ -32,8 +32,9 @@ from imbot.rulebook.schema import (
     Wait,
     WaitFor,
 )
-from imbot.rulebook.scope import WITHOUT_SESSION
-from imbot.rulebook.values import Literal, Mapped
+from imbot.rulebook.scope import WITHOUT_SESSION, Names
+from imbot.rulebook.templates import Template
+from imbot.rulebook.values import Literal, Mapped, templates_in
 
 STATE: Final[Steps] = ("session", "state")
 #: What a session that we begin comes to, if the other party takes it.
@@ -41,6 +42,9 @@ _OF_ANY_NEW_SESSION = frozenset({SessionState.INITIATING, SessionState.TALKING})
 _RANK = {state: rank for rank, state in enumerate(SessionState)}
 #: More is refused by the wire; what templates make is cut off at the same size.
 LONGEST_MESSAGE_BYTES = 8192
+
+#: Names that only triggers about a session supply.
+_OF_SESSIONS = frozenset({"session", "participant", "agent"})
 
 #: What its author wrote as a step.
 _Written: TypeAlias = Act | Let | Branch | Stop | Log | Wait | WaitFor | Fork | Enter
@@ -103,6 +107,7 @@ class Running:
                 yield report(act.place, "missing-argument", what, cure)
         if kinds - WITHOUT_SESSION:
             return
+        yield from self._unseen_in_blocks(frozenset(kinds))
         reached = with_session(self.rule.program, self._begins)
         for pc, step in self._steps:
             needs = self._needs(step)
@@ -112,6 +117,31 @@ class Running:
                 yield self._no_session(pc, step.action, step.place)
             elif isinstance(step, WaitFor):
                 yield self._no_session(pc, "wait_for", step.place)
+
+    def _unseen_in_blocks(self, kinds: frozenset[str]) -> Iterator[Problem]:
+        """Yield each call of a block that cannot do without what no trigger of the rule supplies.
+
+        A step of the rule itself that looks at such a name was refused when it was read.
+        """
+        unseen = _OF_SESSIONS - Names.for_trigger(kinds).types.keys()
+        told: set[tuple[Place, str]] = set()
+        for pc in self.rule.program.frames:
+            call = self._outermost(pc)
+            for template in _templates_of(self.rule.program.instructions[pc]):
+                for name in sorted(template.names_needed & unseen):
+                    if (call.place, name) not in told:
+                        told.add((call.place, name))
+                        what = f"no trigger of this rule supplies '{name}', at which "
+                        what += f"the block '{call.block}' looks ({template.place})"
+                        cure = "call it in another rule, or make an input of what it needs"
+                        yield error(call.place, "unknown-name", what, cure)
+
+    def _outermost(self, pc: int) -> Enter:
+        """Return the rule's own call to which an instruction of a block leads back."""
+        program = self.rule.program
+        while (above := program.frames.get(pc)) is not None:
+            pc = above
+        return cast("Enter", program.instructions[pc])
 
     def _no_session(self, pc: int, name: str, place: Place) -> Problem:
         what = f"'{name}' needs a session, and the rule has none{self._here(pc)}"
@@ -222,7 +252,7 @@ class Running:
         own = [t for t in self.rule.triggers if isinstance(t, UserdataTrigger) and t.own]
         for pc, act in self._acts:
             for trigger in own if once is None else ():
-                yield from self._writes_what_it_watches(act, trigger.keys)
+                yield from self._writes_what_it_watches(pc, act, trigger.keys)
             # A new session is a new scope, so once for each session does not help.
             if once is None or once.scope is OnceScope.SESSION:
                 yield from self._starts_on_what_it_begins(pc, act)
@@ -244,14 +274,14 @@ class Running:
             yield warning(act.place, "self-trigger", what, cure)
 
     def _writes_what_it_watches(
-        self, act: Act, watched: frozenset[str] | None
+        self, pc: int, act: Act, watched: frozenset[str] | None
     ) -> Iterator[Problem]:
         for key, value in user_data_written(act):
             if watched is not None and key not in watched:
                 continue
             if value is not None and is_ruled_out(self.rule, key, value):
                 continue
-            what = f"this rule is started by userData.{key} and writes it"
+            what = f"this rule is started by userData.{key} and writes it{self._here(pc)}"
             cure = "leave 'own: true' out, or add 'once'"
             yield error(act.place, "self-trigger", what, cure)
             return
@@ -347,6 +377,20 @@ def _block(step: Instruction) -> str:
 
 
 # What is written ------------------------------------------------------------------------------
+
+
+def _templates_of(step: Instruction) -> Iterator[Template]:
+    """Yield the templates that a step renders."""
+    match step:
+        case Act(args=args):
+            yield from templates_in(args)
+        case Let(values=values) | Enter(inputs=values):
+            for _, value in values:
+                yield from templates_in(value)
+        case Stop(reason=value) | Log(text=value) | Wait(seconds=value):
+            yield from templates_in(value)
+        case _:
+            pass
 
 
 def _names_agent(act: Act) -> bool:

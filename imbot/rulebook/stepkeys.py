@@ -90,4 +90,6 @@ def _unknown(
         cure = did_you_mean(key, known, elsewhere=_ELSEWHERE)
         if key in origins.METHODS and origins.ACTION in known:
             cure = f"write '{origins.ACTION}: {{{key}: …}}'"
+            if entry.value.kind is Kind.LIST and "unset" in known:
+                cure = "did you mean 'unset'?"
         desk.error(place, "unknown-action", f"unknown action '{key}'", cure)

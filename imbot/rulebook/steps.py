@@ -9,7 +9,9 @@ from imbot.plugin import Action
 from imbot.rulebook.acts import ActReader, is_even_if_completed, result_type, timeout_of
 from imbot.rulebook.binding import check_name, either
 from imbot.rulebook.blocks import MOST_IN_PROGRAM, Block, Shelf, read_call, written_out
+from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.expressions import Expression
+from imbot.rulebook.forgotten import warn_of_forgotten_braces
 from imbot.rulebook.reading import Desk, shown
 from imbot.rulebook.schema import (
     Act,
@@ -38,6 +40,8 @@ from imbot.yamlfile import Entry, Kind, Node
 
 _OF_ACTIONS = STEP_OPTIONS - {"name", "enabled"}
 
+#: A text, written out in an expression, that is long enough to be a secret.
+_LONG_TEXT = re.compile(r"""(['"])[^'"]{8,}\1""")
 #: What looks like text and not like an expression.
 _WORDS = re.compile(r"\w+(?:(?:[,.!?]? +|['-])\w+)*[.!?]*")
 
@@ -209,6 +213,7 @@ class _Assembler:
             self.desk.text(node, entry.key.raw)
             return Literal("")
         if not is_template(node):
+            warn_of_forgotten_braces(node, names, self.desk)
             return Literal(node.raw)
         return read_value(node, names, self.desk)
 
@@ -224,6 +229,8 @@ class _Assembler:
             elif (value := self._value(bound.value, names, name)) is not None:
                 values.append((name, value))
                 type_ = value.type
+            if _LONG_TEXT.fullmatch(bound.value.raw):
+                refuse_clear_secrets(bound, self.desk, is_sent_out=False)
             check_name(bound.key, self.desk)
             names = names.bind(bound.key.raw, type_)
         self.code.append(Let(tuple(values), path, entry.key.place))
@@ -249,6 +256,7 @@ class _Assembler:
             node, "then", known={"if"} | STEP_OPTIONS | BRANCHES
         ):
             self.desk.error(entry.key.place, "missing-key", "'if' without 'then'", "add 'then:'")
+        self._warn_of_nothing_done(entries)
         branch = len(self.code)
         self.code.append(Jump(0))
         after = names
@@ -263,6 +271,13 @@ class _Assembler:
         if test is not None:
             self.code[branch] = Branch(test, otherwise, path, entry.key.place)
         return after
+
+    def _warn_of_nothing_done(self, entries: Mapping[str, Entry]) -> None:
+        """Warn of an ``if`` that does nothing, whatever holds."""
+        written = [entries[key] for key in BRANCHES & entries.keys()]
+        if written and all(e.value.kind is Kind.LIST and not e.value.items for e in written):
+            place = min(entry.key.place for entry in written)
+            self.desk.warn(place, "empty", "'if' without a step in it", "add one, or remove it")
 
     # Waits, branches, blocks
 

@@ -16,9 +16,14 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.lexer import TokenStream
 
 from imbot.errors import PermanentError
-from imbot.problems import Problem, Severity
+from imbot.problems import Place, Problem, Severity
 from imbot.rulebook.compiler import MissingValueError, Run, compile_value
-from imbot.rulebook.expressions import calendars_used, names_used, secrets_used
+from imbot.rulebook.expressions import (
+    calendars_used,
+    names_needed,
+    names_used,
+    secrets_used,
+)
 from imbot.rulebook.filters import FILTERS, TESTS, UnfitError, text_of
 from imbot.rulebook.scope import ANY, TEXT, Known, Names, Scope, Senses, Type
 from imbot.rulebook.syntax import LARGEST, NotInLanguageError, PlaceOf, Source
@@ -89,6 +94,11 @@ class Template:
     # Cached, and so not slotted: what no event reaches is never compiled.
 
     @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self.source.place(0, 0)
+
+    @property
     def is_literal(self) -> bool:
         """Whether it always gives the same text."""
         return not any(isinstance(part, Hole) for part in self.parts)
@@ -97,6 +107,11 @@ class Template:
     def names_used(self) -> frozenset[str]:
         """The names it looks at, ``session`` also where a function does."""
         return frozenset().union(*(names_used(hole.tree) for hole in self._holes))
+
+    @cached_property
+    def names_needed(self) -> frozenset[str]:
+        """The names without which it surely fails."""
+        return frozenset().union(*(names_needed(hole.tree) for hole in self._holes))
 
     @cached_property
     def secrets_used(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from imbot.durations import format_duration, parse_duration
 from imbot.problems import did_you_mean, nearest
+from imbot.rulebook.binding import is_title
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schedules import Cron, Every, Schedule
 from imbot.rulebook.schema import (
@@ -44,7 +45,6 @@ _FIELDS: Mapping[str, int] = MappingProxyType(
 )
 _WRONG_FIELD = re.compile(f"is no ({'|'.join(_FIELDS)}):")
 _WORD = re.compile(r"\S+")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
 # Silence --------------------------------------------------------------------------------------
@@ -206,11 +206,6 @@ def read_webhook(entries: Mapping[str, Entry], desk: Desk) -> WebhookTrigger | N
     """Return the trigger of ``webhook: name``."""
     node = entries["webhook"].value
     name = desk.text(node, "webhook")
-    if name is None:
-        return None
-    if not _NAME.fullmatch(name):
-        what = f"'{name[:80]}' cannot be the name of a webhook"
-        cure = "use up to 80 letters, digits, '-', '_' and '.'"
-        desk.error(node.place, "bad-name", what, cure)
+    if name is None or not is_title(node, name, desk, of="the name of a webhook"):
         return None
     return WebhookTrigger(name)

@@ -205,7 +205,9 @@ def _is_good_text(test: TextTest, node: Node, desk: Desk) -> bool:
     if test is TextTest.MATCHES:
         return _is_good_pattern(node, desk)
     if "{{" in node.raw:
-        desk.error(node.place, "misplaced-template", "a trigger takes no template", "use 'when' to compare")
+        desk.error(
+            node.place, "misplaced-template", "a trigger takes no template", "use 'when' to compare"
+        )
         return False
     if not node.raw.strip():
         what = f"'{test}' with an empty text"

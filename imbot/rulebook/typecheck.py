@@ -176,8 +176,16 @@ class Checker:
             )
         cure = did_you_mean(name, self.names.types)
         if nearest(name, self.names.types) is None:
-            cure += "; text stands in quotes"
+            cure = self._cure_of_unknown(name) or f"{cure}; text stands in quotes"
         return self._add(node.at, "unknown-name", f"unknown name '{name}'", cure)
+
+    def _cure_of_unknown(self, name: str) -> str:
+        """Return what helps with a name that is like none that is known; often empty."""
+        if name == "error":
+            return "only the steps of an on_error see it"
+        if self.names.of_block:
+            return f"a block sees nothing that its caller bound: make '{name}' an input"
+        return ""
 
     def _step(self, node: Field | Item, of: Tree, index: Tree) -> tuple[Tree, Type]:
         """Check one step down: a field of a map, or an item of a list."""

@@ -15,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 from imbot.model import JSON
 from imbot.plugin import Action
 from imbot.problems import did_you_mean, nearest
+from imbot.rulebook import origins
+from imbot.rulebook.forgotten import warn_of_forgotten_braces
 from imbot.rulebook.origins import Address
 from imbot.rulebook.reading import IN_QUOTES, Desk, is_cut_off, shown
 from imbot.rulebook.schema import Value
 from imbot.rulebook.scope import Names, Senses
-from imbot.rulebook.templates import parse_template
+from imbot.rulebook.templates import Template, parse_template
 from imbot.yamlfile import Entry, Kind, Node
 
 #: What may stand beside any action in a step.
@@ -87,6 +89,24 @@ class Mapped:
         return {key: value.render(scope, senses) for key, value in self.entries}
 
 
+def templates_in(value: object) -> Iterator[Template]:
+    """Yield each template in a value that steps render."""
+    match value:
+        case Template():
+            yield value
+        case Listed(items=items):
+            for item in items:
+                yield from templates_in(item)
+        case Mapped(entries=entries):
+            for _, entry in entries:
+                yield from templates_in(entry)
+        case Address(parts=parts):
+            for part, _ in parts:
+                yield part
+        case _:
+            pass
+
+
 def is_template(node: Node) -> bool:
     """Whether a node is text that holds a template."""
     return node.kind is Kind.TEXT and any(mark in node.raw for mark in _MARKS)
@@ -125,6 +145,7 @@ def read_value(
     """
 
     def value(at: Node, path: tuple[str, ...]) -> Value:
+        warn_of_forgotten_braces(at, names, desk)
         if is_template(at):
             template, problems = parse_template(
                 at.raw, at.place_at, names, desk.known, allow_secrets=places.allows_secrets(path)
@@ -348,6 +369,8 @@ def _cure_of_unknown(key: str, owner: Mapping[str, Entry], action: Action[Any]) 
         return f"write '{key}:' beside '{action.name}:', not below it"
     if key in owner and is_cut_off(owner[key]):
         return IN_QUOTES
+    if key == "url" and owner.keys().isdisjoint(origins.METHODS) and action.name == origins.ACTION:
+        return "write 'get: https://…', or post, put, patch, delete"
     return did_you_mean(key, _argument_names(action.args) - set(owner))
 
 

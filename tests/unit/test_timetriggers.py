@@ -17,7 +17,8 @@ LOG = "    do: [{log: x}]\n"
 
 def trigger(written, **settings):
     """Return the one trigger that is written so."""
-    text = f"version: 1\n{DESK}rules:\n  - id: r\n    trigger: {written}\n{LOG}"
+    desk = DESK if "desk" in written else ""
+    text = f"version: 1\n{desk}rules:\n  - id: r\n    trigger: {written}\n{LOG}"
     book, problems = load(text, **settings)
     assert problems == []
     return book.rules[0].triggers[0]
