@@ -218,7 +218,7 @@ class App:
             runs=len(recovered.runs),
             sessions=len(recovered.sessions),
         )
-        lives = [
+        lives: list[asyncio.Future[None]] = [
             asyncio.create_task(self._live(agent, index / LOGINS_PER_S))
             for index, agent in enumerate(self.agents.values())
         ]
@@ -274,7 +274,7 @@ class App:
             log.info("store.forgot", rows=rows)
             pause_s = FORGET_EVERY_S
 
-    async def _stop(self, lives: list[asyncio.Task[None]]) -> None:
+    async def _stop(self, lives: list[asyncio.Future[None]]) -> None:
         """Finish what is in flight, then leave: each step has its limit.
 
         Whoever cannot wait cancels this; nothing is left running then either.

@@ -21,8 +21,10 @@ from imbot.model import JSON
 from imbot.problems import UNQUOTED, Place, Problem
 from imbot.yamlplaces import source_offsets
 
-_NULL = re.compile(r"|~|null|Null|NULL")
-_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+#: What every number begins with; most texts begin otherwise.
+_NUMERIC = frozenset("+-.0123456789")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _BASED = re.compile(r"0(x[0-9a-fA-F]+|o[0-7]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -127,7 +129,7 @@ class Node:
     @property
     def entries(self) -> "Mapping[str, Entry]":
         """The entries of a map by key, in order; none when it is no map."""
-        return self.value if isinstance(self.value, Mapping) else {}
+        return self.value if isinstance(self.value, MappingProxyType) else {}
 
     @property
     def is_scalar(self) -> bool:
@@ -148,7 +150,7 @@ class Node:
         """Return it as plain Python: text, numbers, bool, None, lists and dicts."""
         if isinstance(self.value, tuple):
             return [item.plain() for item in self.value]
-        if isinstance(self.value, Mapping):
+        if isinstance(self.value, MappingProxyType):
             return {key: entry.value.plain() for key, entry in self.value.items()}
         return self.value
 
@@ -174,7 +176,7 @@ class Entry(NamedTuple):
     value: Node
 
 
-Value: TypeAlias = str | int | float | bool | tuple[Node, ...] | Mapping[str, Entry] | None
+Value: TypeAlias = str | int | float | bool | tuple[Node, ...] | MappingProxyType[str, Entry] | None
 
 
 def load(
@@ -400,11 +402,11 @@ def _resolve(text: str) -> tuple[Kind, str | int | float | bool | None]:
 
     Left as text: numbers with leading zeros, with more digits than 64 bits hold, and not finite.
     """
-    if _NULL.fullmatch(text):
+    if text in _NULLS:
         return Kind.NULL, None
-    if _BOOL.fullmatch(text):
-        return Kind.BOOL, text.lower() == "true"
-    number = _number(text)
+    if (truth := _BOOLS.get(text)) is not None:
+        return Kind.BOOL, truth
+    number = _number(text) if text[0] in _NUMERIC else None
     return (Kind.TEXT, text) if number is None else (Kind.NUMBER, number)
 
 

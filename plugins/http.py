@@ -1,6 +1,7 @@
 """``http``: send a request to a host that the settings allow."""
 
 import re
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
@@ -58,26 +59,26 @@ class Request(Model, json_schema_extra=_ONE_METHOD):
     idempotency_key: str | None = None
     """Sent as ``Idempotency-Key``; makes POST and PATCH repeatable."""
 
-    expect: list[Status] = Field(default=["2xx"], min_length=1)
+    expect: tuple[Status, ...] = Field(default=("2xx",), min_length=1)
     """Statuses, or classes such as ``2xx``, that count as success."""
 
     @model_validator(mode="after")
     def _is_one_request(self) -> "Request":
-        if len(self.methods) != 1:
+        if sum(getattr(self, method) is not None for method in _METHODS) != 1:
             raise ValueError(f"name exactly one of {', '.join(_METHODS)}")
         if self.json_ is not None and self.form is not None:
             raise ValueError("send json or form, not both")
         return self
 
-    @property
-    def methods(self) -> list[str]:
-        """The methods that are named; one, once checked."""
-        return [method for method in _METHODS if getattr(self, method) is not None]
+    @cached_property
+    def method(self) -> str:
+        """The method that is named."""
+        return next(method for method in _METHODS if getattr(self, method) is not None)
 
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent twice."""
-        return self.methods[0] not in _NOT_REPEATABLE or self.idempotency_key is not None
+        return self.method not in _NOT_REPEATABLE or self.idempotency_key is not None
 
 
 class Response(Model):
@@ -99,10 +100,9 @@ class Response(Model):
 @action("http", args=Request, result=Response, repeatable=lambda args: args.repeatable)
 async def http(ctx: Context, args: Request) -> dict[str, Any]:
     """Send a request; a status that is not expected fails the step."""
-    (method,) = args.methods
     answer = await ctx.http.request(
-        method,
-        getattr(args, method),
+        args.method,
+        getattr(args, args.method),
         headers=args.headers,
         json=args.json_,
         form=args.form,

@@ -1,4 +1,4 @@
-"""Fires what is due: one heap, one task that wakes up for the earliest.
+"""Fires what is due: one heap, and one wake-up for the earliest in it.
 
 It keeps to the clock on the wall, so nothing drifts. Rows are written by whoever sets a timer;
 here is only what the memory needs of them.
@@ -8,7 +8,6 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -53,10 +52,10 @@ class Timers:
         self._set: dict[str, TimerSet] = {}
         self._heap: list[_Entry] = []
         self._numbers = itertools.count()
-        self._earlier = asyncio.Event()
         self._began_at: datetime | None = None
         self._late_at: datetime | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._over: asyncio.Future[None] | None = None
+        self._wake_up: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         """Return how many are set."""
@@ -76,19 +75,24 @@ class Timers:
         """Let it not be fired; return whether it was set."""
         return self._set.pop(timer_id, None) is not None
 
-    def start(self) -> asyncio.Task[None]:
-        """Begin to fire; return the task, which ends only by what ``fire`` raises."""
+    def start(self) -> "asyncio.Future[None]":
+        """Begin to fire; return what ends only by what ``fire`` raises."""
+        self._over = asyncio.get_running_loop().create_future()
         self._began_at = self._clock.now()
         for timer in sorted(self._set.values(), key=lambda timer: timer.due_at):
             self._push(timer, self._began_at)
-        self._task = asyncio.get_running_loop().create_task(self._serve())
-        return self._task
+        return self._over
 
     async def close(self) -> None:
         """Fire nothing any more; what is set stays for the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        self._stop()
+        if self._over is not None:
+            self._over.cancel()
+
+    def _stop(self) -> None:
+        self._began_at = None
+        self._heap.clear()
+        self._sleep()
 
     # The heap ---------------------------------------------------------------------------------
 
@@ -97,11 +101,11 @@ class Timers:
         if fires_at < began_at:
             fires_at = self._next_late()
         heapq.heappush(self._heap, _Entry(fires_at, next(self._numbers), timer))
-        if self._heap[0].timer is timer:
-            self._earlier.set()
         if len(self._heap) > 2 * len(self._set) + _LEFTOVERS:
             self._heap = [entry for entry in self._heap if self._counts(entry)]
             heapq.heapify(self._heap)
+        if self._heap[0].timer is timer:
+            self._sleep()
 
     def _next_late(self) -> datetime:
         """Return when the next overdue one may be fired."""
@@ -121,15 +125,28 @@ class Timers:
 
     # The wake-up ------------------------------------------------------------------------------
 
-    async def _serve(self) -> None:
-        while True:
-            self._earlier.clear()
-            while (timer := self._take_due()) is not None:
+    def _sleep(self) -> None:
+        """Wake up when the first is due; not at all without one."""
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+            self._wake_up = None
+        if (first := self._earliest()) is not None:
+            left_s = (first.fires_at - self._clock.now()).total_seconds()
+            pause_s = min(max(left_s, 0.0), LONGEST_SLEEP_S)
+            self._wake_up = asyncio.get_running_loop().call_later(pause_s, self._serve)
+
+    def _serve(self) -> None:
+        """Fire the first if it is due; others that are due too do not keep the loop waiting."""
+        self._wake_up = None
+        try:
+            if (timer := self._take_due()) is not None:
                 self._fire(timer)
-                await asyncio.sleep(0)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s()):
-                    await self._earlier.wait()
+        except Exception as error:  # noqa: BLE001  whoever started it is told
+            self._stop()
+            if self._over is not None:
+                self._over.set_exception(error)
+        if self._wake_up is None:
+            self._sleep()
 
     def _take_due(self) -> TimerSet | None:
         """Return the next that is due, which is not set any more; None when none is."""
@@ -138,10 +155,3 @@ class Timers:
             return None
         heapq.heappop(self._heap)
         return self._set.pop(first.timer.id)
-
-    def _pause_s(self) -> float | None:
-        """Return the seconds to sleep; None until something is set."""
-        if (first := self._earliest()) is None:
-            return None
-        left_s = (first.fires_at - self._clock.now()).total_seconds()
-        return min(left_s, LONGEST_SLEEP_S)

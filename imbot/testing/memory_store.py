@@ -46,29 +46,36 @@ class MemoryStore:
     """Keeps changes in a list.
 
     Attributes:
-        durable: What a crash would leave, in order.
         broken: Once set, the sentence of the StoreError that every call raises: a full disk.
     """
 
     def __init__(self, durable: Sequence[Change] = ()) -> None:
-        self.durable: list[Change] = list(durable)
         self.broken = ""
+        self._durable: list[Change] = list(durable)
         self._noted: list[Change] = []
+        self._flush_at = 0.0
         self._found = _Found()
         self._looked_at = 0
+
+    @property
+    def durable(self) -> list[Change]:
+        """What a crash would leave, in order."""
+        self._settle()
+        return self._durable
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make these changes, and all noted before, durable."""
         self._refuse_if_broken()
-        self._noted.extend(changes)
+        self._noted += changes
         self._flush()
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they become durable with the next commit or 50 ms later."""
         self._refuse_if_broken()
+        self._settle()
         if not self._noted:
-            asyncio.get_running_loop().call_later(NOTE_DELAY_S, self._flush)
-        self._noted.extend(changes)
+            self._flush_at = asyncio.get_running_loop().time() + NOTE_DELAY_S
+        self._noted += changes
 
     async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
         """Return which of these (rule id, scope) pairs are marked, and since when."""
@@ -93,6 +100,7 @@ class MemoryStore:
 
     def abandon(self) -> None:
         """Close as a crash would: what is not yet durable is lost."""
+        self._settle()
         self._noted.clear()
         self.broken = _CLOSED
 
@@ -102,15 +110,19 @@ class MemoryStore:
 
     def _look(self) -> "_Found":
         """Return what all changes leave; each is looked at once."""
-        for change in self.durable[self._looked_at :]:
+        for change in self._durable[self._looked_at :]:
             self._found.apply(change)
-        self._looked_at = len(self.durable)
+        self._looked_at = len(self._durable)
         return self._found
 
+    def _settle(self) -> None:
+        """Make durable what is so by now: nobody sees that it was not done at that very moment."""
+        if self._noted and asyncio.get_running_loop().time() >= self._flush_at:
+            self._flush()
+
     def _flush(self) -> None:
-        if not self.broken:
-            self.durable += self._noted
-            self._noted.clear()
+        self._durable += self._noted
+        self._noted.clear()
 
     def _refuse_if_broken(self) -> None:
         if self.broken:

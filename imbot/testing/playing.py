@@ -19,16 +19,13 @@ from imbot.model import (
     ConnectionChange,
     ConnectionNotice,
     Notice,
-    Outcome,
     OutcomeKind,
     SessionKey,
     SnapshotNotice,
 )
 from imbot.plugin import Operation
 from imbot.problems import Place
-from imbot.records import Change, Intent
 from imbot.rulebook.schema import Rulebook
-from imbot.store.writer import NOTE_DELAY_S
 from imbot.testing.house import House, build
 from imbot.testing.memory_store import MemoryStore
 from imbot.testing.script import (
@@ -128,7 +125,8 @@ class Setting:
 def play(test: RuleTest, setting: Setting, observers: Sequence[Observer] = ()) -> Played:
     """Return what comes of a test."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(_Player(test, setting, observers).play())
+        # Not by run(): it ends with a text of the whole result, for a signal handler to show.
+        return runner.get_loop().run_until_complete(_Player(test, setting, observers).play())
 
 
 class _Player:
@@ -152,7 +150,7 @@ class _Player:
 
     async def play(self) -> Played:
         """Bring about each event at its time, and stop at the end."""
-        await self._start(_Books())
+        await self._start(MemoryStore())
         for timed in self._test.events:
             if not isinstance(timed.what, Answered):
                 await self._until(timed.at_ms)
@@ -241,7 +239,7 @@ class _Player:
 
     # Processes --------------------------------------------------------------------------------
 
-    async def _start(self, store: "_Books") -> None:
+    async def _start(self, store: MemoryStore) -> None:
         """Start an imbot on this store; it goes on where the last one stopped."""
         self._store = store
         self._house = build(
@@ -279,7 +277,7 @@ class _Player:
         needs = self._setting.usable[step.action].action.needs
         if needs is Operation.INITIATE and outcome.kind is OutcomeKind.DONE:
             self._sessions[run_id] = SessionKey(outcome.result["agent"], outcome.result["id"])
-        if step.key in self._effects or not self._is_effect(step.key, outcome, needs):
+        if step.key in self._effects or not self._is_effect(acted, needs):
             return
         key = self._sessions.get(run_id, event.session_key)
         self._effects[step.key] = Effect(
@@ -293,59 +291,14 @@ class _Player:
             failure="" if outcome.kind is OutcomeKind.DONE else outcome.detail,
         )
 
-    def _is_effect(self, step_key: str, outcome: Outcome, needs: Operation | None) -> bool:
+    def _is_effect(self, acted: Acted, needs: Operation | None) -> bool:
         """Whether a step did something: what is so already is not written again."""
-        if outcome.kind is OutcomeKind.DONE:
-            return needs is None or step_key in self._store.begun
-        return outcome.kind in (OutcomeKind.FAILED, OutcomeKind.PARKED)
-
-
-class _Books(MemoryStore):
-    """A store that knows which steps have begun something, and needs no timer to be punctual.
-
-    Attributes:
-        begun: Their keys.
-    """
-
-    def __init__(self, durable: Sequence[Change] = ()) -> None:
-        super().__init__(durable)
-        self.begun = _steps_of(durable)
-        self._pending: list[Change] = []
-        self._durable_at = 0.0
-
-    async def commit(self, changes: Sequence[Change]) -> None:
-        """Make these changes, and all noted before, durable."""
-        self.begun |= _steps_of(changes)
-        pending, self._pending = self._pending, []
-        await super().commit([*pending, *changes])
-
-    def note(self, changes: Sequence[Change]) -> None:
-        """Take these changes; they are durable with the next commit, or 50 ms after the first."""
-        self._refuse_if_broken()
-        if not self._pending:
-            self._durable_at = asyncio.get_running_loop().time() + NOTE_DELAY_S
-        elif self._is_due():
-            self.durable += self._pending
-            self._pending = []
-            self._durable_at = asyncio.get_running_loop().time() + NOTE_DELAY_S
-        self._pending += changes
-
-    def abandon(self) -> None:
-        """Close as a crash would: what is not yet durable is lost."""
-        if self._is_due():
-            self.durable += self._pending
-        super().abandon()
-
-    def reopened(self) -> "_Books":
-        """Return a store that holds what this one made durable: the next start."""
-        return _Books(self.durable)
-
-    def _is_due(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._durable_at
-
-
-def _steps_of(changes: Sequence[Change]) -> set[str]:
-    return {change.effect_id.rpartition("/")[0] for change in changes if isinstance(change, Intent)}
+        if acted.outcome.kind is OutcomeKind.DONE:
+            run = self._house.flow.runs.get(acted.start.run_id)
+            return needs is None or (
+                run is not None and run.acting.ledger.has_tried(acted.step.key)
+            )
+        return acted.outcome.kind in (OutcomeKind.FAILED, OutcomeKind.PARKED)
 
 
 async def _quiet() -> None:

@@ -6,17 +6,32 @@ every time it runs.
 """
 
 import asyncio
+import heapq
+import itertools
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from contextvars import Context
+from typing import Any, TypeVarTuple
+
+_Args = TypeVarTuple("_Args")
+
+#: Timers no further apart than this are of one moment: sums of seconds are not exact.
+_MOMENT_S = 1e-9
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Made for :class:`asyncio.Runner`; its time begins at 0."""
+    """Made for :class:`asyncio.Runner`; its time begins at 0.
+
+    Everything that asyncio does by a loop it does by these: what is to be called soon, what later,
+    and one round after the other. Timers of one moment go off in the order in which they were set.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._selector = self  # asyncio waits for the world, and for its next timer, by this
         self._seconds = 0.0
+        self._soon: deque[asyncio.Handle] = deque()
+        self._later: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
         self._until_quiet: list[asyncio.Future[None]] = []
 
     def time(self) -> float:
@@ -29,24 +44,62 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._until_quiet.append(waiting)
         return waiting
 
-    def select(self, timeout: float | None = None) -> tuple[()]:
-        """Let the time pass in which nothing happens.
+    def call_soon(
+        self, callback: Callable[[*_Args], object], *args: *_Args, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Let this be called in the next round."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._soon.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*_Args], object],
+        *args: *_Args,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Let this be called when so many seconds have passed."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._later, (when, next(self._numbers), handle))
+        return handle
+
+    def _run_once(self) -> None:
+        """Do one round: what is due now, or after the time in which nothing happens."""
+        soon = self._soon
+        while not self._take_due():
+            self._pass_time()
+        for _ in range(len(soon)):
+            handle = soon.popleft()
+            if not handle._cancelled:  # noqa: SLF001  what asyncio's own loops do with it
+                handle._run()  # noqa: SLF001
+
+    def _take_due(self) -> bool:
+        """Let the timers that are due be called soon; return whether anything is to be called."""
+        later = self._later
+        while later and (later[0][0] <= self._seconds + _MOMENT_S or later[0][2].cancelled()):
+            handle = heapq.heappop(later)[2]
+            if not handle.cancelled():
+                self._soon.append(handle)
+        return bool(self._soon)
+
+    def _pass_time(self) -> None:
+        """Tell who waits for it that nothing happens now; else let the time pass.
 
         Raises:
             RuntimeError: Nothing will ever happen again.
         """
-        if timeout is not None and timeout <= 0:
-            return ()
         if self._until_quiet:
             waiting, self._until_quiet = self._until_quiet, []
             for one in waiting:
                 if not one.done():
                     one.set_result(None)
-            return ()
-        if timeout is None:
+        elif self._later:
+            self._seconds = self._later[0][0]
+        else:
             raise RuntimeError("nothing can happen any more: everybody waits for somebody else")
-        self._seconds += timeout
-        return ()
 
     def run_in_executor(
         self, executor: object, func: Callable[..., Any], *args: object
@@ -59,9 +112,3 @@ class VirtualLoop(asyncio.BaseEventLoop):
         except Exception as error:  # noqa: BLE001  it is raised where the caller waits
             called.set_exception(error)
         return called
-
-    def _process_events(self, events: object) -> None:
-        """Do nothing: there is nothing outside that could bring any."""
-
-    def _write_to_self(self) -> None:
-        """Do nothing: nobody sleeps who would have to be woken."""

@@ -81,3 +81,31 @@ def test_somebody_else_may_wake_it():
         await called.wait()
 
     run(main())
+
+
+def test_what_is_due_at_one_moment_is_done_in_the_order_in_which_it_was_set():
+    """Else a heap would decide, and a test would depend on how many timers there are."""
+    done = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for n in range(100):
+            loop.call_later(3, done.append, n)
+        loop.call_later(1, done.append, "first")
+        await asyncio.sleep(5)
+
+    run(main())
+    assert done == ["first", *range(100)]
+
+
+def test_what_is_cancelled_takes_no_time():
+    """A step has ten seconds; the day of a test must not wait for those that needed none."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_later(10, int).cancel()
+        await loop.quiet()
+        await asyncio.sleep(1)
+        return loop.time()
+
+    assert run(main()) == 1

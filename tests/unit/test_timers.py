@@ -172,8 +172,12 @@ async def test_whoever_started_learns_what_firing_raised():
 
     timers = Timers(LoopClock(), fire)
     timers.set(timer("a", 1))
+    timers.set(timer("b", 1))
     with pytest.raises(OSError, match="disk"):
         await timers.start()
+    timers.set(timer("c", 1))
+    await asyncio.sleep(5)
+    assert [name for name in "abc" if timers.get(name)] == ["b", "c"]
     await timers.close()
 
 
