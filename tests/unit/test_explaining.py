@@ -11,8 +11,11 @@ from imbot.engine.explaining import explain, leaf_told, trigger_told
 from imbot.engine.facts import Surroundings
 from imbot.engine.matching import match
 from imbot.engine.recording import read_situation
+from imbot.engine.spending import UNLIMITED
+from imbot.model import Reason
 from imbot.plugin import Operation
 from imbot.rulebook.index import Index
+from imbot.rulebook.schema import Budget
 from imbot.testing.house import rulebook_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -28,7 +31,7 @@ rules:
 """
 
 
-def explained(rules, event, *, strict=False):
+def explained(rules, event, *, strict=False, budget=UNLIMITED):
     """Return what becomes of each rule, by its id."""
     book = rulebook_of(HEAD + "".join(f"  - {rule}\n" for rule in rules))
     situation = read_situation("e.json", json.dumps(event), now=NOON)
@@ -38,6 +41,7 @@ def explained(rules, event, *, strict=False):
         Surroundings(calendars=book.calendars, timezone="Europe/Berlin"),
         needs=NEEDS.get,
         strict_capabilities=strict,
+        budget=budget,
     )
     return {each.rule.id: each for each in found}
 
@@ -56,89 +60,94 @@ def test_a_rule_that_nothing_holds_back_would_run():
     assert causes("once: session") == []
 
 
-@pytest.mark.parametrize(
-    ("keys", "more", "cause"),
-    [
-        ("enabled: false", {}, ("disabled", "enabled: false")),
-        ("shadow: true", {}, ("shadow", "shadow: true")),
-        (
-            "max_age: 20s",
-            {"received_at": "2026-03-02T11:59:00Z", "now": "2026-03-02T12:00:00Z"},
-            ("max_age", "the event was received 1m ago, more than 20s"),
-        ),
-        (
-            "once: participant",
-            {"marks": [{"rule": "r", "scope": "participant 3002"}]},
-            ("once", "done for participant 3002"),
-        ),
-        (
-            "mode: single",
-            {"running": [{"rule": "r", "key": "session bot1/s1"}]},
-            ("mode", "a run for session bot1/s1 goes on, mode single"),
-        ),
-        (
-            "when: 'closed(\"support\")'",
-            {"at": "2026-03-02T11:00:00Z"},
-            ("calendar", "support is open until 2026-03-02 12:30 (Europe/Berlin)"),
-        ),
-        (
-            "when: 'open(\"support\")'",
-            {},
-            ("calendar", "support is closed until 2026-03-03 08:00 (Europe/Berlin)"),
-        ),
-        (
-            "when: 'can(\"SendMessage\")'",
-            {"session": {**SESSION, "capabilities": ["Complete"]}},
-            ("capability", "SendMessage is not in Complete"),
-        ),
-        (
-            "when: 'can(\"SendMessage\")'",
-            {"session": {**SESSION, "state": "Alerting"}},
-            ("state", "SendMessage is asked for while the session is Alerting"),
-        ),
-        (
-            f"when: '{GOLD}'",
-            {},
-            ("when", f"{GOLD} is false (session.userData.tier = <missing>)"),
-        ),
-        (
-            "throttle: {once_within: 30s}",
-            {"marks": [{"rule": "r", "scope": "throttle session bot1/s1",
-                        "at": "2026-03-02T11:59:50Z"}]},
-            ("throttle", "it ran 10s ago, once within 30s for session bot1/s1"),
-        ),
-        (
-            "mode: parallel, max: 2",
-            {"running": [{"rule": "r", "key": "session bot1/s1"}] * 2},
-            ("mode", "2 runs for session bot1/s1 go on, mode parallel, max 2"),
-        ),
-        (
-            "budget: {per_session: 5}",
-            {"spent": [{"rule": "r", "session": 5}]},
-            ("budget", "5 effects in this session, the rule's budget is 5"),
-        ),
-        (
-            "budget: {per_minute: 3}",
-            {"spent": [{"rule": "r", "minute": 3}]},
-            ("budget", "3 effects within a minute, the rule's budget is 3"),
-        ),
-        (
-            "loop_guard: true",
-            {"session": {**SESSION, "userData": {"imbot.auto.other.bot9": "1"}}},
-            ("loop", "another bot is in the session: user data imbot.auto.other.bot9"),
-        ),
-        (
-            "priority: 1",
-            {"quiet": "somebody types as bot1"},
-            ("quiet", "somebody types as bot1"),
-        ),
-        (
-            "priority: 1",
-            {"suppressed": [{"rule": "r", "reason": "breaker", "detail": "failed 5 times"}]},
-            ("breaker", "failed 5 times"),
-        ),
-    ],
-)  # fmt: skip
+SUPPRESSED = [
+    ("enabled: false", {}, ("disabled", "enabled: false")),
+    ("shadow: true", {}, ("shadow", "shadow: true")),
+    (
+        "max_age: 20s",
+        {"received_at": "2026-03-02T11:59:00Z", "now": "2026-03-02T12:00:00Z"},
+        ("max_age", "the event was received 1m ago, more than 20s"),
+    ),
+    (
+        "once: participant",
+        {"marks": [{"rule": "r", "scope": "participant 3002"}]},
+        ("once", "done for participant 3002"),
+    ),
+    (
+        "mode: single",
+        {"running": [{"rule": "r", "key": "session bot1/s1"}]},
+        ("mode", "a run for session bot1/s1 goes on, mode single"),
+    ),
+    (
+        "when: 'closed(\"support\")'",
+        {"at": "2026-03-02T11:00:00Z"},
+        ("calendar", "support is open until 2026-03-02 12:30 (Europe/Berlin)"),
+    ),
+    (
+        "when: 'open(\"support\")'",
+        {},
+        ("calendar", "support is closed until 2026-03-03 08:00 (Europe/Berlin)"),
+    ),
+    (
+        "when: 'can(\"SendMessage\")'",
+        {"session": {**SESSION, "capabilities": ["Complete"]}},
+        ("capability", "SendMessage is not in Complete"),
+    ),
+    (
+        "when: 'can(\"SendMessage\")'",
+        {"session": {**SESSION, "state": "Alerting"}},
+        ("state", "SendMessage is asked for while the session is Alerting"),
+    ),
+    (
+        f"when: '{GOLD}'",
+        {},
+        ("when", f"{GOLD} is false (session.userData.tier = <missing>)"),
+    ),
+    (
+        "throttle: {once_within: 30s}",
+        {"marks": [{"rule": "r", "scope": "throttle session bot1/s1",
+                    "at": "2026-03-02T11:59:50Z"}]},
+        ("throttle", "it ran 10s ago, once within 30s for session bot1/s1"),
+    ),
+    (
+        "mode: parallel, max: 2",
+        {"running": [{"rule": "r", "key": "session bot1/s1"}] * 2},
+        ("mode", "2 runs for session bot1/s1 go on, mode parallel, max 2"),
+    ),
+    (
+        "budget: {per_session: 5}",
+        {"spent": [{"rule": "r", "session": 5}]},
+        ("budget", "5 effects in this session, the rule's budget is 5"),
+    ),
+    (
+        "budget: {per_minute: 3}",
+        {"spent": [{"rule": "r", "minute": 3}]},
+        ("budget", "3 effects within a minute, the rule's budget is 3"),
+    ),
+    (
+        "loop_guard: true",
+        {"session": {**SESSION, "userData": {"imbot.auto.other.bot9": "1"}}},
+        ("loop", "another bot is in the session: user data imbot.auto.other.bot9"),
+    ),
+    (
+        "priority: 1",
+        {"quiet": "somebody types as bot1"},
+        ("quiet", "somebody types as bot1"),
+    ),
+    (
+        "priority: 1",
+        {"suppressed": [{"rule": "r", "reason": "breaker", "detail": "failed 5 times"}]},
+        ("breaker", "failed 5 times"),
+    ),
+    (
+        "priority: 1",
+        {"breakers": [{"rule": "r", "detail": "reply failed 5 times in a row"}]},
+        ("breaker", "reply failed 5 times in a row"),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "more", "cause"), SUPPRESSED)
 def test_every_suppression_is_told_with_the_value_that_decided(keys, more, cause):
     """Otherwise an author can only guess."""
     now = {"at": "2026-03-02T12:00:00Z"}
@@ -153,6 +162,42 @@ def test_several_reasons_are_all_told_the_deciding_one_first():
     kinds = [kind for kind, _ in causes("max_age: 1s, once: session", {**HELLO, **late, **done})]
 
     assert kinds == ["max_age", "once"]
+
+
+def test_no_kind_of_suppression_is_forgotten():
+    """A new one must be told with its value, too."""
+    told = {kind for _, _, (kind, _) in SUPPRESSED}
+
+    assert set(Reason) - told == {Reason.FINAL}  # needs two rules: see below
+
+
+@pytest.mark.parametrize(
+    ("spent", "why"),
+    [
+        (
+            [{"rule": "r", "session": 2}, {"rule": "other", "session": 3}],
+            "5 effects of all rules in this session, the session's budget is 5",
+        ),
+        (
+            [{"rule": "other", "minute": 9}],
+            "9 effects of all rules within a minute, the daemon's budget is 9",
+        ),
+        ([{"rule": "other", "session": 4, "minute": 8}], None),
+    ],
+)
+def test_the_budget_of_all_rules_is_the_sum_of_what_each_has_spent(spent, why):
+    (each,) = explained([rule("")], {**HELLO, "spent": spent}, budget=Budget(5, 9)).values()
+
+    assert [cause.detail for cause in each.causes] == ([why] if why else [])
+
+
+def test_an_event_without_a_session_spends_no_budget_of_one():
+    spent = [{"rule": "r", "session": 7, "minute": 1}]
+    event = {"kind": "connection", "fields": {"change": "gap"}, "spent": spent}
+    quiet = rule("", trigger="{connection: gap}", do="[{log: x}]")
+    (each,) = explained([quiet], event, budget=Budget(5, 9)).values()
+
+    assert each.runs
 
 
 def test_a_final_rule_above_ends_the_search():

@@ -43,6 +43,7 @@ _situations = st.builds(
     marks=st.dictionaries(st.tuples(_texts, _texts), _moments, max_size=2),
     running=st.lists(st.tuples(_texts, _texts), max_size=2).map(tuple),
     spent=st.dictionaries(_texts, st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=2),
+    breakers=st.dictionaries(_texts, _texts.filter(bool), max_size=2),
     quiet=_texts,
     ran=st.none() | st.lists(_texts, max_size=2).map(tuple),
     suppressed=st.lists(
