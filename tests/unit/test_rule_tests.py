@@ -406,6 +406,16 @@ def test_a_suppressed_rule_is_told_with_the_value_that_decided(played):
     assert any("rule 'greet'" in line and "once: done for session bot1/s1" in line for line in told)
 
 
+def test_an_open_breaker_is_told_with_what_failed(played):
+    book = rules(rule("{message: any}", "http: {get: https://x.test/a}", "reply: Fine."))
+    events = "\n".join(f"{{at: {n}s, session: s1, message: a}}" for n in range(1, 7))
+    expect = "{at: 6s, session: s1, reply: Fine.}"
+    head = f"{TALKING}\n{{http: {{status: 404}}}}\n"
+    told = "\n".join(as_text(played(book, one(head + events, expect))))
+
+    assert "breaker: http failed 5 times in a row, last: HTTP 404, expected 2xx; open for 1s" in told
+
+
 def test_a_failing_step_is_told_with_its_error(played):
     book = rules(rule("{message: any}", "http: {get: https://x.test/a}", "reply: Fine."))
     events = f"{TALKING}\n{{http: {{status: 404}}}}\n{{at: 1s, session: s1, message: a}}"
