@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import structlog
 
-from imbot.config import Loaded, folder_secrets
+from imbot.config import DEFAULT_FILE, Loaded, folder_secrets
 from imbot.engine.acting import Installed
 from imbot.errors import RulebookError
 from imbot.plugin import Action
@@ -82,6 +82,7 @@ def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
             what, cure = f"no rule file in '{path}'", "put one there, named such as rules.yaml"
             problems.append(Problem(place, _NO_RULES, what, cure, Severity.WARNING))
         files += found
+        problems += _unread(path)
     return files, problems
 
 
@@ -90,8 +91,29 @@ def _read(path: Path) -> Iterator[RuleFile]:
         yield _rule_file(path)
         return
     for found in sorted(path.iterdir()):
-        if found.suffix in _SUFFIXES and not found.name.endswith(TEST_SUFFIXES):
+        if _holds_rules(found):
             yield _rule_file(found)
+
+
+def _holds_rules(path: Path) -> bool:
+    """Whether a file in a folder of rules is read: tests and settings may lie beside them."""
+    is_other = path.name.endswith(TEST_SUFFIXES) or path.name == DEFAULT_FILE.name
+    return path.suffix in _SUFFIXES and not is_other
+
+
+def _unread(path: Path) -> Iterator[Problem]:
+    """Yield a warning for each folder inside, which is not read, if it holds rule files.
+
+    What somebody put aside there must not act; what was meant to act must not be missed silently.
+    Hidden folders are left out: Kubernetes keeps the files that it mounts in some.
+    """
+    folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
+    for folder in folders:
+        held = sum(map(_holds_rules, folder.iterdir())) if folder.name[0] not in "._" else 0
+        if held:
+            what = f"{held} rule files in it are not read: a folder is read without those inside"
+            cure = "name it beside the other paths, or in the settings' rules"
+            yield Problem(Place(str(folder)), "unread-folder", what, cure, Severity.WARNING)
 
 
 def _rule_file(path: Path) -> RuleFile:

@@ -54,6 +54,7 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "clear-secret": "A secret stands in clear text, for everybody to read.",
         "unused-var": "Nothing uses a constant.",
         "odd-text": "A text was surely meant as a template, or has quotes too many.",
+        "unread-folder": "A folder of rules holds another one, which is not read.",
         "no-rules": "A path holds no rule file, or cannot be read.",
     },
     Topic.TRIGGERS: {
@@ -123,7 +124,6 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "double-reply": "Two rules reply to the same event; an error where that is certain.",
     },
     Topic.CALENDARS: {
-        "unused-calendar": "Nothing asks a calendar.",
         "duplicate-calendar": "Two calendars of the rulebook have one name.",
         "unknown-day": "There is no such weekday.",
         "duplicate-day": "A weekday stands in two keys.",

@@ -31,6 +31,8 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+
 
 #: ``{{ x }}`` without quotes is, to YAML, a map with a map as its key.
 _UNQUOTED = re.compile(r"\{\{.*\}\}", re.DOTALL)
+#: A line as far as a value in quotes, behind which more stands.
+_BEHIND_QUOTES = re.compile(r"""[ -]*(?:[\w.-]+: +)?(?:"[^"]*"|'[^']*') *""")
 
 #: No reader of numbers keeps an integer of more than 64 bits exact; longer ones stay text.
 _MAX_DIGITS, _MAX_BASED_DIGITS = 18, 16
@@ -40,6 +42,11 @@ _OPENED = ("while parsing a flow mapping", "while parsing a flow sequence")
 #: What PyYAML says, and what people usually did.
 _CURES = (
     ("mapping values are not allowed", "quote text that holds ': '"),
+    ("mapping keys are not allowed", "quote text that begins with ?"),
+    (
+        "sequence entries are not allowed",
+        "begin the list on the next line, or quote text with '- '",
+    ),
     ("found character that cannot start", "quote text that begins with @, ` or %"),
     ("found unexpected end of stream", "close the quote"),
     ("did not find expected", "look at the indentation, quotes and brackets here and above"),
@@ -362,6 +369,9 @@ class _Composer:
         if error.context_mark and "quoted scalar" in said and "end of stream" in said:
             mark = error.context_mark  # the end of the file is not where the quote is
         offset = min(mark.index, len(self._source.text)) if mark else 0
+        line_at = self._source.text.rfind("\n", 0, offset) + 1
+        if _BEHIND_QUOTES.fullmatch(self._source.text, line_at, offset):
+            cure = "a value that begins with a quote ends with it: put all of it in other quotes"
         if self._source.text[offset : offset + 1] == "\t":
             cure = "indent with spaces, not with tabs"
         return Problem(self._source.place(offset), "yaml-syntax", f"no YAML: {said}", cure)

@@ -220,7 +220,7 @@ class _Walk:
                 to = to if test.holds(self._seen(), self._senses) else otherwise
             case Jump():
                 to = instruction.to
-            case Log(text=text) if is_due:
+            case Log(text=text) if is_due or instruction.even_if_completed:
                 self.logs.append(str(text.render(self._seen(), self._senses)))
             case Stop() | End():
                 return self._over(instruction)

@@ -15,7 +15,24 @@ from imbot.rulebook.expressions import Expression
 from imbot.rulebook.scope import Known, Names
 from imbot.yamlfile import Entry, Kind, Node
 
+#: RE2's instructions of a pattern as people write it; it takes a tenth of a millisecond.
+_USUAL_PATTERN: Final = 100
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class PatternRoom:
+    """How large the patterns of a rulebook may still be, together.
+
+    Each of them has its own room; only what is larger takes from this one.
+    """
+
+    left: int = 50_000
+
+    def take(self, size: int) -> bool:
+        """Take room for a pattern of so many of RE2's instructions; whether there was enough."""
+        self.left -= max(0, size - _USUAL_PATTERN)
+        return self.left >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +44,14 @@ class Desk:
         problems: Every mistake found so far.
         timezone: The zone of what names none.
         calendars: Every calendar that was asked for so far, in order.
+        patterns: The room for the patterns of triggers.
     """
 
     known: Known = field(default_factory=Known)
     problems: list[Problem] = field(default_factory=list)
     timezone: str = "UTC"
     calendars: list[str] = field(default_factory=list)
+    patterns: PatternRoom = field(default_factory=PatternRoom)
 
     def error(self, place: Place, code: str, what: str, cure: str = "") -> None:
         """Keep a mistake that stops the file from being used."""

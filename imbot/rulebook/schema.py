@@ -228,6 +228,7 @@ class Log:
     text: Value
     path: str
     place: Place
+    even_if_completed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +353,7 @@ class OnceScope(Meant):
     SESSION = "session", "Once in a session."
     PARTICIPANT = "participant", "Once for a participant, in all their sessions."
     DAY = "day", "Once for a participant on a day of the settings' time zone."
-    EXPRESSION = "expression", "Once for each value of an expression."
+    EXPRESSION = "expression", "Once for each value; without a value once in a session."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """One rule by itself, step by step: what cannot succeed, is never reached, or starts it again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeAlias, cast
@@ -9,7 +9,7 @@ from imbot.model import SessionState
 from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem
 from imbot.rulebook.contradictions import contradiction, terms
-from imbot.rulebook.facts import Equals, Refuted, Steps, Truthy
+from imbot.rulebook.facts import Equals, Fact, Refuted, Steps, Truthy
 from imbot.rulebook.findings import error, warning
 from imbot.rulebook.functions import STATES_FOR
 from imbot.rulebook.programs import end_of, on_the_way, where_it_began, with_session
@@ -39,6 +39,8 @@ from imbot.rulebook.values import Literal, Mapped, templates_in
 STATE: Final[Steps] = ("session", "state")
 #: What a session that we begin comes to, if the other party takes it.
 _OF_ANY_NEW_SESSION = frozenset({SessionState.INITIATING, SessionState.TALKING})
+_ANY_STATE = frozenset[str](SessionState)
+_AT_THE_END = frozenset[str]({SessionState.COMPLETED})
 _RANK = {state: rank for rank, state in enumerate(SessionState)}
 #: More is refused by the wire; what templates make is cut off at the same size.
 LONGEST_MESSAGE_BYTES = 8192
@@ -48,6 +50,8 @@ _OF_SESSIONS = frozenset({"session", "participant", "agent"})
 
 #: What its author wrote as a step.
 _Written: TypeAlias = Act | Let | Branch | Stop | Log | Wait | WaitFor | Fork | Enter
+#: What may be marked to be done although the session is over.
+_Marked: TypeAlias = Act | Log | Wait | WaitFor
 
 
 @dataclass(frozen=True)
@@ -150,25 +154,20 @@ class Running:
     # What the state forbids
 
     @property
-    def _states(self) -> frozenset[str] | None:
-        """The states that its triggers leave the session in; None for any."""
-        found: set[str] = set()
-        for trigger in self.rule.triggers:
-            states = _states_after(trigger)
-            if states is None:
-                return None
-            found |= states
-        for fact in terms(self.rule):
-            if isinstance(fact, Equals) and fact.path == STATE:
-                found &= fact.values
-        return frozenset(found)
+    def _states(self) -> frozenset[str]:
+        """The states that the session may be in when the rule starts."""
+        after = map(_states_after, self.rule.triggers)
+        return _narrowed(frozenset[str]().union(*after), terms(self.rule))
 
     def _withheld(self) -> Iterator[Problem]:
         """Yield each step that the session's state forbids from when the rule starts."""
         states = self._states
-        if not states:
-            return
+        outside: list[tuple[int, frozenset[str]]] = []  # where a branch ends, and what holds there
         for pc, step in self._steps:
+            while outside and pc >= outside[-1][0]:
+                states = outside.pop()[1]
+            if not states:
+                return
             needs = self._needs(step)
             if needs is Operation.INITIATE:
                 return  # from here on steps are about the new session
@@ -176,6 +175,10 @@ class Running:
                 yield from self._never_ends(pc, step, states)
             if isinstance(step, Wait | WaitFor):
                 states = _and_later(states)
+                outside = [(end, _and_later(each)) for end, each in outside]
+            elif isinstance(step, Branch):
+                outside.append((step.otherwise, states))
+                states = _narrowed(states, step.test.tests) or states
             elif isinstance(step, Act) and needs is not None:
                 yield from self._forbidden(pc, step, needs, states)
 
@@ -184,7 +187,7 @@ class Running:
     ) -> Iterator[Problem]:
         if STATES_FOR.get(needs, states) & states:
             return
-        if states == {SessionState.COMPLETED}:
+        if states == _AT_THE_END:
             what = f"'{act.action}' cannot succeed: the session is Completed when the rule runs"
             cure = "use 'state: Talking', or another step"
             yield error(act.place, "dead-step", what + self._here(pc), cure)
@@ -196,6 +199,10 @@ class Running:
     def _never_ends(self, pc: int, wait: WaitFor, states: frozenset[str]) -> Iterator[Problem]:
         """Yield the problem of waiting for what cannot happen any more."""
         if _can_happen(wait.trigger, states):
+            if wait.timeout_s is None and not wait.even_if_completed and _is_the_end(wait.trigger):
+                what = f"the session's end ends the run before this 'wait_for'{self._here(pc)}"
+                cure = "add 'even_if_completed: true', or a timeout"
+                yield warning(wait.place, "never-ends", what, cure)
             return
         shown = " or ".join(sorted(states, key=_rank))
         why = f"it cannot happen any more once the session is {shown}{self._here(pc)}"
@@ -226,9 +233,7 @@ class Running:
     def _goes_on(self, pc: int) -> bool:
         """Whether a branch or block holds a step that is done although the session is over."""
         inside = self.rule.program.instructions[pc + 1 : end_of(self.rule.program, pc)]
-        return any(
-            isinstance(step, Act | Wait | WaitFor) and step.even_if_completed for step in inside
-        )
+        return any(isinstance(step, _Marked) and step.even_if_completed for step in inside)
 
     # Messages
 
@@ -312,15 +317,23 @@ class Running:
 # States ---------------------------------------------------------------------------------------
 
 
-def _states_after(trigger: Trigger) -> frozenset[str] | None:
-    """Return the states that a trigger leaves the session in; None for any."""
+def _states_after(trigger: Trigger) -> frozenset[str]:
+    """Return the states that a trigger may leave the session in."""
     match trigger:
-        case StateTrigger(to=to):
+        case StateTrigger(to=frozenset() as to):
             return to
         case IdleTrigger():
             return frozenset({SessionState.TALKING})
         case _:
-            return None
+            return _ANY_STATE
+
+
+def _narrowed(states: frozenset[str], facts: Iterable[Fact]) -> frozenset[str]:
+    """Return which of the states are left where some facts hold."""
+    for fact in facts:
+        if isinstance(fact, Equals) and fact.path == STATE:
+            states &= fact.values
+    return states
 
 
 def _rank(state: str) -> int:
@@ -343,6 +356,11 @@ def _can_happen(trigger: Trigger, states: frozenset[str]) -> bool:
     return any(first <= rank < last for rank in before)
 
 
+def _is_the_end(trigger: Trigger) -> bool:
+    """Whether nothing but the end of the session is waited for."""
+    return isinstance(trigger, StateTrigger) and trigger.to == _AT_THE_END
+
+
 # What ends ------------------------------------------------------------------------------------
 
 
@@ -359,12 +377,12 @@ def _behind(end: Act | Stop, step: _Written) -> Problem | None:
     """Return the problem of a step that stands behind what ends the run, if it is one."""
     if isinstance(end, Stop):
         return warning(step.place, "after-end", "'stop' before this step ends the run")
-    if isinstance(step, Act | Wait | WaitFor) and step.even_if_completed:
+    if isinstance(step, _Marked) and step.even_if_completed:
         is_endless = isinstance(step, WaitFor) and not isinstance(step.trigger, StateTrigger)
         why = f"'{end.action}' before it ends the session"
         return _endless(step, why) if isinstance(step, WaitFor) and is_endless else None
     what = f"'{end.action}' before this step ends the session, and so the run"
-    cure = "move it up, or add 'even_if_completed: true' to an action"
+    cure = "move it up, or add 'even_if_completed: true'"
     return warning(step.place, "after-end", what, cure)
 
 

@@ -14,7 +14,8 @@ from imbot.yamlfile import Entry, Kind, Node
 #: The steps of the language, each with what may stand beside it besides ``name`` and ``enabled``.
 LANGUAGE: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        **dict.fromkeys(("let", "if", "stop", "log", "parallel", "call"), frozenset[str]()),
+        **dict.fromkeys(("let", "if", "stop", "parallel", "call"), frozenset[str]()),
+        "log": frozenset({"even_if_completed"}),
         "wait": frozenset({"even_if_completed"}),
         "wait_for": frozenset({"as", "timeout", "even_if_completed"}),
     }

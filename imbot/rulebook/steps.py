@@ -38,6 +38,8 @@ from imbot.rulebook.triggers import read_session_trigger
 from imbot.rulebook.values import STEP_OPTIONS, Literal, is_template, mentions_vars, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
+#: Steps of the language that hold others.
+_HOLDING_STEPS = frozenset({"if", "parallel", "call"})
 _OF_ACTIONS = STEP_OPTIONS - {"name", "enabled"}
 
 #: A text, written out in an expression, that is long enough to be a secret.
@@ -188,7 +190,9 @@ class _Assembler:
         entries = node.entries
         for option in (_OF_ACTIONS - LANGUAGE[key]) & entries.keys():
             what = f"'{option}' says nothing about '{key}'"
-            self.desk.error(entries[option].key.place, "unknown-key", what, "leave it out")
+            inside = option == "even_if_completed" and key in _HOLDING_STEPS
+            cure = "write it beside the steps in it" if inside else "leave it out"
+            self.desk.error(entries[option].key.place, "unknown-key", what, cure)
         write = {
             "if": self._if,
             "let": self._let,
@@ -202,8 +206,12 @@ class _Assembler:
     def _say(self, key: str, node: Node, path: str, names: Names) -> Names:
         """Write a ``stop`` or ``log``."""
         entry = node.entries[key]
-        made = Stop if key == "stop" else Log
-        self.code.append(made(self._line(entry, names), path, entry.key.place))
+        line, place = self._line(entry, names), entry.key.place
+        if key == "stop":
+            self.code.append(Stop(line, path, place))
+        else:
+            always = is_even_if_completed(node.entries, self.desk)
+            self.code.append(Log(line, path, place, always))
         return names
 
     def _line(self, entry: Entry, names: Names) -> Value:

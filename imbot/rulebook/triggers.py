@@ -3,6 +3,7 @@
 Nothing here looks at events; the index does.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
@@ -32,6 +33,8 @@ from imbot.rulebook.values import STEP_OPTIONS
 from imbot.yamlfile import Entry, Kind, Node
 
 #: From the keys of a trigger to the trigger; None, and a problem, when something is wrong.
+#: A pattern as other languages write it; one between plain slashes may be about paths.
+_IN_SLASHES = re.compile(r"/(\^.*|.*\$|.+(?=/[a-z]+$))/([a-z]*)")
 _Reader: TypeAlias = Callable[[Mapping[str, Entry], Desk], Trigger | None]
 
 _OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -218,10 +221,20 @@ def _is_good_text(test: TextTest, node: Node, desk: Desk) -> bool:
 
 def _is_good_pattern(node: Node, desk: Desk) -> bool:
     """Return whether RE2 takes a pattern; reports it if not."""
+    if desk.patterns.left < 0:
+        return False  # as was told; more of them would keep RE2 busy
     try:
-        compile_pattern(node.raw)
+        pattern = compile_pattern(node.raw)
     except ValueError as error:
         what, _, cure = str(error).partition("; ")
+        desk.error(node.place, "bad-pattern", what, cure)
+        return False
+    if (slashed := _IN_SLASHES.fullmatch(node.raw)) is not None:
+        cure = f"write {'(?i)' if 'i' in slashed[2] else ''}{slashed[1]}"
+        desk.warn(node.place, "odd-text", "the slashes are a part of the pattern", cure)
+    if not desk.patterns.take(pattern.programsize):
+        what = "the patterns of the triggers are too large together, from this one on"
+        cure = "repeat less in them: {1,900} is looked for as if it were written 900 times"
         desk.error(node.place, "bad-pattern", what, cure)
         return False
     return True

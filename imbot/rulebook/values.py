@@ -296,6 +296,8 @@ def _telling(root: Node, faults: list[_Fault]) -> list[_Fault]:
     deep = [fault for fault in faults if fault.node is not root or fault.type == "missing"]
     if root.kind is not Kind.MAP:
         deep = [fault for fault in deep if fault.type != "missing"]
+    if len(deep) > 1:  # what is wrong in a list is not in it, and may seem to be missing there
+        deep = [fault for fault in deep if fault.type != "too_short"]
     by_node: dict[tuple[int, str], list[_Fault]] = defaultdict(list)
     for fault in deep or faults[:1]:
         by_node[fault.node.start, fault.key if fault.type in _OF_KEYS else ""].append(fault)
@@ -353,7 +355,9 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
         is_whole = fault.node is entry.value
         lacks = fault.type in _LACKING or fault.node.kind is Kind.NULL
         place = entry.key.place if is_whole and lacks else fault.node.place
-        if fault.type == "union":
+        if fault.type == "too_short":
+            desk.error(place, "empty", f"{subject} names nothing", "name at least one")
+        elif fault.type == "union":
             desk.error(place, "bad-argument", f"{subject} cannot be {shown(fault.node)}")
         elif (due := _DUE.get(fault.type)) is not None:
             desk.error(place, "bad-argument", f"{subject} must be {due}, not {shown(fault.node)}")

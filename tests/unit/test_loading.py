@@ -63,6 +63,31 @@ def test_a_folder_is_read_in_the_order_of_names_without_tests_and_other_files(tm
     assert problems == []
 
 
+def test_a_folder_inside_is_not_read_and_that_is_told(tmp_path):
+    """What was put aside there must not act; what should act must not be missed silently."""
+    for name in ("old/a.yaml", "old/b.yml", "tests/a.test.yaml", "..data/a.yaml", "c.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+
+    files, problems = rule_files([tmp_path])
+
+    assert [file.name for file in files] == [f"{tmp_path}/c.yaml"]
+    (problem,) = problems
+    assert (problem.place.path, problem.code) == (f"{tmp_path}/old", "unread-folder")
+    assert problem.told.startswith("2 rule files in it are not read")
+
+
+def test_settings_that_lie_beside_rules_are_no_rules(tmp_path):
+    """``imbot check .`` is what one types in the folder of a bot."""
+    (tmp_path / "imbot.yaml").write_text("rules: [rules]\n")
+    (tmp_path / "hello.yaml").write_text("version: 1\n")
+
+    files, problems = rule_files([tmp_path])
+
+    assert [file.name for file in files] == [f"{tmp_path}/hello.yaml"]
+    assert problems == []
+
+
 def test_what_cannot_be_read_is_told_and_the_rest_is_read(tmp_path):
     (tmp_path / "a.yaml").write_text("x")
     (tmp_path / "empty").mkdir()

@@ -272,6 +272,7 @@ async def test_steps_marked_so_are_carried_out_after_completion():
             "log: never",
             "http: {get: 'http://crm.test/x'}\n        even_if_completed: true\n"
             "        on_error: [{log: tried}]",
+            "log: over\n        even_if_completed: true",
         )
     )
     await talking(house)
@@ -286,7 +287,7 @@ async def test_steps_marked_so_are_carried_out_after_completion():
 
     kinds = [outcome.kind for outcome in house.outcomes()]
     assert kinds == [OutcomeKind.DONE, OutcomeKind.CANCELLED, OutcomeKind.FAILED]
-    assert [s.text for s in house.sights if isinstance(s, Logged)] == []
+    assert [s.text for s in house.sights if isinstance(s, Logged)] == ["over"]
     assert ends(house)[0].state is RunState.CANCELLED
 
 
