@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def ports(clock, folder):
     )
 
 
-async def converse(name, folder, script, *, start=None, number="3001", options=()):
-    """Run an example against a simulator while one party follows a script."""
+@asynccontextmanager
+async def serving(name, folder, *, start=None, options=()):
+    """Run an example against a simulator; give the simulator and its clock."""
     clock = SystemClock() if start is None else FixedDay(start)
     async with Simulator(clock=clock) as simulator:
         loaded = load_settings(
@@ -54,11 +56,17 @@ async def converse(name, folder, script, *, start=None, number="3001", options=(
             serving = asyncio.create_task(app.run(stop))
             while not app.agents["bot1"].is_up:  # noqa: ASYNC110  a look from outside
                 await asyncio.sleep(0.01)
-            went = await play(simulator.world, clock, agent="bot1", number=number, script=script)
+            yield simulator, clock
             await asyncio.sleep(0.3)
             stop.set()
             await serving
-        return went, simulator.world.session(went.session_id)
+
+
+async def converse(name, folder, script, *, start=None, number="3001", options=()):
+    """Run an example against a simulator while one party follows a script."""
+    async with serving(name, folder, start=start, options=options) as (simulator, clock):
+        went = await play(simulator.world, clock, agent="bot1", number=number, script=script)
+    return went, simulator.world.session(went.session_id)
 
 
 async def test_01_greets_tags_and_says_goodbye(tmp_path):
@@ -106,6 +114,45 @@ async def test_03_greets_without_a_name_when_the_crm_is_out(tmp_path):
     went, _ = await converse("03-crm-sync", tmp_path, [Expect("Hello, how")], options=options)
 
     assert went.missed == ()
+
+
+def rules_at(url, name, folder):
+    """Return options for the example's rules, with the CRM at another address."""
+    for rules in (EXAMPLES / name / "rules").iterdir():
+        text = rules.read_text(encoding="utf-8").replace("http://127.0.0.1:8092", url)
+        (folder / rules.name).write_text(text, encoding="utf-8")
+    return [f"rules=[{folder}]", f"plugins.options.crm.url={url}", f"http.allow=[{url}]"]
+
+
+async def test_05_asks_its_questions_and_leaves_the_answers(tmp_path):
+    script = [
+        *(Say("bye"), Expect("Before you go"), Expect("your question?"), Say("5")),
+        *(Expect("friendly?"), Say("4"), Expect("Thank you, Ada"), Wait(1)),
+    ]
+    async with Crm() as crm:
+        options = rules_at(crm.url, "05-survey", tmp_path)
+        went, session = await converse("05-survey", tmp_path, script, options=options)
+
+    assert went.missed == ()
+    assert not session.is_live
+    answers = {"helpful": "5", "friendly": "4", "comment": "none"}
+    assert crm.interactions == {("survey", session.id): answers}
+
+
+async def test_06_asks_at_nine_and_notes_the_answer(tmp_path):
+    start = datetime.fromisoformat("2026-03-02T08:59:57+01:00")
+    async with Crm() as crm:
+        options = rules_at(crm.url, "06-outreach", tmp_path)
+        async with serving("06-outreach", tmp_path, start=start, options=options) as (sim, _):
+            world = sim.world
+            await world.until(lambda: any(s.transcript for s in world.sessions()), timeout_s=20)
+            (session,) = world.sessions()
+            await asyncio.sleep(0.3)
+            world.say(session.id, "yes, of course")
+            await world.until(lambda: not session.is_live)
+
+    assert session.callee.number == "3003"
+    assert crm.interactions["late-shift", "2026-03-02"]["answer"] == "yes"
 
 
 @pytest.mark.parametrize(
