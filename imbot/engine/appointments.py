@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from imbot.engine.timers import LATE
 from imbot.model import JSON, EventKind
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.schedules import Schedule
 from imbot.rulebook.schema import CalendarTrigger, Missed, Rulebook, ScheduleTrigger, Trigger
-
-#: What is fired later than this was missed, whether imbot was down or its machine asleep.
-LATE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def firing(
         began_at: When imbot was started; what was due before, it was not there for.
     """
     schedule, missed = appointment.schedule, appointment.missed
-    if missed is Missed.SKIP and (due_at < began_at or now - due_at > LATE):
+    if missed is Missed.SKIP and (due_at < began_at <= now or now - due_at > LATE):
         return Firing(None, schedule.next_after(now))
     following = schedule.next_after(due_at)
     if following is None or following > now or missed is Missed.ALL:

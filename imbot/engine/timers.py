@@ -7,6 +7,7 @@ here is only what the memory needs of them.
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -17,8 +18,11 @@ from imbot.records import TimerSet
 #: When a row is due that only keeps something.
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
-#: What fell due before the start is fired at this distance: at most 50 a second.
-LATE_APART = timedelta(milliseconds=20)
+#: What is due for longer than this was missed: imbot was down, or its machine asleep.
+LATE = timedelta(seconds=60)
+
+#: What was missed is fired at this distance: at most 50 a second.
+LATE_APART_S = 0.02
 
 #: The longest sleep: so soon it is noticed that somebody has set the clock.
 LONGEST_SLEEP_S = 60.0
@@ -30,7 +34,7 @@ _LEFTOVERS = 64
 class _Entry(NamedTuple):
     """A place in the heap; it counts only as long as its timer is set."""
 
-    fires_at: datetime
+    due_at: datetime
     number: int
     timer: TimerSet
 
@@ -38,8 +42,8 @@ class _Entry(NamedTuple):
 class Timers:
     """What is to be fired, by id.
 
-    What a store gave back is set before the start: of it the overdue are fired one by one, the
-    oldest first, and keep nothing else waiting.
+    What was missed is fired one by one, the oldest first, and keeps nothing else waiting: what is
+    overdue at the start, and what is due for long because the machine slept or its clock was set.
 
     Args:
         clock: Tells the time.
@@ -52,8 +56,9 @@ class Timers:
         self._set: dict[str, TimerSet] = {}
         self._heap: list[_Entry] = []
         self._numbers = itertools.count()
-        self._began_at: datetime | None = None
-        self._late_at: datetime | None = None
+        self._missed: deque[TimerSet] = deque()
+        self._missed_free_at_s = 0.0
+        self._is_on = False
         self._over: asyncio.Future[None] | None = None
         self._wake_up: asyncio.TimerHandle | None = None
 
@@ -68,8 +73,8 @@ class Timers:
     def set(self, timer: TimerSet) -> None:
         """Let it be fired when it is due, instead of any other of its id."""
         self._set[timer.id] = timer
-        if self._began_at is not None:
-            self._push(timer, self._began_at)
+        if self._is_on:
+            self._push(timer)
 
     def cancel(self, timer_id: str) -> bool:
         """Let it not be fired; return whether it was set."""
@@ -78,9 +83,14 @@ class Timers:
     def start(self) -> "asyncio.Future[None]":
         """Begin to fire; return what ends only by what ``fire`` raises."""
         self._over = asyncio.get_running_loop().create_future()
-        self._began_at = self._clock.now()
+        self._is_on = True
+        now = self._clock.now()
         for timer in sorted(self._set.values(), key=lambda timer: timer.due_at):
-            self._push(timer, self._began_at)
+            if timer.due_at < now:
+                self._missed.append(timer)
+            else:
+                self._push(timer)
+        self._sleep()
         return self._over
 
     async def close(self) -> None:
@@ -90,36 +100,27 @@ class Timers:
             self._over.cancel()
 
     def _stop(self) -> None:
-        self._began_at = None
+        self._is_on = False
         self._heap.clear()
+        self._missed.clear()
         self._sleep()
 
     # The heap ---------------------------------------------------------------------------------
 
-    def _push(self, timer: TimerSet, began_at: datetime) -> None:
-        fires_at = timer.due_at
-        if fires_at < began_at:
-            fires_at = self._next_late()
-        heapq.heappush(self._heap, _Entry(fires_at, next(self._numbers), timer))
+    def _push(self, timer: TimerSet) -> None:
+        heapq.heappush(self._heap, _Entry(timer.due_at, next(self._numbers), timer))
         if len(self._heap) > 2 * len(self._set) + _LEFTOVERS:
-            self._heap = [entry for entry in self._heap if self._counts(entry)]
+            self._heap = [entry for entry in self._heap if self._counts(entry.timer)]
             heapq.heapify(self._heap)
         if self._heap[0].timer is timer:
             self._sleep()
 
-    def _next_late(self) -> datetime:
-        """Return when the next overdue one may be fired."""
-        now = self._clock.now()
-        free_at = now if self._late_at is None else max(now, self._late_at + LATE_APART)
-        self._late_at = free_at
-        return free_at
-
-    def _counts(self, entry: _Entry) -> bool:
-        return self._set.get(entry.timer.id) is entry.timer
+    def _counts(self, timer: TimerSet) -> bool:
+        return self._set.get(timer.id) is timer
 
     def _earliest(self) -> _Entry | None:
         """Return the first entry that counts; those before it are dropped."""
-        while self._heap and not self._counts(self._heap[0]):
+        while self._heap and not self._counts(self._heap[0].timer):
             heapq.heappop(self._heap)
         return self._heap[0] if self._heap else None
 
@@ -130,10 +131,14 @@ class Timers:
         if self._wake_up is not None:
             self._wake_up.cancel()
             self._wake_up = None
+        loop = asyncio.get_running_loop()
+        pauses_s = [LONGEST_SLEEP_S]
         if (first := self._earliest()) is not None:
-            left_s = (first.fires_at - self._clock.now()).total_seconds()
-            pause_s = min(max(left_s, 0.0), LONGEST_SLEEP_S)
-            self._wake_up = asyncio.get_running_loop().call_later(pause_s, self._serve)
+            pauses_s.append((first.due_at - self._clock.now()).total_seconds())
+        if self._missed:
+            pauses_s.append(self._missed_free_at_s - loop.time())
+        if len(pauses_s) > 1:
+            self._wake_up = loop.call_later(max(min(pauses_s), 0.0), self._serve)
 
     def _serve(self) -> None:
         """Fire the first if it is due; others that are due too do not keep the loop waiting."""
@@ -149,9 +154,20 @@ class Timers:
             self._sleep()
 
     def _take_due(self) -> TimerSet | None:
-        """Return the next that is due, which is not set any more; None when none is."""
-        first = self._earliest()
-        if first is None or first.fires_at > self._clock.now():
-            return None
-        heapq.heappop(self._heap)
-        return self._set.pop(first.timer.id)
+        """Return the next that may be fired, which is not set any more; None when none may."""
+        now = self._clock.now()
+        while (first := self._earliest()) is not None and first.due_at <= now:
+            heapq.heappop(self._heap)
+            if now - first.due_at <= LATE:
+                return self._set.pop(first.timer.id)
+            self._missed.append(first.timer)
+        return self._take_missed()
+
+    def _take_missed(self) -> TimerSet | None:
+        now_s = asyncio.get_running_loop().time()
+        while self._missed and self._missed_free_at_s <= now_s:
+            timer = self._missed.popleft()
+            if self._counts(timer):
+                self._missed_free_at_s = now_s + LATE_APART_S
+                return self._set.pop(timer.id)
+        return None

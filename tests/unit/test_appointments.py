@@ -158,6 +158,14 @@ def test_a_clock_that_was_put_back_does_not_fire_twice():
     assert found == Firing(MONDAY, MONDAY + HOUR)
 
 
+@pytest.mark.parametrize("missed", Missed)
+def test_a_clock_that_was_put_back_since_the_start_silences_no_schedule(missed):
+    """It went an hour fast when imbot was started: what comes now comes in time."""
+    found = firing(hourly(missed), MONDAY, now=MONDAY, began_at=MONDAY + HOUR / 2)
+
+    assert found == Firing(MONDAY, MONDAY + HOUR)
+
+
 def test_the_last_is_found_behind_a_long_pause():
     """On Mondays and Tuesdays; it is Sunday."""
     schedule = Cron("0 9 * * mon,tue", "UTC")

@@ -110,7 +110,7 @@ async def test_what_is_set_in_the_past_later_on_is_fired_at_once():
     fired.timers.start()
     await asyncio.sleep(100)
     fired.timers.set(timer("a", 50))
-    fired.timers.set(timer("b", 20))
+    fired.timers.set(timer("b", 45))
     await asyncio.sleep(1)
 
     assert fired.seen == [("b", 100), ("a", 100)]
@@ -147,6 +147,42 @@ async def test_a_clock_that_is_put_forward_is_noticed_soon():
     await asyncio.sleep(LONGEST_SLEEP_S)
 
     assert [name for name, _ in fired.seen] == ["noon"]
+    await fired.timers.close()
+
+
+async def test_what_a_sleeping_machine_missed_is_spread_too():
+    """A thousand waits that a lid closed over are no reason to storm GWS when it opens."""
+    fired = Fired(SteppedClock())
+    fired.timers.start()
+    for n in range(500):
+        fired.timers.set(timer(f"late {n}", 10 + n))
+    fired.timers.set(timer("now", 8 * 3600 - 1))
+    await asyncio.sleep(5)
+    fired.clock.step = timedelta(hours=8)
+    await asyncio.sleep(60)
+
+    ats = [round(at - 8 * 3600, 3) for name, at in fired.seen if name.startswith("late ")]
+    assert ats == [round(10 + n * 0.02, 3) for n in range(500)]
+    assert fired.seen[0] == ("now", 8 * 3600 + 10)
+    assert len(fired.timers) == 0
+    await fired.timers.close()
+
+
+@pytest.mark.parametrize("began_late", [0, 3], ids=["nothing missed", "with something missed"])
+async def test_a_clock_that_is_put_back_lets_nothing_fire_too_soon(began_late):
+    """A machine may start with its clock an hour ahead; a wait of 30 s is one all the same."""
+    fired = Fired(SteppedClock())
+    for n in range(began_late):
+        fired.timers.set(timer(f"late {n}", -10))
+    fired.timers.start()
+    await asyncio.sleep(0.03)
+    fired.clock.step = timedelta(hours=-1)
+    fired.timers.set(timer("wait", 30 - 3600))
+    await asyncio.sleep(29)
+    assert [name for name, _ in fired.seen] == [f"late {n}" for n in range(began_late)]
+    await asyncio.sleep(2)
+
+    assert fired.seen[-1] == ("wait", 30 - 3600)
     await fired.timers.close()
 
 
