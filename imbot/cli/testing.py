@@ -103,5 +103,9 @@ def _print(report: Report, shape: Shape) -> None:
             colour = next((c for sign, c in _COLOURS.items() if line.startswith(sign)), "")
             print(painted(one_line(line), colour))
         return
-    for line in (reporting.as_json if shape == "json" else reporting.as_github)(report):
-        print(line)
+    if shape == "json":
+        for line in reporting.as_json(report):
+            print(line)
+        return
+    for line in reporting.as_github(report):
+        print(one_line(line))

@@ -27,7 +27,7 @@ from imbot.schemas.parts import (
 
 _MOMENT: Final = pattern(
     r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?"
-    r"(Z|[+-][0-9]{2}:?[0-9]{2}| +\w+/\S+)\s*$",
+    r"(Z|[+-][0-9]{2}:?[0-9]{2}| +[A-Za-z]\S*)\s*$",
     "Write a moment with its zone, such as 2026-03-02T09:00:00+01:00.",
 )
 _AT: Final = described(
@@ -60,6 +60,7 @@ _KINDS: Final[Mapping[str, Schema]] = MappingProxyType(
         "message": described(text(), "What the other party says."),
         "userdata": described({"type": "object"}, "What somebody else writes to user data."),
         "connection": described(words(ConnectionChange), "What becomes of the connection to GWS."),
+        "busy": described(flag(), "Whether GWS lets the agent begin no session from now on."),
         "webhook": described(
             {"anyOf": [mapped({"name": text(), "body": {}}, required=["name"]), text()]},
             "Somebody posts to the hook of this name.",
@@ -88,6 +89,7 @@ _BESIDE: Final[Mapping[str, Schema]] = MappingProxyType(
             "The sessions that GWS has when the connection is back.",
         ),
         "reason": described(text(), "Why the connection is so."),
+        "own": described(flag(), "A person says it, under the bot's own name."),
     }
 )
 
@@ -96,9 +98,11 @@ _OF_SESSIONS: Final = frozenset({"at", "agent", *_FACTS})
 _WITH: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         **dict.fromkeys(_KINDS, frozenset({"at"})),
-        **dict.fromkeys(("state", "message"), _OF_SESSIONS),
+        "state": _OF_SESSIONS,
+        "message": _OF_SESSIONS | {"own"},
         "userdata": _OF_SESSIONS - {"userData"},
-        "connection": frozenset({"at", "agent", *_BESIDE}),
+        "connection": frozenset({"at", "agent", "snapshot", "reason"}),
+        "busy": frozenset({"at", "agent"}),
     }
 )
 

@@ -132,24 +132,26 @@ def _fits(wanted: JSON, given: JSON) -> bool:
     if isinstance(wanted, Mapping):
         if not isinstance(given, Mapping):
             return wanted.keys() == {"text"} and _fits(wanted["text"], given)
-        return all(name in given and _same(part, given[name]) for name, part in wanted.items())
+        return all(name in given and fits_part(part, given[name]) for name, part in wanted.items())
     if isinstance(given, Mapping):
         return _fits(wanted, given["text"]) if "text" in given else False
     if isinstance(given, list):
         listed = wanted if isinstance(wanted, list) else [wanted]
         return sorted(map(str, listed)) == sorted(map(str, given))
-    return _same(wanted, given)
+    return fits_part(wanted, given)
 
 
-def _same(wanted: JSON, given: JSON) -> bool:
+def fits_part(wanted: JSON, given: JSON) -> bool:
     """Whether a value is what is wanted: maps as a part, searches, other scalars as spelled."""
     if isinstance(wanted, Mapping):
         return isinstance(given, Mapping) and all(
-            name in given and _same(part, given[name]) for name, part in wanted.items()
+            name in given and fits_part(part, given[name]) for name, part in wanted.items()
         )
     if isinstance(wanted, list):
         return (
-            isinstance(given, list) and len(wanted) == len(given) and all(map(_same, wanted, given))
+            isinstance(given, list)
+            and len(wanted) == len(given)
+            and all(map(fits_part, wanted, given))
         )
     if not isinstance(wanted, str) or given is None:
         return wanted is given or spelled(wanted) == given

@@ -30,6 +30,7 @@ from imbot.testing.house import House, build
 from imbot.testing.memory_store import MemoryStore
 from imbot.testing.script import (
     Answered,
+    Busied,
     Connected,
     Posted,
     Reloaded,
@@ -184,10 +185,12 @@ class _Player:
         match timed.what:
             case Shown():
                 await self._hear(*self._gws.change(timed.what))
-            case Said(shown=shown, text=text):
-                await self._hear(*self._gws.said(shown, text))
+            case Said(shown=shown, text=text, is_own=is_own):
+                await self._hear(*self._gws.said(shown, text, is_own=is_own))
             case Connected():
                 await self._connect(timed.what)
+            case Busied(agent=agent, is_busy=is_busy):
+                self._gws.agents[agent].is_busy = is_busy
             case Restarted(is_killed=is_killed):
                 await self._restart(is_killed=is_killed)
             case Reloaded(paths=paths):

@@ -4,26 +4,35 @@ A test that fails is played a second time with a witness; it is the same to the 
 pays for reasons that nobody asks for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass, field, replace
+from itertools import takewhile
+from operator import eq
 
 from imbot.durations import format_duration
 from imbot.engine.explaining import Explanation, explain, trigger_told
 from imbot.engine.planning import Plan
 from imbot.engine.recording import Situation
 from imbot.engine.watching import Acted, Decided, Ended, Sight
-from imbot.model import Event, OutcomeKind
+from imbot.model import JSON, Event, OutcomeKind
 from imbot.plugin import Operation
 from imbot.records import RunState
 from imbot.rulebook.schema import Act, Rule
-from imbot.testing.comparing import Line, fits
+from imbot.testing.comparing import Line, fits, fits_part
 from imbot.testing.coverage import acted_in
 from imbot.testing.house import House
 from imbot.testing.playing import Effect
 from imbot.testing.script import Expected
+from imbot.testing.script_reading import search_of
 
 #: More reasons help nobody.
-_MOST = 6
+_MOST = 4
+
+#: How long ago something happened that never did.
+_NEVER_MS = float("inf")
+
+#: Characters of two texts that are shown where they differ, and how many of them are the same.
+_SHOWN, _CONTEXT = 40, 10
 
 _NOT_DONE = frozenset({OutcomeKind.WITHHELD, OutcomeKind.CANCELLED})
 
@@ -103,11 +112,11 @@ class Witness:
         rules = [rule for rule in self._rules.values() if expected.action in _actions_of(rule)]
         if not rules:
             return (f"no rule has a step '{expected.action}'",)
-        found = (told for rule in rules for told in self._of_rule(rule, expected))
-        return tuple(dict.fromkeys(found))[:_MOST]
+        found = sorted((self._of_rule(rule, expected) for rule in rules), key=lambda one: one[0])
+        return tuple(told for _, told in found[:_MOST])
 
-    def _of_rule(self, rule: Rule, expected: Expected) -> Iterator[str]:
-        """Yield what became of a rule last, up to the moment at which the effect was due."""
+    def _of_rule(self, rule: Rule, expected: Expected) -> tuple[float, str]:
+        """Return what became of a rule last until the effect was due, and how long before."""
         told = [
             each
             for each in self._told
@@ -119,14 +128,13 @@ class Witness:
         named = f"rule '{rule.id}' ({rule.place})"
         if not found:
             waits = "; ".join(map(trigger_told, rule.triggers))
-            yield f"{named} waits for {waits}, and that did not happen"
-            return
+            return _NEVER_MS, f"{named} waits for {waits}, and that did not happen"
         last_ms = found[-1].at_ms
         what = "; ".join(dict.fromkeys(each.text for each in found if each.at_ms == last_ms))
         if last_ms == expected.at_ms:
-            yield f"{named}: {what}"
-        else:
-            yield f"{named}: nothing started it then; at {_at(last_ms)}: {what}"
+            return 0, f"{named}: {what}"
+        told_so = f"{named}: nothing started it then; at {_at(last_ms)}: {what}"
+        return expected.at_ms - last_ms, told_so
 
 
 def _near(expected: Expected, came: Iterable[Effect]) -> Iterator[str]:
@@ -139,7 +147,25 @@ def _near(expected: Expected, came: Iterable[Effect]) -> Iterator[str]:
         elif is_then and fits(replace(expected, session="", agent=""), effect):
             yield f"it came in session {effect.session or '-'}"
         elif is_then and fits(replace(expected, value=None), effect):
-            yield "it came with other arguments"
+            yield f"it came with other arguments{_difference(expected.value, effect.args)}"
+
+
+def _difference(wanted: JSON, given: JSON) -> str:
+    """Return where arguments first differ; empty where both lines show it."""
+    if isinstance(wanted, Mapping) and isinstance(given, Mapping):
+        for name, part in wanted.items():
+            if name not in given:
+                return f": there is no {name}"
+            if not fits_part(part, given[name]):
+                return f": {name}{_difference(part, given[name])}"
+        return ""
+    if not isinstance(wanted, str) or not isinstance(given, str) or search_of(wanted) is not None:
+        return ""
+    same = sum(1 for _ in takewhile(lambda pair: eq(*pair), zip(wanted, given, strict=False)))
+    if same < _SHOWN:
+        return ""
+    there, came = wanted[same - _CONTEXT :], given[same - _CONTEXT :]
+    return f": from character {same + 1}, “…{there[:_SHOWN]}” and “…{came[:_SHOWN]}”"
 
 
 def _why_not(found: Explanation) -> str:

@@ -68,8 +68,8 @@ def as_junit(report: Report) -> str:
         case = ET.SubElement(suite, "testcase", classname="files", name="can be read")
         told = "\n".join(map(str, report.problems))
         ET.SubElement(case, "error", message="mistakes in files").text = _clean(told)
-    for path, group in groupby(report.results, key=lambda result: result.path):
-        results = list(group)
+    for where, group in groupby(report.results, key=lambda result: result.path):
+        path, results = _clean(where), list(group)
         failed = sum(not result.has_passed for result in results)
         suite = ET.SubElement(
             root, "testsuite", name=path, tests=str(len(results)), failures=str(failed), errors="0"

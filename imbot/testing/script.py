@@ -40,10 +40,11 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The other party says something."""
+    """The other party says something; or a person does, under the bot's own name."""
 
     shown: Shown
     text: str
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,14 @@ class Connected:
     change: ConnectionChange
     snapshot: tuple[Shown, ...] = ()
     reason: str = "the poll failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Busied:
+    """From now on GWS lets this agent begin no session, or lets it again."""
+
+    agent: str
+    is_busy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ class Answered:
     times: int | None = None
 
 
-Happening: TypeAlias = Shown | Said | Connected | Restarted | Reloaded | Posted | Answered
+Happening: TypeAlias = Shown | Said | Connected | Busied | Restarted | Reloaded | Posted | Answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +169,7 @@ class RuleTest:
         named = [each.agent for each in self.expect]
         for timed in self.events:
             what = timed.what.shown if isinstance(timed.what, Said) else timed.what
-            if isinstance(what, Shown | Connected):
+            if isinstance(what, Shown | Connected | Busied):
                 named.append(what.agent)
             if isinstance(what, Connected):
                 named += (shown.agent for shown in what.snapshot)

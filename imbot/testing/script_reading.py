@@ -16,11 +16,12 @@ from imbot.model import JSON, ConnectionChange, Participant, SessionState
 from imbot.problems import Place, Problem, did_you_mean, first_causes, nearest
 from imbot.rulebook.functions import compile_pattern
 from imbot.rulebook.reading import Desk
-from imbot.rulebook.zones import time_zone
+from imbot.testing.moments import read_moment
 from imbot.testing.script import (
     AGENT,
     NICKNAME,
     Answered,
+    Busied,
     Connected,
     Expected,
     Happening,
@@ -46,9 +47,10 @@ EXPECT_KEYS = frozenset({"at", "session", "agent"})
 EVENT_KEYS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "state": SESSION_KEYS,
-        "message": SESSION_KEYS,
+        "message": SESSION_KEYS | {"own"},
         "userdata": SESSION_KEYS - {"userData"},
         "connection": frozenset({"agent", "snapshot", "reason"}),
+        "busy": frozenset({"agent"}),
         "webhook": frozenset(),
         "restart": frozenset(),
         "reload": frozenset(),
@@ -61,8 +63,6 @@ START: Final = datetime.fromisoformat("2026-03-02T09:00:00+00:00")
 
 #: A day may be long: an event each minute, and what comes of it.
 LIMITS = Limits(size_bytes=4 * 1024 * 1024, nodes=500_000)
-
-_MOMENT = "write such as 2026-03-02T09:00:00+01:00"
 
 
 def read_script(
@@ -160,6 +160,8 @@ class _Reader:
             name = desk.text(entries["name"].value, "name")
         elif node.kind is Kind.MAP and desk.lacks(node, "name", known=TEST_KEYS):
             desk.error(node.place, "missing-key", "a test without 'name'", "add 'name: …'")
+        if name is not None and not name.strip():
+            desk.error(entries["name"].value.place, "empty", "a test without a name", "name it")
         only = desk.flag(entries["only"].value, "only") if "only" in entries else True
         events = tuple(filter(None, map(self._event, self._list(node, "events"))))
         expect = tuple(filter(None, map(self._expected, self._list(node, "expect"))))
@@ -186,20 +188,12 @@ class _Reader:
         text = None if node is None else self._desk.text(node, "start")
         if node is None or text is None:
             return START
-        written, _, zone = text.strip().rpartition(" ")
         try:
-            if "/" in zone:
-                moment = datetime.fromisoformat(written).replace(tzinfo=time_zone(zone))
-            else:
-                moment = datetime.fromisoformat(text.strip())
-        except ValueError:
-            self._desk.error(node.place, "bad-date", f"'{text[:40]}' is no moment", _MOMENT)
+            return read_moment(text)
+        except ValueError as error:
+            what, _, cure = str(error).partition("; ")
+            self._desk.error(node.place, "bad-date", what, cure)
             return START
-        if moment.tzinfo is None:
-            what = f"'{text}' does not say in which zone"
-            self._desk.error(node.place, "bad-date", what, _MOMENT)
-            return START
-        return moment
 
     # Events -----------------------------------------------------------------------------------
 
@@ -257,6 +251,7 @@ class _Reader:
             "message": self._said,
             "userdata": self._shown,
             "connection": self._connected,
+            "busy": self._busied,
             "webhook": self._posted,
             "restart": self._restarted,
             "reload": self._reloaded,
@@ -320,7 +315,9 @@ class _Reader:
     def _said(self, node: Node) -> Said | None:
         text = self._desk.text(node.entries["message"].value, "message")
         shown = self._shown(node)
-        return None if text is None or shown is None else Said(shown, text)
+        own = node.get("own")
+        is_own = own is not None and self._desk.flag(own, "own") is True
+        return None if text is None or shown is None else Said(shown, text, is_own)
 
     def _connected(self, node: Node) -> Connected | None:
         desk = self._desk
@@ -343,6 +340,10 @@ class _Reader:
                 snapshot.append(replace(shown, agent=agent))
         reason = self._text_at(node, "reason") or "the poll failed"
         return Connected(agent, change, tuple(snapshot), reason)
+
+    def _busied(self, node: Node) -> Busied | None:
+        is_busy = self._desk.flag(node.entries["busy"].value, "busy")
+        return None if is_busy is None else Busied(self._text_at(node, "agent") or AGENT, is_busy)
 
     def _posted(self, node: Node) -> Posted | None:
         given = node.entries["webhook"].value
@@ -376,6 +377,9 @@ class _Reader:
         if (given := spec.get("times")) is not None:
             times = desk.whole(given, "times", least=1, most=1_000_000)
         body = b""
+        if "json" in entries and "text" in entries:
+            place, cure = entries["text"].key.place, "remove one: an answer has one body"
+            desk.error(place, "two-kinds", "json and text in one answer", cure)
         if (given := spec.get("json")) is not None:
             body = encode_json(given.plain())
         elif "text" in entries:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 
 from imbot.clock import Clock
-from imbot.errors import PermanentError
+from imbot.errors import PermanentError, TemporaryError
 from imbot.model import (
     JSON,
     ImSession,
@@ -52,7 +52,7 @@ class SmallGws:
     begun: Sequence[str]
     tell: Tell
     show: Callable[[str, Notice], Awaitable[None]]
-    agents: Mapping[str, FakeGws] = field(default_factory=dict)
+    agents: Mapping[str, "SmallAgent"] = field(default_factory=dict)
     _sessions: dict[SessionKey, ImSession] = field(default_factory=dict)
     _under_way: deque[tuple[str, Notice]] = field(default_factory=deque)
     _count: int = 0
@@ -60,7 +60,7 @@ class SmallGws:
     def add_agents(self, users: Iterable[str]) -> None:
         """Let there be these agents, with numbers of their own."""
         self.agents = {
-            user: _Agent(facts=AgentFacts(user, number=str(number)), gws=self)
+            user: SmallAgent(facts=AgentFacts(user, number=str(number)), gws=self)
             for number, user in enumerate(users, start=1001)
         }
 
@@ -86,14 +86,17 @@ class SmallGws:
         agents = (key.agent for key in self._sessions if key.session_id == shown.session)
         return SessionKey(shown.agent or next(agents, AGENT), shown.session)
 
-    def said(self, shown: Shown, text: str) -> tuple[str, MessageNotice]:
+    def said(self, shown: Shown, text: str, *, is_own: bool = False) -> tuple[str, MessageNotice]:
         """Let the other party say something, and return what GWS tells of it, and whom.
+
+        What a person says under the agent's name is told with its number.
 
         Raises:
             UnknownSessionError: There is no such session.
         """
         agent, notice = self.change(replace(shown, state=None))
-        return agent, MessageNotice(notice.session.id, text, self.clock.now())
+        sender = self.agents[agent].facts.number if is_own else None
+        return agent, MessageNotice(notice.session.id, text, self.clock.now(), sender)
 
     def sessions(self, agent: str) -> Iterator[ImSession]:
         """Yield the agent's sessions that are not over."""
@@ -169,13 +172,25 @@ class SmallGws:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Agent(FakeGws):
-    """One agent of a small GWS."""
+class SmallAgent(FakeGws):
+    """One agent of a small GWS.
+
+    Attributes:
+        gws: Where its sessions are.
+        is_busy: Whether it can begin none.
+    """
 
     gws: SmallGws
+    is_busy: bool = False
 
     async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:
-        """Begin a session."""
+        """Begin a session.
+
+        Raises:
+            TemporaryError: The agent is busy.
+        """
+        if self.is_busy:
+            raise TemporaryError(f"agent {self.facts.user} is busy with another session")
         return await self.gws.begin(self.facts.user, destination, user_data)
 
     async def _take(self, done: Done) -> None:

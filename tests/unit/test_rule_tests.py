@@ -1,6 +1,7 @@
 """Tests of rules are played, compared and told: what an author may rely on."""
 
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given, settings
@@ -326,6 +327,30 @@ def test_silences_schedules_and_hooks_start_rules(passes):
     )
 
 
+def test_an_agent_that_is_busy_begins_no_session(passes):
+    """Busy is a temporary error: a retry finds the agent free again."""
+    step = "initiate: {to: '3003', agent: bot1}\n        retry: {times: 5, backoff: 10s..10s}"
+    passes(
+        rules(rule("{webhook: go}", step)),
+        """{at: 0s, busy: true}
+        {at: 1s, webhook: go}
+        {at: 5s, agent: bot1, busy: false}""",
+        "{at: 8500ms, session: out, initiate: {to: 3003}}",
+    )
+
+
+def test_who_types_under_the_name_of_the_bot_keeps_it_quiet(passes):
+    """A person has taken over: the rules are silent for five minutes, and hear nothing new."""
+    passes(
+        rules(rule("{message: any}", "reply: Hello.")),
+        f"""{TALKING}
+        {{at: 1s, session: s1, message: I take this one, own: true}}
+        {{at: 2s, session: s1, message: hi}}
+        {{at: 302s, session: s1, message: still here?}}""",
+        "{at: 302s, session: s1, reply: Hello.}",
+    )
+
+
 # Telling --------------------------------------------------------------------------------------
 
 
@@ -393,6 +418,57 @@ def test_each_reason_why_something_did_not_come_is_named(played):
     assert any("rule 'ring'" in line and "waits for state Alerting" in line for line in told)
 
 
+def test_the_rule_that_nearly_ran_stands_first(played):
+    """Ten rules that nothing came near to would bury the one that somebody asks about."""
+    others = (rule(f"{{message: {{equals: m{n}}}}}", "reply: Oh.", name=f"r{n}") for n in range(8))
+    book = rules(
+        *others,
+        rule("{message: any}", "reply: Hi.", name="x", more="    when: message.text == '1'\n"),
+    )
+    report = played(
+        book,
+        one(
+            f"{TALKING}\n{{at: 1s, session: s1, message: no}}",
+            "{at: 1s, session: s1, reply: Hi.}",
+        ),
+    )
+
+    ((first, *others),) = report.results[0].reasons.values()
+
+    assert (
+        first == "rule 'x' (r.yaml:35:9): when: message.text == '1' is false (message.text = 'no')"
+    )
+    assert len(others) == 3
+
+
+def test_long_texts_are_told_where_they_differ(played):
+    """Both are cut to a line: what differs may be behind it."""
+    long = "word " * 40
+    book = rules(
+        rule("{state: Talking}", f"reply: {long}today", "set: {a: b, c: d}"),
+    )
+    expect = f"""{{at: 0s, session: s1, reply: "{long}tomorrow"}}
+        {{at: 0s, session: s1, set: {{a: b, c: e}}}}
+        {{at: 0s, session: s1, set: {{x: y}}}}"""
+    told = [line.strip() for line in as_text(played(book, one(TALKING, expect)))]
+
+    assert (
+        "it came with other arguments: from character 203, “…rd word tomorrow” and “…rd word today”"
+    ) in told
+    assert "it came with other arguments: c" in told
+    assert "it came with other arguments: there is no x" in told
+
+
+def test_a_folder_of_any_name_gives_xml_that_can_be_read(tmp_path):
+    folder = tmp_path / "a\x01b"
+    folder.mkdir()
+    (folder / "r.yaml").write_text(GREET)
+    (folder / "t.test.yaml").write_text("rules: [r.yaml]\ntests: [{name: t}]")
+    junit = as_junit(run_tests([folder / "t.test.yaml"], Given(WANTED)))
+    (suite,) = ET.fromstring(junit)  # noqa: S314  our own
+    assert suite.attrib["name"].endswith("a\ufffdb/t.test.yaml")
+
+
 def test_a_suppressed_rule_is_told_with_the_value_that_decided(played):
     book = rules(
         rule("{message: any}", "reply: Hello.", name="greet", more="    once: session\n"),
@@ -413,7 +489,9 @@ def test_an_open_breaker_is_told_with_what_failed(played):
     head = f"{TALKING}\n{{http: {{status: 404}}}}\n"
     told = "\n".join(as_text(played(book, one(head + events, expect))))
 
-    assert "breaker: http failed 5 times in a row, last: HTTP 404, expected 2xx; open for 1s" in told
+    assert (
+        "breaker: http failed 5 times in a row, last: HTTP 404, expected 2xx; open for 1s" in told
+    )
 
 
 def test_a_failing_step_is_told_with_its_error(played):

@@ -1,6 +1,6 @@
 """Test files are read: what an author writes, and every mistake in its place."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from imbot.model import ConnectionChange, Participant
 from imbot.testing.script import (
     Answered,
+    Busied,
     Connected,
     Posted,
     Reloaded,
@@ -95,9 +96,12 @@ def test_every_kind_of_event():
             "{at: 10s, reload: [b.yaml]}",
             "{at: 11s, http: {match: x, status: 503, json: {a: 1}, times: 2}}",
             "{at: 12s, http: {text: hi}}",
+            "{at: 13s, busy: true}",
+            "{at: 14s, agent: bot2, busy: false}",
+            "{at: 15s, session: s1, message: hm, own: true}",
         )
     ]
-    assert [at_ms for at_ms, _ in found] == [1000 * second for second in range(1, 13)]
+    assert [at_ms for at_ms, _ in found] == [1000 * second for second in range(1, 16)]
     assert [what for _, what in found] == [
         Shown("s1", "Completed", {"n": "1.50"}, Participant("+49 1", "491", "+49 1", "+49 1")),
         Said(Shown("s1", agent="bot2"), "007"),
@@ -111,6 +115,9 @@ def test_every_kind_of_event():
         Reloaded(("rules/b.yaml",)),
         Answered("x", 503, b'{"a":1}', 2),
         Answered("", 200, b"hi"),
+        Busied("bot1", is_busy=True),
+        Busied("bot2", is_busy=False),
+        Said(Shown("s1"), "hm", is_own=True),
     ]
 
 
@@ -126,11 +133,19 @@ def test_answers_without_a_time_hold_from_the_start_and_events_are_sorted_by_tim
         ("2026-03-02T09:00:00Z", "2026-03-02T09:00:00+00:00"),
         ("2026-03-02 09:00:00+01:00", "2026-03-02T09:00:00+01:00"),
         ("2026-07-01T09:00 Europe/Berlin", "2026-07-01T09:00:00+02:00"),
+        ("2026-07-01 09:00 UTC", "2026-07-01T09:00:00+00:00"),
     ],
 )
 def test_a_start_is_a_moment_with_a_zone(written, moment):
     script = read(f"tests: [{{name: t, start: '{written}'}}]")
     assert script.tests[0].start == datetime.fromisoformat(moment)
+
+
+def test_hours_are_counted_over_the_switch_to_winter_time():
+    """A night of 25 hours: what a zone says at the start holds for the whole test."""
+    script = read("tests: [{name: t, start: '2026-10-25T00:00 Europe/Berlin'}]")
+    later = script.tests[0].start + timedelta(hours=5)
+    assert later.astimezone(UTC) == datetime(2026, 10, 25, 3, tzinfo=UTC)
 
 
 def test_a_participant_may_be_all_four_fields():
@@ -179,6 +194,11 @@ def test_a_participant_may_be_all_four_fields():
         (
             "{at: 1s, connection: restored, snapshot: [{session: s1, stat: Talking}]}",
             "5:65: error[unknown-key]: unknown key 'stat' in a session of the snapshot; did you",
+        ),
+        ("{at: 1s, busy: maybe}", "5:24: error[wrong-type]: 'busy' must be true or false, not"),
+        (
+            "{http: {match: x, json: {}, text: hi}}",
+            "5:37: error[two-kinds]: json and text in one answer; remove one: an answer has one",
         ),
         ("{at: 1s, restart: now}", "5:27: error[unknown-word]: 'now' is no kind of restart; known"),
         ("{at: 1s, reload: []}", "5:26: error[empty]: reload names nothing; name at least one"),
@@ -242,6 +262,11 @@ def test_each_mistake_in_an_expectation_is_told_with_its_cure(expect, line):
             "tests: [{name: a, start: '2026-03-02T09:00:00'}]",
             "1:26: error[bad-date]: '2026-03-02T09:00:00' does not say in which zone; write such",
         ),
+        (
+            "tests: [{name: a, start: 0001-01-01T00:00:00+14:00}]",
+            "1:26: error[bad-date]: '0001-01-01T00:00:00+14:00' is not a moment from 1970 to 2200",
+        ),
+        ("tests: [{name: ' '}]", "1:16: error[empty]: a test without a name; name it"),
         ("tests: [{name: a, start: soon}]", "1:26: error[bad-date]: 'soon' is no moment; write"),
         (
             "tests: [{name: a, start: 2026-03-02 Europe/Berlim}]",
