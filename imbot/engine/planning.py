@@ -224,7 +224,8 @@ def _throttled(start: Start, now: datetime, limits: Limits) -> str:
     if throttle is None or scope is None:
         return ""
     ran_at = limits.marked_at(start.rule.id, scope)
-    ago_s = throttle.within_s if ran_at is None else (now - ran_at).total_seconds()
+    # Far in the future is a mark of a clock that was put back since: it says nothing any more.
+    ago_s = throttle.within_s if ran_at is None else abs((now - ran_at).total_seconds())
     if ago_s >= throttle.within_s:
         return ""
     told = f"it ran {format_duration(round(ago_s, 3))} ago"

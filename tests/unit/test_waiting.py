@@ -627,6 +627,30 @@ async def test_a_throttled_rule_runs_once_within_its_time(restart):
     assert (said if restart else []) + house.said() == ["a!", "b!", "a!"]
 
 
+class PutBack(LoopClock):
+    """A clock that somebody puts back while it runs."""
+
+    by = timedelta()
+
+    def now(self):
+        return super().now() - self.by
+
+
+@pytest.mark.parametrize(("by_s", "said"), [(5, 1), (86_400, 2)])
+async def test_a_clock_that_is_put_back_does_not_throttle_for_ever(by_s, said):
+    """A rule that ran while the clock was a day fast must not be silent for a day."""
+    rules = book("{reply: x}", trigger="{message: any}", throttle="{once_within: 30s}")
+    house = build(rules, clock=(clock := PutBack()))
+    await house.state("Talking")
+    await house.say("a")
+    clock.by = timedelta(seconds=by_s)
+    await house.say("a")
+
+    assert len(house.said()) == said
+    details = [no.detail.partition(",")[0] for no in house.suppressed()]
+    assert details == ["it ran 5s ago"][said - 1 :]
+
+
 async def test_a_budget_limits_the_effects_of_a_rule():
     """Within a run they are withheld, then the rule does not run; other rules go on."""
     house = build(
