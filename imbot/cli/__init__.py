@@ -1,14 +1,23 @@
-"""The command line: one module for each group of commands, imported when it is asked for.
-
-Exit codes: 0 done; 1 something is wrong with what was given; 2 wrong usage; 75 the store failed;
-130 interrupted.
-"""
+"""The command line: one module for each group of commands, imported when it is asked for."""
 
 import signal
 import sys
+from collections.abc import Mapping
+from typing import Final
 
+#: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
+EXIT_STORE: Final = 75
 #: Exit code of what Ctrl-C broke off, as shells have it.
-EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+
+#: What each exit code means; imbot ends with no other.
+EXIT_CODES: Final[Mapping[int, str]] = {
+    0: "done, and nothing wrong",
+    1: "something that was given is wrong, a test failed, or a replay differs",
+    2: "wrong usage, or nothing to do",
+    EXIT_STORE: "the store failed; a supervisor may try again later",
+    EXIT_INTERRUPTED: "ended at once by Ctrl-C",
+}
 
 
 def main() -> None:

@@ -9,15 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from imbot import __version__
+from imbot.cli import EXIT_CODES, EXIT_STORE
 from imbot.cli.formats import Format, Shape
 from imbot.errors import ConfigError, ImbotError, RulebookError, StoreError
-
-#: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
-EXIT_STORE = 75
 
 cli = typer.Typer(
     name="imbot",
     help="Rule-driven bots for the instant-message sessions of Genesys Web Services.",
+    epilog="Exit codes: " + "; ".join(f"{code} {told}" for code, told in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace as replaced
 from datetime import UTC, datetime, tzinfo
+from functools import wraps
 from types import MappingProxyType
 from typing import Any
 
@@ -271,6 +272,7 @@ def _passing(function: Function) -> Function:
     """Return a filter that passes on what is missing, so that a later ``default`` sees it."""
     run = function.run
 
+    @wraps(run)
     def passing(*args: object) -> object:
         return MISSING if any(arg is MISSING for arg in args) else run(*args)
 

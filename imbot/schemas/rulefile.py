@@ -62,9 +62,20 @@ def schema_of_rules(actions: Mapping[str, Action[Any]]) -> Schema:
             flag(), "Whether the rules of this file only decide and record; by default false."
         ),
         "vars": _VARS,
-        "calendars": described(named(_calendar()), "Opening hours, by name."),
-        "blocks": described(named(_block(), _ID), "Steps that rules can call, by name."),
-        "rules": described(listed(ref("rule")), "The rules, looked at in this order."),
+        "calendars": described(
+            named(_calendar()),
+            "Opening hours, by name; all files of a rulebook share them.",
+        ),
+        "blocks": described(
+            named(_block(), _ID),
+            "Steps that rules can call, by name; all files of a rulebook share them. A block sees "
+            "its inputs, its file's `vars`, session, participant, agent, bot and event; no name "
+            "that the caller has bound.",
+        ),
+        "rules": described(
+            listed(ref("rule")),
+            "The rules, looked at in this order; all that match run.",
+        ),
     }
     return {
         "$schema": DRAFT,
@@ -85,7 +96,9 @@ def schema_of_rules(actions: Mapping[str, Action[Any]]) -> Schema:
     }
 
 
-_VARS: Final = described({"type": "object"}, "Constants; seen as vars.name.")
+_VARS: Final = described(
+    {"type": "object"}, "Constants, seen as `vars.name`; a rule's own hide those of its file."
+)
 
 
 def _rule() -> Schema:
@@ -98,7 +111,10 @@ def _rule() -> Schema:
         "trigger": described(one_or_list(ref("trigger")), "What starts it; any of a list."),
         "when": described(ref("condition"), "What must hold, too; all of a list."),
         "vars": _VARS,
-        "key": described(ref("expression"), "What runs take turns by; by default the session."),
+        "key": described(
+            ref("expression"),
+            "What runs take turns by; by default the session, the agent, or the rule.",
+        ),
         "mode": described(
             words(Mode), "What becomes of a match while a run goes on; by default single."
         ),
@@ -107,7 +123,8 @@ def _rule() -> Schema:
         ),
         "once": described(
             {"anyOf": [words(_ONCE), {"type": "string"}]},
-            "Acts once for each session, participant, participant and day, or value.",
+            "Acts once within a session, for a participant, or for each value of an expression. "
+            "That it has acted is kept over restarts, and forgotten only if nothing was done.",
         ),
         "throttle": described(
             mapped(
@@ -174,7 +191,10 @@ def _calendar() -> Schema:
     dates = pattern("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "Write such as 2026-12-24.")
     keys = {
         "timezone": described({"type": "string"}, "Such as Europe/Berlin."),
-        "open": described(named(_HOURS, days), 'Hours by day: {mon-fri: "09:00-17:00"}.'),
+        "open": described(
+            named(_HOURS, days),
+            'Hours by day: {mon-fri: "09:00-17:00"}; "22:00-02:00" ends on the next day.',
+        ),
         "holidays": described(
             mapped(
                 {
@@ -185,7 +205,13 @@ def _calendar() -> Schema:
             ),
             "Public holidays, on which it is closed.",
         ),
-        "exceptions": described(named(_HOURS, dates), "Days with hours of their own, or closed."),
-        "ics": described({"type": "string"}, "An iCalendar file with days and hours off."),
+        "exceptions": described(
+            named(_HOURS, dates),
+            "Days with hours of their own, or closed; they win over holidays and days off.",
+        ),
+        "ics": described(
+            {"type": "string"},
+            "An iCalendar file with days and hours off, seen from the folder of this file.",
+        ),
     }
     return mapped(keys, required=["timezone", "open"])

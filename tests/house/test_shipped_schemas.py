@@ -29,7 +29,7 @@ def kind_of(name):
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [pytest.param(*each, id=str(each[0].relative_to(ROOT))) for each in generate.schema_files()],
+    [pytest.param(*each, id=str(each[0].relative_to(ROOT))) for each in generate.schemas.files()],
 )
 def test_a_schema_that_ships_is_as_the_code_makes_it(path, text):
     """If this fails: python docs/generate.py."""
