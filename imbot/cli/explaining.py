@@ -13,7 +13,8 @@ from imbot.cli.output import complain, print_table
 from imbot.cli.sessions import Line, print_timeline, timeline
 from imbot.cli.settings import load
 from imbot.cli.telling import told
-from imbot.engine.explaining import TRIGGER, Explanation, explain, leaf_told
+from imbot.engine.blaming import leaf_told
+from imbot.engine.explaining import TRIGGER, Explanation, explain
 from imbot.engine.history import situation_of, with_past
 from imbot.engine.recording import Situation, read_situation
 from imbot.errors import ImbotError, RulebookError

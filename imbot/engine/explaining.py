@@ -10,6 +10,7 @@ from datetime import datetime
 
 from imbot.durations import format_duration
 from imbot.engine.acting import why_withheld
+from imbot.engine.blaming import LeafView, leaf_told, leaf_views
 from imbot.engine.facts import Moment, Surroundings, scope_of
 from imbot.engine.guard import LoopGuard
 from imbot.engine.matching import rule_scope
@@ -20,7 +21,7 @@ from imbot.engine.spending import UNLIMITED, Spent, why_spent
 from imbot.model import Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation
 from imbot.ports import AgentFacts
-from imbot.rulebook.expressions import Expression, Leaf
+from imbot.rulebook.expressions import Expression
 from imbot.rulebook.index import trigger_holds
 from imbot.rulebook.schema import (
     Act,
@@ -38,7 +39,7 @@ from imbot.rulebook.schema import (
     WebhookTrigger,
 )
 from imbot.rulebook.scope import Senses
-from imbot.rulebook.tree import Apply, Choice, Const, Junction, Not, Tree, leaves
+from imbot.rulebook.tree import Apply, Const, Tree, leaves
 
 #: What an action needs of GWS; None for nothing.
 Needs = Callable[[str], Operation | None]
@@ -55,14 +56,6 @@ class Cause:
 
     kind: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeafView:
-    """A leaf of ``when``: what it is, and whether it decided that the condition fails."""
-
-    leaf: Leaf
-    decides: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +214,7 @@ def _explained(
     situation = past.situation
     event = situation.event
     seen = rule_scope(scope, rule)
-    told = () if rule.when is None else tuple(_leaves(rule.when, seen, senses))
+    told = () if rule.when is None else tuple(leaf_views(rule.when, seen, senses))
     causes: list[Cause] = []
     if not rule.enabled:
         causes.append(Cause(Reason.DISABLED, "enabled: false"))
@@ -326,48 +319,6 @@ def _holds(rule: Rule, scope: Scope, senses: Senses) -> bool:
     return rule.when is None or bool(rule.when.holds(rule_scope(scope, rule), senses))
 
 
-def _leaves(when: Expression, scope: Scope, senses: Senses) -> Iterator[LeafView]:
-    """Yield every leaf with its values; mark those for which the condition fails."""
-    explained = when.explain(scope, senses)
-    nodes = tuple(leaves(when.tree))
-    truth = {id(node): leaf.holds for node, leaf in zip(nodes, explained, strict=True)}
-    fails = not when.holds(scope, senses)
-    blamed = set(_blamed(when.tree, truth)) if fails else set()
-    for node, leaf in zip(nodes, explained, strict=True):
-        yield LeafView(leaf, id(node) in blamed)
-
-
-def _true(node: Tree, truth: dict[int, bool]) -> bool:
-    """Return whether a part holds, from the truth of its leaves."""
-    match node:
-        case Junction(is_and=is_and, parts=parts):
-            some = [_true(part, truth) for part in parts]
-            return all(some) if is_and else any(some)
-        case Not(of=of):
-            return not _true(of, truth)
-        case Choice(test=test, then=then, otherwise=otherwise):
-            return _true(then if _true(test, truth) else otherwise, truth)
-        case _:
-            return truth[id(node)]
-
-
-def _blamed(node: Tree, truth: dict[int, bool]) -> Iterator[int]:
-    """Yield the leaves that make a part what it is: true, or false."""
-    match node:
-        case Junction(parts=parts):
-            whole = _true(node, truth)
-            for part in parts:
-                if _true(part, truth) is whole:
-                    yield from _blamed(part, truth)
-        case Not(of=of):
-            yield from _blamed(of, truth)
-        case Choice(test=test, then=then, otherwise=otherwise):
-            yield from _blamed(test, truth)
-            yield from _blamed(then if _true(test, truth) else otherwise, truth)
-        case _:
-            yield id(node)
-
-
 def _why_not_when(
     when: Expression, told: Sequence[LeafView], scope: Scope, senses: Senses
 ) -> Iterator[Cause]:
@@ -404,16 +355,6 @@ def _unable(capability: str, scope: Scope) -> Cause:
     if listed is not None and capability not in listed:
         return Cause(Reason.CAPABILITY, f"{capability} is not in {', '.join(listed) or 'none'}")
     return Cause(Reason.STATE, f"{capability} is asked for while the session is {state}")
-
-
-def leaf_told(leaf: Leaf) -> str:
-    """Return a leaf with its truth and its values."""
-    values = ", ".join(f"{text} = {_value(value)}" for text, value in leaf.operands)
-    return f"{leaf.text} is {str(leaf.holds).lower()}{f' ({values})' if values else ''}"
-
-
-def _value(value: object) -> str:
-    return repr(value) if isinstance(value, str) else str(value)
 
 
 # Steps ----------------------------------------------------------------------------------------

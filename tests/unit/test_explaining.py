@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.engine.explaining import explain, leaf_told, trigger_told
+from imbot.engine.blaming import leaf_told
+from imbot.engine.explaining import explain, trigger_told
 from imbot.engine.facts import Surroundings
 from imbot.engine.matching import match
 from imbot.engine.recording import read_situation
