@@ -32,7 +32,7 @@ Files: TypeAlias = Mapping[str, str | bytes]
 
 _SETTINGS: Final = "imbot.yaml"
 _TODAY: Final = date(2026, 3, 2)
-_ENVIRONMENT: Final = {"BOT1_PASSWORD": "secret"}
+_ENVIRONMENT: Final = {"BOT1_PASSWORD": "secret", "CRM_TOKEN": "secret"}
 _GOOD: Final = """gws: {url: "https://gws.example:8090"}
 agents: [{user: bot1, password: "${env:BOT1_PASSWORD}"}]
 """
@@ -60,6 +60,17 @@ _UNSEEN: Final[Mapping[str, str | bytes]] = {
     "too-deep": "rules: " + "[" * (Limits().depth + 1) + "]" * (Limits().depth + 1),
     "long-message": f"- {{id: a, trigger: {{state: Talking}}, do: [{{reply: {'x' * 9000}}}]}}\n",
 }
+
+
+def mistake_of(code: str) -> Mistake:
+    """Return the example of a code.
+
+    Raises:
+        LookupError: There is none yet.
+    """
+    if (found := mistakes().get(code)) is None:
+        raise LookupError(f"no example of '{code}'; write one into {FILE.name}")
+    return found
 
 
 @cache
@@ -184,7 +195,7 @@ def _of_settings(files: Files, *, options: Sequence[str] = ()) -> Iterable[Probl
 def _read(path: Path, options: Sequence[str]) -> Iterable[Problem]:
     try:
         loaded = load_settings(
-            path, environment=_ENVIRONMENT, options=options, secrets_folder=path.parent
+            path, environment=_ENVIRONMENT, options=options, secrets_folder=path.parent / "secrets"
         )
     except ConfigError as error:
         return error.problems

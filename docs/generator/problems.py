@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from docs.generator.markdown import anchor, contents, fenced
-from docs.generator.mistakes import Mistake, mistakes
+from docs.generator.mistakes import Mistake, mistake_of
 from imbot.problemcodes import CODES
 from imbot.problems import Problem
 
@@ -15,14 +15,13 @@ _ELSEWHERE: Final = re.compile(r"\brules(?:\.test)?\.yaml:([0-9]+):([0-9]+)")
 
 def page() -> Iterator[str]:
     """Yield every code, by topic."""
-    found = mistakes()
     yield from contents(CODES)
     for topic, codes in CODES.items():
         yield from (f"## {topic}", "")
         yield from (" · ".join(f"[`{code}`](#{anchor(code)})" for code in codes), "")
         for code, meaning in codes.items():
             yield from (f"### `{code}`", "", meaning, "")
-            yield from _example(code, found[code])
+            yield from _example(code, mistake_of(code))
 
 
 def _example(code: str, mistake: Mistake) -> Iterator[str]:

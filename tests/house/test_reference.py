@@ -210,7 +210,7 @@ def test_the_example_of_a_function_is_right_and_shows_it(function):
 @pytest.mark.parametrize("code", MEANINGS)
 def test_the_example_of_a_code_brings_it_at_a_place(code):
     """Whoever looks a code up sees what it means in a file, and that imbot finds it."""
-    found = [problem for problem in mistakes.mistakes()[code].problems if problem.code == code]
+    found = [each for each in mistakes.mistake_of(code).problems if each.code == code]
 
     assert found
     assert all(problem.place.path and problem.what for problem in found)
@@ -219,7 +219,7 @@ def test_the_example_of_a_code_brings_it_at_a_place(code):
 @pytest.mark.parametrize("code", sorted(set(MEANINGS) - {"unread-folder"}))
 def test_the_example_of_a_code_shows_that_mistake_alone(code):
     """A second mistake in it would teach the wrong thing."""
-    assert {problem.code for problem in mistakes.mistakes()[code].problems} == {code}
+    assert {problem.code for problem in mistakes.mistake_of(code).problems} == {code}
 
 
 #: Who makes problems → which of its arguments is the code.
