@@ -150,8 +150,7 @@ async def rule_changes(paths: Iterable[Path]) -> AsyncIterator[None]:
     """
     from watchfiles import awatch
 
-    # A file is watched by its folder, for editors put another one in its place.
-    folders = {path if path.is_dir() else path.parent for path in paths}
+    folders = {folder for path in paths for folder in _folders_behind(path)}
     try:
         async for _ in awatch(
             *sorted(folders),
@@ -162,6 +161,20 @@ async def rule_changes(paths: Iterable[Path]) -> AsyncIterator[None]:
             yield
     except RuntimeError as error:  # as watchfiles tells that the system refuses
         raise OSError(str(error)) from error
+
+
+def _folders_behind(path: Path) -> Iterator[Path]:
+    """Yield where what stands at a path may change: its folder, and those that its links lead to.
+
+    A file is watched by its folder, for editors put another one in its place.
+    """
+    folder = path if path.is_dir() else path.parent
+    yield folder
+    for file in folder.iterdir() if path.is_dir() else (path,):
+        behind = file.resolve().parent
+        # What a mounted folder turns as a whole lies inside it.
+        if file.is_symlink() and not behind.is_relative_to(folder.resolve()):
+            yield behind
 
 
 def _concerns_rules(path: Path) -> bool:

@@ -208,6 +208,23 @@ async def test_changes_of_rule_files_are_noticed_and_no_others(tmp_path):
     await asyncio.wait([watching])
 
 
+@pytest.mark.parametrize("named", ["conf", "conf/rules.yaml"])
+async def test_a_change_behind_a_link_is_noticed(tmp_path, named):
+    """Whoever links the rules out of a repository edits them there."""
+    for name in ("conf", "repository"):
+        (tmp_path / name).mkdir()
+    real = tmp_path / "repository" / "ours.yaml"
+    real.write_text("a")
+    (tmp_path / "conf" / "rules.yaml").symlink_to(real)
+    changes = rule_changes([tmp_path / named])
+
+    noticed = asyncio.ensure_future(anext(changes))
+    while not noticed.done():  # it begins to look some time after it was asked to
+        real.write_text("b")
+        await asyncio.sleep(0.3)
+    await changes.aclose()
+
+
 async def test_what_cannot_be_watched_is_an_error_of_the_system(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         await anext(rule_changes([tmp_path / "no" / "folder" / "rules.yaml"]))
