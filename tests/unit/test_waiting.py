@@ -139,6 +139,23 @@ async def test_an_hours_wait_ends_on_time_whatever_a_crash_takes(lost, down_s):
     assert ends(again) == [(RunState.DONE, "")]
 
 
+async def test_a_thousand_waits_that_came_due_during_a_downtime_all_end_and_do_not_storm():
+    """Nobody is forgotten, and GWS gets fifty a second."""
+    house = build(HOUR)
+    for number in range(1000):
+        await house.state("Talking", f"s{number}")
+    store = await killed(house)
+    await until(7200)
+    house = await started(HOUR, store, log=(log := []))
+    await asyncio.sleep(60)
+
+    sessions = [done.session_id for done in house.gws["bot1"].done]
+    assert sorted(sessions) == sorted(f"s{number}" for number in range(1000))
+    ats = [at for at, _ in log]
+    assert all(later - ats[at] > 0.9 for at, later in enumerate(ats[50:]))
+    assert len(house.flow.runs) == len(house.timers) == 0
+
+
 async def test_a_wait_that_is_due_during_a_crash_fires_once():
     """Killed after it was fired, before its row is written: fired again; after that: not."""
     for lost in (True, False):
