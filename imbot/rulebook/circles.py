@@ -7,7 +7,7 @@ ends what goes round in one session.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -31,7 +31,7 @@ from imbot.rulebook.values import Literal, Mapped, templates_in
 #: More rules that start others are not looked through.
 _MOST_RULES = 200
 _HOOK = re.compile(r"/hooks/([A-Za-z0-9][A-Za-z0-9_.-]*)/?$")
-_BEGUN = Truthy(("session", "mine"))
+_MINE = Truthy(("session", "mine"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def circles(rules: Sequence[Rule]) -> Iterator[Problem]:
     """Yield a problem for each circle of rules, at the first of them."""
     able = [rule for rule in rules if rule.once is None and not rule.shadow]
     causes = {rule.id: frozenset(_causes(rule)) for rule in able}
-    able = [rule for rule in able if causes[rule.id] and _may_be_started(rule)][:_MOST_RULES]
+    able = [rule for rule in able if causes[rule.id] and _hears(rule)][:_MOST_RULES]
     after = _starts(able, causes)
     told: set[str] = set()
     for rule in able:
@@ -71,6 +71,11 @@ def circles(rules: Sequence[Rule]) -> Iterator[Problem]:
             what = f"these rules start each other: {' → '.join((*circle, rule.id))}"
             cure = "leave 'own: true' out of one, narrow its 'when', or add 'once'"
             yield warning(rule.place, "rule-circle", what, cure)
+
+
+def _hears(rule: Rule) -> bool:
+    """Whether anything that rules do may start a rule."""
+    return any(True for trigger in rule.triggers for _ in _heard(trigger))
 
 
 def _causes(rule: Rule) -> Iterator[_Cause]:
@@ -90,53 +95,53 @@ def _starts(
     rules: Sequence[Rule], causes: Mapping[str, frozenset[_Cause]]
 ) -> Mapping[str, list[str]]:
     """Return the rules that each rule starts by what it does."""
-    found: dict[str, list[str]] = defaultdict(list)
+    listening: dict[Hashable, list[Rule]] = defaultdict(list)
     for rule in rules:
-        for other in rules:
-            if any(_starts_by(cause, other, causes[other.id]) for cause in causes[rule.id]):
-                found[rule.id].append(other.id)
-    return found
+        for heard in dict.fromkeys(heard for each in rule.triggers for heard in _heard(each)):
+            listening[heard].append(rule)
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for rule in rules:
+        for cause in causes[rule.id]:
+            for other in (each for said in _said(cause) for each in listening[said]):
+                if _is_possible(cause, other, causes[other.id]):
+                    found[rule.id][other.id] = None
+    return {rule: list(others) for rule, others in found.items()}
 
 
-def _starts_by(cause: _Cause, rule: Rule, its_own: frozenset[_Cause]) -> bool:
-    """Whether a rule may be started by what another does."""
+def _said(cause: _Cause) -> tuple[Hashable, ...]:
+    """Return what rules may listen for of what another does."""
+    match cause:
+        case _Written(key=key):
+            return ("userdata", key), ("userdata", None)
+        case _Begun():
+            return ("session",)
+        case _Called(hook=hook):
+            return (("hook", hook),)
+
+
+def _heard(trigger: Trigger) -> Iterator[Hashable]:
+    """Yield what a trigger listens for of what rules do; None is any key of the user data."""
+    match trigger:
+        case UserdataTrigger(keys=keys, own=True):
+            yield from (("userdata", key) for key in keys or (None,))
+        case StateTrigger(to=to) if to is None or not to <= {SessionState.ALERTING}:
+            yield "session"
+        case WebhookTrigger(name=name):
+            yield "hook", name
+        case _:
+            pass
+
+
+def _is_possible(cause: _Cause, rule: Rule, its_own: frozenset[_Cause]) -> bool:
+    """Whether the ``when`` of a rule leaves it possible that it is started so."""
     match cause:
         case _Written(key=key, value=value):
-            is_watched = any(_watches(trigger, key) for trigger in rule.triggers)
-            return is_watched and (value is None or not is_ruled_out(rule, key, value))
+            return value is None or not is_ruled_out(rule, key, value)
         case _Begun():
             # Two rules that begin sessions are told one by one, as what starts itself.
-            is_told = _Begun() in its_own
-            is_awaited = any(_greets(trigger) for trigger in rule.triggers)
-            return is_awaited and not is_told and contradiction([*terms(rule), _BEGUN]) is None
-        case _Called(hook=hook):
-            return any(isinstance(t, WebhookTrigger) and t.name == hook for t in rule.triggers)
-
-
-def _watches(trigger: Trigger, key: str) -> bool:
-    """Whether a trigger fires also when our own hand writes a key."""
-    return (
-        isinstance(trigger, UserdataTrigger)
-        and trigger.own
-        and (trigger.keys is None or key in trigger.keys)
-    )
-
-
-def _may_be_started(rule: Rule) -> bool:
-    """Whether anything that rules do may start a rule."""
-    return any(
-        isinstance(each, WebhookTrigger)
-        or _greets(each)
-        or (isinstance(each, UserdataTrigger) and each.own)
-        for each in rule.triggers
-    )
-
-
-def _greets(trigger: Trigger) -> bool:
-    """Whether a trigger fires on a session that has begun."""
-    if not isinstance(trigger, StateTrigger):
-        return False
-    return trigger.to is None or not trigger.to <= {SessionState.ALERTING}
+            return _Begun() not in its_own and contradiction([*terms(rule), _MINE]) is None
+        case _Called():
+            return True
 
 
 def _hooks_called(step: Act) -> Iterator[str]:

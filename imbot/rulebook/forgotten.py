@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from imbot.rulebook import expressions
+from imbot.rulebook.functions import FUNCTIONS
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.scope import Names
 from imbot.yamlfile import Kind, Node
@@ -17,6 +18,7 @@ _PATH = r"[A-Za-z_]\w*(?:\.\w+)+"
 _WHOLE = re.compile(rf"""{_PATH}(?:\[['"][^'"]*['"]\])?|[a-z_0-9]+\(.*\)""")
 #: Other languages' braces, or a half of ours.
 _BRACES = re.compile(rf"(?<!\{{)\$?\{{ ?({_PATH}) ?\}}(?!\}})|\b({_PATH}) ?\}}\}}")
+_WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r"""(['"])[^'"]*\1""")
 #: Longer text is no expression that somebody forgot to brace.
 _LONGEST = 200
@@ -36,6 +38,8 @@ def warn_of_forgotten_braces(node: Node, names: Names, desk: Desk) -> None:
     if node.kind is not Kind.TEXT or not any(mark in node.raw for mark in ".()"):
         return
     for source, at in _suspects(node.raw):
+        if not _begins_like_one(source, names):
+            continue
         parsed, problems = expressions.parse(source, node.place_at, names, desk.known)
         if parsed is None or problems:
             continue
@@ -50,6 +54,12 @@ def warn_of_inner_quotes(node: Node, desk: Desk) -> None:
     if node.kind is Kind.TEXT and _QUOTED.fullmatch(node.raw):
         what = f"the quotes inside the quotes are a part of the text {node.raw}"
         desk.warn(node.place, CODE, what, f"write {node.raw[1:-1]} without them")
+
+
+def _begins_like_one(source: str, names: Names) -> bool:
+    """Whether the first word is known; most texts end here."""
+    word = _WORD.match(source)
+    return word is not None and (word[0] in names.types or word[0] in FUNCTIONS)
 
 
 def _suspects(text: str) -> Iterator[tuple[str, int]]:
