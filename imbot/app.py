@@ -28,7 +28,8 @@ from imbot.engine.facts import Bot, Surroundings
 from imbot.engine.flow import Flow
 from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
-from imbot.engine.running import Past, Runs
+from imbot.engine.past import Past
+from imbot.engine.running import Runs
 from imbot.engine.sessions import SessionTable
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View

@@ -81,7 +81,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Recalled:
     """What planning asks of the past, as a situation tells it.
 
     Attributes:
@@ -158,7 +158,7 @@ def explain(
     """
     event = situation.event
     scope, senses = look(situation, around, agent or AgentFacts(event.agent))
-    past = Past(situation, LoopGuard(around.bot.instance), budget)
+    past = Recalled(situation, LoopGuard(around.bot.instance), budget)
     matching = [
         start_of(rule, event, scope, senses)
         for rule in rules
@@ -203,7 +203,7 @@ def look(situation: Situation, around: Surroundings, agent: AgentFacts) -> tuple
 
 def _explained(
     rule: Rule,
-    past: Past,
+    past: Recalled,
     scope: Scope,
     senses: Senses,
     verdict: tuple[Suppressed, ...] | None,

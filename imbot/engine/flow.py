@@ -9,15 +9,16 @@ from datetime import datetime
 
 from imbot.engine.doors import World
 from imbot.engine.matching import match
+from imbot.engine.past import Known
 from imbot.engine.planning import Plan, Start, plan, start_of
-from imbot.engine.running import Heard, Past, Runs
+from imbot.engine.running import Heard, Runs
 from imbot.engine.viewing import View
 from imbot.engine.watching import Decided, Happened, Watcher
 from imbot.model import Event
 from imbot.ports import Store
 from imbot.records import Change, EventHandled, OnceMarked, RunSeen, RunState
 from imbot.rulebook.index import Index
-from imbot.rulebook.schema import OnceScope, Rule
+from imbot.rulebook.schema import OnceScope
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Flow:
 
         candidates = [start_of(rule, event, scope, senses) for rule in rules]
         await self._learn_marks(candidates)
-        decision = plan(event, candidates, senses.now(), _Limits(self.world, self.runs.past))
+        decision = plan(event, candidates, senses.now(), Known(self.runs.past, self.world))
 
         waking = self.runs.hear(event, scope)
         self._record(decision, waking)
@@ -104,44 +105,3 @@ def _begun(start: Start, now: datetime) -> RunSeen:
         at=now,
         session=start.event.session_key,
     )
-
-
-class _Limits:
-    """What planning asks of the past, from the tables in memory."""
-
-    def __init__(self, world: World, past: Past) -> None:
-        self._world = world
-        self._past = past
-
-    def marked(self, rule_id: str, scope: str) -> bool:
-        """Return whether the rule has acted, acts or may have acted within this scope."""
-        return self._past.marks.is_set(rule_id, scope)
-
-    def marked_at(self, rule_id: str, scope: str) -> datetime | None:
-        """Return when a mark was set; None when it is not."""
-        return self._past.marks.set_at(rule_id, scope)
-
-    def busy(self, rule_id: str, key: str) -> int:
-        """Return how many runs of the rule with this key go on, or wait."""
-        return self._past.turns.busy(rule_id, key)
-
-    def spent(self, rule: Rule, event: Event) -> str:
-        """Return which budget allows the rule no more effects now; empty while all do."""
-        return self._past.spending.why_not(rule, event.session_key)
-
-    def broken(self, rule: Rule) -> str:
-        """Return why the rule's breaker is open; empty while it is not."""
-        return self._past.breakers.why_not(rule)
-
-    def loop(self, event: Event) -> str:
-        """Return why replies must stop in the event's session; empty when they need not."""
-        key = event.session_key
-        entry = None if key is None else self._world.table.get(key)
-        if key is None or entry is None:
-            return ""
-        return self._world.guard.verdict(key, entry.session.user_data)
-
-    def quiet(self, event: Event) -> str:
-        """Return why replies are held back, for a person types; empty when nobody does."""
-        key = event.session_key
-        return "" if key is None else self._world.guard.quiet(key, self._world.clock.now())

@@ -7,19 +7,16 @@ restart, and always by the same way.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import structlog
 
-from imbot.clock import Clock
 from imbot.engine.acting import Actor
-from imbot.engine.breaking import Breakers
 from imbot.engine.doors import Acting, World
 from imbot.engine.ledger import Ledger
-from imbot.engine.once import OnceMarks, Turns
+from imbot.engine.past import Past
 from imbot.engine.planning import Start, lateness
 from imbot.engine.recovering import Interrupted
-from imbot.engine.spending import UNLIMITED, Spending
 from imbot.engine.standing import Standing
 from imbot.engine.stepping import (
     Next,
@@ -39,7 +36,7 @@ from imbot.errors import StoreError
 from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
 from imbot.ports import Store
 from imbot.records import Change, RunSeen, RunState, Strand, TimerGone
-from imbot.rulebook.schema import Budget, Mode, WaitFor
+from imbot.rulebook.schema import Mode, WaitFor
 from imbot.rulebook.scope import Senses
 
 log = structlog.get_logger()
@@ -62,34 +59,11 @@ class Heard:
 _NOTHING = Heard()
 
 
-class Past(NamedTuple):
-    """What has happened before, as far as it limits what may happen now."""
-
-    marks: OnceMarks
-    turns: Turns
-    spending: Spending
-    breakers: Breakers
-
-    @classmethod
-    def of(
-        cls, marks: OnceMarks, clock: Clock, store: Store, *, budget: Budget = UNLIMITED
-    ) -> Self:
-        """Return a past of which only the store knows anything yet.
-
-        Args:
-            marks: Once marks.
-            clock: Tells when.
-            store: Keeps what fails.
-            budget: That of all rules together.
-        """
-        return cls(marks, Turns(), Spending(clock, budget), Breakers(clock, store))
-
-
 class Runs:
     """Drives every run.
 
     Attributes:
-        past: Once marks; who is running, by rule and key; what budgets are spent; what fails.
+        past: What has happened before.
     """
 
     def __init__(

@@ -1,0 +1,89 @@
+"""What has happened before, as far as it limits what may happen now."""
+
+from datetime import datetime
+from typing import NamedTuple, Self
+
+from imbot.clock import Clock
+from imbot.engine.breaking import Breakers
+from imbot.engine.doors import World
+from imbot.engine.once import OnceMarks, Turns
+from imbot.engine.spending import UNLIMITED, Spending
+from imbot.model import Event
+from imbot.ports import Store
+from imbot.rulebook.schema import Budget, Rule
+
+
+class Past(NamedTuple):
+    """What is kept of it in memory.
+
+    Attributes:
+        marks: Where rules have acted.
+        turns: Who is running, by rule and key.
+        spending: What budgets are spent.
+        breakers: What fails.
+    """
+
+    marks: OnceMarks
+    turns: Turns
+    spending: Spending
+    breakers: Breakers
+
+    @classmethod
+    def of(
+        cls, marks: OnceMarks, clock: Clock, store: Store, *, budget: Budget = UNLIMITED
+    ) -> Self:
+        """Return a past of which only the store knows anything yet.
+
+        Args:
+            marks: Once marks.
+            clock: Tells when.
+            store: Keeps what fails.
+            budget: That of all rules together.
+        """
+        return cls(marks, Turns(), Spending(clock, budget), Breakers(clock, store))
+
+
+class Known:
+    """What planning asks of the past, from the tables in memory.
+
+    Args:
+        past: What happened.
+        world: The sessions, and who speaks in them.
+    """
+
+    def __init__(self, past: Past, world: World) -> None:
+        self._past = past
+        self._world = world
+
+    def marked(self, rule_id: str, scope: str) -> bool:
+        """Return whether the rule has acted, acts or may have acted within this scope."""
+        return self._past.marks.is_set(rule_id, scope)
+
+    def marked_at(self, rule_id: str, scope: str) -> datetime | None:
+        """Return when a mark was set; None when it is not."""
+        return self._past.marks.set_at(rule_id, scope)
+
+    def busy(self, rule_id: str, key: str) -> int:
+        """Return how many runs of the rule with this key go on, or wait."""
+        return self._past.turns.busy(rule_id, key)
+
+    def spent(self, rule: Rule, event: Event) -> str:
+        """Return which budget allows the rule no more effects now; empty while all do."""
+        return self._past.spending.why_not(rule, event.session_key)
+
+    def broken(self, rule: Rule) -> str:
+        """Return why the rule's breaker is open; empty while it is not."""
+        return self._past.breakers.why_not(rule)
+
+    def loop(self, event: Event) -> str:
+        """Return why replies must stop in the event's session; empty when they need not."""
+        key = event.session_key
+        entry = None if key is None else self._world.table.get(key)
+        if key is None or entry is None:
+            return ""
+        return self._world.guard.verdict(key, entry.session.user_data)
+
+    def quiet(self, event: Event) -> str:
+        """Return why replies are held back, for a person types; empty when nobody does."""
+        key = event.session_key
+        return "" if key is None else self._world.guard.quiet(key, self._world.clock.now())
