@@ -174,6 +174,8 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SLOT = re.compile(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOSED = "closed"
+#: What is reckoned from an exception, such as years after it, must not come to the end of time.
+_LAST_YEAR = 2999
 
 
 def parse_calendar(
@@ -320,7 +322,7 @@ class _Reader:
         found = _SLOT.fullmatch(text)
         numbers = [int(number) for number in found.groups()] if found else []
         if not numbers or not _are_times(*numbers):
-            cure = "write such as 08:00-18:00, at most until 24:00"
+            cure = "write closed, or such as 08:00-18:00, at most until 24:00"
             if nearest(text, [_CLOSED]):
                 cure = f"did you mean '{_CLOSED}'?"
             self._add(path, "bad-slot", f"'{text}' is no time slot", cure)
@@ -404,8 +406,9 @@ class _Reader:
         for key, written in self._map(spec["exceptions"], None, ("exceptions",), cure).items():
             path = ("exceptions", key)
             day = _date(key)
-            if day is None:
-                what, cure = f"'{key}' is no date", "write such as 2026-12-24"
+            if day is None or day.year > _LAST_YEAR:
+                what = f"'{key}' is no date" if day is None else f"{key} is after {_LAST_YEAR}"
+                cure = "write such as 2026-12-24"
                 self._add_of_key(path, "bad-date", what, cure)
                 continue
             if written == _CLOSED and not calendar.slots_of(day):

@@ -193,6 +193,12 @@ def test_a_day_key_is_a_day_a_range_or_a_list(key, days):
             "2026-12-24",
         ),
         ({"exceptions": {"2026-02-30": "closed"}}, "exceptions/2026-02-30", "bad-date", "no date"),
+        (
+            {"exceptions": {"9999-12-31": "08:00-24:00"}},
+            "exceptions/9999-12-31",
+            "bad-date",
+            "9999-12-31 is after 2999",
+        ),
     ],
 )
 def test_a_mistake_in_a_calendar_is_reported_with_its_place(change, where, code, text):
