@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from inspect import Parameter, signature
 from typing import cast, get_args
 
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, CommandInfo
 
-from docs.generator.markdown import prose, table
+from docs.generator.markdown import contents, prose, table
 from docs.generator.models import kind
 from imbot.cli import EXIT_CODES
 from imbot.cli.root import cli
@@ -14,14 +14,19 @@ from imbot.cli.root import cli
 
 def page() -> Iterator[str]:
     """Yield the exit codes, and every command."""
+    names = [command.name or _function(command).__name__ for command in cli.registered_commands]
+    yield from contents(f"`imbot {name}`" for name in names)
     yield from table(("exit code", "means"), ((str(code), EXIT_CODES[code]) for code in EXIT_CODES))
-    for command in cli.registered_commands:
-        callback = cast("Callable[..., None]", command.callback)
-        yield from (f"## `imbot {command.name or callback.__name__}`", "")
-        yield from (prose(callback.__doc__), "")
-        rows = [_parameter(each) for each in signature(callback).parameters.values()]
+    for name, command in zip(names, cli.registered_commands, strict=True):
+        function = _function(command)
+        yield from (f"## `imbot {name}`", "", prose(function.__doc__), "")
+        rows = [_parameter(each) for each in signature(function).parameters.values()]
         if rows:
             yield from table(("argument or option", "type", "default", "meaning"), rows)
+
+
+def _function(command: CommandInfo) -> Callable[..., None]:
+    return cast("Callable[..., None]", command.callback)
 
 
 def _parameter(parameter: Parameter) -> tuple[str, str, str, str]:

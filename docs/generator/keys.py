@@ -78,10 +78,7 @@ def kind(part: Schema) -> str:
 def _of_type(schema: Schema) -> str:  # noqa: PLR0911  one case per type
     match schema.get("type"):
         case "array":
-            item = kind(schema["items"])
-            return (
-                f"list of {item.replace('list', 'lists', 1) if item.startswith('list') else item}"
-            )
+            return _list_of(kind(schema["items"]))
         case "object" if "properties" in schema:
             return f"map of {', '.join(f'`{name}`' for name in schema['properties'])}"
         case "object" if isinstance(schema.get("additionalProperties"), dict):
@@ -97,6 +94,10 @@ def _of_type(schema: Schema) -> str:  # noqa: PLR0911  one case per type
             return "text"
         case _:
             return "anything"
+
+
+def _list_of(item: str) -> str:
+    return f"list of {item.replace('list', 'lists', 1) if item.startswith('list') else item}"
 
 
 def _whole(schema: Schema) -> str:

@@ -7,7 +7,7 @@ from pydantic import RootModel
 
 from docs.generator import models
 from docs.generator.examples import shown
-from docs.generator.markdown import prose, table
+from docs.generator.markdown import contents, prose, table
 from imbot.durations import format_duration
 from imbot.plugin import Action
 from imbot.pluginhost import Found, PluginSettings, find_plugins
@@ -15,7 +15,9 @@ from imbot.pluginhost import Found, PluginSettings, find_plugins
 
 def page() -> Iterator[str]:
     """Yield every action of the standard plugins."""
-    for found in find_plugins(PluginSettings(), with_options=False).found:
+    plugins = find_plugins(PluginSettings(), with_options=False).found
+    yield from contents(f"`{action.name}`" for found in plugins for action in found.actions)
+    for found in plugins:
         yield from _plugin(found)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from docs.generator import models
-from docs.generator.markdown import prose, table
+from docs.generator.markdown import contents, prose, table
 from imbot.settings import AgentPart, AuthPart, Settings
 
 _HEADS = ("setting", "type", "default", "meaning")
@@ -13,13 +13,19 @@ _HEADS = ("setting", "type", "default", "meaning")
 
 def page() -> Iterator[str]:
     """Yield every setting."""
+    parts = dict(_parts())
+    yield from contents(f"`{name}`" for name in parts)
     yield from table(_HEADS, models.rows(Settings))
-    parts = [(name, field.annotation) for name, field in Settings.model_fields.items()]
-    parts += [("agents", AgentPart), ("agents[].auth", AuthPart)]
-    for name, model in parts:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            yield from (f"## `{name}`", "", _sentence(model), "")
-            yield from table(_HEADS, models.rows(model))
+    for name, model in parts.items():
+        yield from (f"## `{name}`", "", _sentence(model), "")
+        yield from table(_HEADS, models.rows(model))
+
+
+def _parts() -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield name, field.annotation
+    yield from (("agents", AgentPart), ("agents[].auth", AuthPart))
 
 
 def _sentence(model: type[BaseModel]) -> str:

@@ -39,9 +39,8 @@ def _kind(name: str, trigger: Schema) -> Iterator[str]:
     yield from (f"## `{name}`", "", told(part)[0], "")
     yield from shown("trigger", name)
     if name == "message":
-        tests = part["anyOf"][0]["properties"]
-        rows = ((f"`{test}`", each["description"]) for test, each in tests.items())
-        yield from table(("test", "meaning"), rows)
+        tests = part["anyOf"][0]["properties"].items()
+        yield from table(("test", "meaning"), ((f"`{test}`", told(one)[0]) for test, one in tests))
     if name in _WORDS:
         yield from meanings(_WORDS[name])
     yield from _options(name, trigger)
@@ -55,17 +54,21 @@ def _kind(name: str, trigger: Schema) -> Iterator[str]:
 
 def _options(name: str, trigger: Schema) -> Iterator[str]:
     """Yield what may stand beside a kind."""
-    rows, first = [], []
-    for option, asked in trigger["dependencies"].items():
-        owners = (
-            asked if isinstance(asked, list) else [one["required"][0] for one in asked["oneOf"]]
-        )
-        if name in owners and option not in kinds():
-            part = trigger["properties"][option]
-            meaning, default = told(part)
-            rows.append((f"`{option}`", kind(part), default, meaning))
-            first += [option] if owners[0] == name and option in _WORDS else []
-    if rows:
+    owners = {option: _owners(asked) for option, asked in trigger["dependencies"].items()}
+    options = [option for option in owners if name in owners[option] and option not in kinds()]
+    if options:
+        rows = (_option(option, trigger["properties"][option]) for option in options)
         yield from table(("option", "type", "default", "meaning"), rows)
-    for option in first:
-        yield from meanings(_WORDS[option], head=f"`{option}`")
+    for option in options:
+        if option in _WORDS and owners[option][0] == name:
+            yield from meanings(_WORDS[option], head=f"`{option}`")
+
+
+def _owners(asked: Schema | list[str]) -> list[str]:
+    """Return the kinds beside which an option may stand."""
+    return asked if isinstance(asked, list) else [one["required"][0] for one in asked["oneOf"]]
+
+
+def _option(name: str, part: Schema) -> tuple[str, str, str, str]:
+    meaning, default = told(part)
+    return f"`{name}`", kind(part), default, meaning

@@ -74,7 +74,7 @@ _KINDS: Final[Mapping[str, Schema]] = MappingProxyType(
                     "status": described(whole(100, 599), "The status of the answer."),
                     "json": described({}, "The body of the answer, as JSON."),
                     "text": described(text(), "The body of the answer, as text."),
-                    "times": described(whole(1), "How often it is given; by default always."),
+                    "times": described(whole(1), "How often it is given; by default every time."),
                 }
             )
             | {"minProperties": 1},
@@ -116,6 +116,9 @@ def schema_of_tests(actions: Mapping[str, Action[Any]]) -> Schema:
     keys = {
         "version": described({"enum": [1, "1"]}, "The version of the rule language: 1."),
         "rules": described(one_or_list(text()), "Rule files and folders, seen from this file."),
+        "plugins": described(
+            one_or_list(text()), "Folders with plugins of one's own, seen from this file."
+        ),
         "bot": described(
             mapped({"nickname": described(text(), "By default Bot.")}), "Who the bot is."
         ),
