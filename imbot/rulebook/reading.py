@@ -128,9 +128,10 @@ class Desk:
         """Return one of a closed set of words."""
         text = self.text(node, what)
         if text is not None and text not in (known := tuple(words)):
-            self.error(
-                node.place, "unknown-word", f"'{text}' is no {what}", did_you_mean(text, known)
-            )
+            parts = [part.strip() for part in text.split(",")]
+            is_list = len(parts) > 1 and set(parts) <= set(known)
+            cure = f"write [{', '.join(parts)}]" if is_list else did_you_mean(text, known)
+            self.error(node.place, "unknown-word", f"'{text}' is no {what}", cure)
             return None
         return text
 
@@ -155,8 +156,11 @@ class Desk:
 
     def duration(self, node: Node, what: str) -> float | None:
         """Return the seconds of a duration of more than nothing."""
-        text = self.text(node, what)
-        return None if text is None else self.seconds(text, node.place)
+        if node.is_scalar:
+            text = self.text(node, what)
+            return None if text is None else self.seconds(text, node.place)
+        self._wrong(node, what, "a duration", "write such as 30s, 5m or 1h30m")
+        return None
 
     def seconds(self, text: str, place: Place) -> float | None:
         """Return the seconds that a text means, more than nothing."""

@@ -55,7 +55,10 @@ def action_key(
     right = [key for key in keys if key in known]
     if len(right) > 1:
         what = f"'{right[0]}' and '{right[1]}' in one step"
-        desk.error(entries[right[1]].key.place, "two-actions", what, "make two steps of it")
+        cure = "make two steps of it"
+        if right[0] == "if" and not BRANCHES & entries.keys():
+            cure = f"write 'then:', and '- {right[1]}: …' below it"
+        desk.error(entries[right[1]].key.place, "two-actions", what, cure)
         return None
     for key in keys:
         if key not in right:

@@ -329,8 +329,9 @@ class _Assembler:
         self.code.append(Jump(0))
         for number, branch in enumerate(branches):
             if branch.kind is not Kind.LIST:
-                what = f"a branch of 'parallel' must be a list, not {shown(branch)}"
-                self.desk.error(branch.place, "wrong-type", what, cure)
+                if all(each.kind is Kind.LIST for each in branches[:number]):
+                    what = f"a branch of 'parallel' must be a list, not {shown(branch)}"
+                    self.desk.error(branch.place, "wrong-type", what, cure)
                 continue
             starts.append(len(self.code))
             steps = Entry(entry.key, branch)

@@ -245,6 +245,10 @@ _SLIPS = tuple(
         ("&&", "use and"),
         (r"\|\|", "use or"),
         ("!(?!=)", "use not"),
+        (
+            r"(?<=[\w)\]] )(?:contains|startswith|endswith|matches) +\w",
+            "write such as contains(a, b)",
+        ),
         (r"\bAND\b", "use and"),
         (r"\bOR\b", "use or"),
         (r"\bNOT\b", "use not"),

@@ -36,6 +36,7 @@ OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 SHORTEST_S = 1.0
 _DAY_S = 86_400.0
 
+_EDGES = frozenset({"opens", "closes"})
 _OFFSET = re.compile(r"(\S+)\s+(before|after)")
 _OFFSET_CURE = "write such as '10m before' or '0m after'"
 _CRON_CURE = "write such as '0 9 * * mon-fri'"
@@ -62,7 +63,9 @@ def read_idle(entries: Mapping[str, Entry], desk: Desk) -> IdleTrigger | None:
 def read_calendar(entries: Mapping[str, Entry], desk: Desk) -> CalendarTrigger | None:
     """Return the trigger of ``calendar: name`` with ``opens`` or ``closes``."""
     name = _calendar(entries["calendar"].value, desk)
-    edges = [key for key in ("opens", "closes") if key in entries]
+    edges = [key for key in entries if key in _EDGES]
+    if not edges and {nearest(key, _EDGES) for key in entries} & _EDGES:
+        return None  # misspelt, as was told
     if len(edges) != 1:
         key = entries[edges[1]].key if edges else entries["calendar"].key
         what = f"a calendar trigger names exactly one of opens and closes, not {len(edges)}"

@@ -181,6 +181,8 @@ class Checker:
 
     def _cure_of_unknown(self, name: str) -> str:
         """Return what helps with a name that is like none that is known; often empty."""
+        if name in self.names.constants:
+            return f"write vars.{name}"
         if name == "error":
             return "only the steps of an on_error see it"
         if self.names.of_block:
@@ -259,6 +261,9 @@ class Checker:
         if node.keywords or not node.args:
             what = f"{node.name}() takes conditions"
             return self._add(node.at, "bad-call", what, f"write {node.name}(…, …)")
+        if (listed := next((arg for arg in node.args if isinstance(arg, Items)), None)) is not None:
+            what = f"{node.name}() takes conditions, not a list of them"
+            return self._add(listed.at, "bad-call", what, "leave the brackets out")
         parts = Junction(JUNCTIONS[node.name], node.args, as_bool=True, at=node.at, end=node.end)
         return self._junction(parts)
 

@@ -360,11 +360,20 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
         elif fault.type == "union":
             desk.error(place, "bad-argument", f"{subject} cannot be {shown(fault.node)}")
         elif (due := _DUE.get(fault.type)) is not None:
-            desk.error(place, "bad-argument", f"{subject} must be {due}, not {shown(fault.node)}")
+            what = f"{subject} must be {due}, not {shown(fault.node)}"
+            cure = _with_its_keys(action) if is_whole and fault.type == "model_type" else ""
+            desk.error(place, "bad-argument", what, cure)
         else:
             said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")
             what, _, cure = said.partition("; ")
             desk.error(place, "bad-argument", f"{subject}: {what}", cure)
+
+
+def _with_its_keys(action: Action[Any]) -> str:
+    """Return how the arguments of an action are written that has no short form."""
+    fields = action.args.model_fields.items()
+    needed = [field.alias or name for name, field in fields if field.is_required()]
+    return f"write it like {{{', '.join(f'{name}: …' for name in needed)}}}" if needed else ""
 
 
 def _cure_of_unknown(key: str, owner: Mapping[str, Entry], action: Action[Any]) -> str:
