@@ -36,7 +36,7 @@ def as_text(report: Report) -> Iterator[str]:
 def as_json(report: Report) -> Iterator[str]:
     """Yield one JSON object for each mistake, each test and each gap of the coverage."""
     for problem in report.problems:
-        yield json.dumps({"problem": str(problem)})
+        yield json.dumps({"problem": str(problem), "code": problem.code})
     for result in report.results:
         told = {
             "test": result.test.name,

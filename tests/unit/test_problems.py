@@ -10,6 +10,7 @@ from imbot.problems import (
     Place,
     Problem,
     Severity,
+    annotation,
     did_you_mean,
     first_causes,
     nearest,
@@ -95,7 +96,10 @@ def test_what_only_follows_from_another_mistake_is_left_out():
 
     assert kept((here, "yaml-alias"), (here, "wrong-type")) == [(here, "yaml-alias")]
     assert kept((here, UNQUOTED), (here, "bad-template")) == [(here, "bad-template")]
-    assert kept((here, UNQUOTED), (there, "bad-template")) == [(here, UNQUOTED), (there, "bad-template")]
+    assert kept((here, UNQUOTED), (there, "bad-template")) == [
+        (here, UNQUOTED),
+        (there, "bad-template"),
+    ]
     assert kept((here, UNUSED)) == [(here, UNUSED)]
     assert kept((here, UNUSED), (there, "unknown-field")) == [(there, "unknown-field")]
 
@@ -115,3 +119,14 @@ def test_a_problem_is_one_line_that_only_can_be_read(quoted, shown):
     problem = Problem(Place("a.yaml", 1, 2), "code", quoted, quoted)
 
     assert str(problem) == f"a.yaml:1:2: error[code]: {shown}; {shown}"
+
+
+def test_an_annotation_is_one_line_whatever_is_in_it():
+    """GitHub ends a property at a comma or colon, and a command at the end of a line."""
+    place = Place("a,b:c%.yaml", 3, 7)
+
+    assert annotation(place, "one\ntwo\r%0A", severity=Severity.WARNING, title="bad-key") == (
+        "::warning file=a%2Cb%3Ac%25.yaml,line=3,col=7,title=bad-key::one%0Atwo%0D%250A"
+    )
+    assert annotation(Place("--set"), "no").startswith("::error file=--set,line=1,col=1::")
+    assert Problem(place, "bad-key", "no", "yes").annotation.endswith("title=bad-key::no; yes")
