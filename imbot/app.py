@@ -211,7 +211,7 @@ class App:
         """
         book, today = self.rulebook, self._ports.clock.now().date()
         self._store.note(rules_seen(book))
-        kept = compile_kept(self.plugins.actions, today=today)
+        kept = compile_kept(self.plugins.actions, today=today, shadow=self._settings.shadow)
         recovered = await self.dispatch.recover(book.rules, kept)
         log.info(
             "imbot.recovered",

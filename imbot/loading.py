@@ -18,8 +18,9 @@ from imbot.problems import Place, Problem, Severity
 from imbot.records import RuleSeen
 from imbot.rulebook.loader import TEST_SUFFIXES, RuleFile, load_rulebook
 from imbot.rulebook.schema import Budget, Rule, Rulebook
-from imbot.rulebook.stored import compile_stored
+from imbot.rulebook.stored import compile_stored, in_shadow
 from imbot.settings import Settings
+from imbot.shipped import shipped
 from imbot.yamlfile import Limits
 
 log = structlog.get_logger()
@@ -44,6 +45,7 @@ class Wanted:
         allowed_hosts: Origins that http may reach; None without settings.
         timezone: The zone of days.
         country: Of numbers without a country code.
+        shadow: Whether all rules are in shadow.
     """
 
     plugins: Plugins
@@ -51,12 +53,19 @@ class Wanted:
     allowed_hosts: tuple[str, ...] | None = None
     timezone: str = "UTC"
     country: str = "DE"
+    shadow: bool = False
 
     @classmethod
     def by(cls, settings: Settings, plugins: Plugins, secrets: Iterable[str]) -> Self:
         """Return what settings want, with the names of :func:`rule_secrets`."""
-        allow = settings.http.allow
-        return cls(plugins, frozenset(secrets), allow, settings.timezone, settings.country)
+        return cls(
+            plugins,
+            frozenset(secrets),
+            settings.http.allow,
+            settings.timezone,
+            settings.country,
+            settings.shadow,
+        )
 
 
 # Files ----------------------------------------------------------------------------------------
@@ -208,6 +217,9 @@ def make_rulebook(
         unavailable=wanted.plugins.unavailable,
     )
     problems = [*unread, *problems]
+    if book is not None and wanted.shadow:
+        # Not before: what is wrong with rules that act is wrong with them in shadow, too.
+        book = replace(book, rules=tuple(map(in_shadow, book.rules)))
     return (None if _errors(problems) else book), problems
 
 
@@ -224,16 +236,23 @@ def require_rulebook(loaded: Loaded, wanted: Wanted, *, today: date) -> Rulebook
 
 
 def compile_kept(
-    actions: Mapping[str, Action[Any]], *, today: date
+    actions: Mapping[str, Action[Any]], *, today: date, shadow: bool = False
 ) -> Callable[[RuleSeen], Rule | None]:
-    """Return what makes a rule of a version that the store kept, or None if that cannot be."""
+    """Return what makes a rule of a version that the store kept, or None if that cannot be.
+
+    Args:
+        actions: What rules may use.
+        today: The date.
+        shadow: Whether all rules are in shadow: then none is made that acts.
+    """
 
     def compiled(seen: RuleSeen) -> Rule | None:
         try:
-            return compile_stored(seen.source, actions, today=today)
+            rule = compile_stored(seen.source, actions, today=today)
         except (RulebookError, ValueError, LookupError) as error:
             log.warning("rule.lost", rule=seen.rule_id, version=seen.version, cause=str(error))
             return None
+        return rule if rule.shadow or not shadow else None
 
     return compiled
 
@@ -267,8 +286,12 @@ def plugin_settings(loaded: Loaded) -> PluginSettings:
 
 def installed(plugins: Plugins) -> dict[str, Installed]:
     """Return the actions that rules may use, each with its plugin's options."""
-    options = plugins.options
-    return {name: Installed(action, options[name]) for name, action in plugins.actions.items()}
+    ours = shipped("plugins")
+    return {
+        action.name: Installed(action, found.options, ships=Path(found.origin).parent == ours)
+        for found in plugins.enabled
+        for action in found.actions
+    }
 
 
 def budget_of_all(settings: Settings) -> Budget:

@@ -265,13 +265,17 @@ class Reason(Meant):
     CAPABILITY = "capability", "GWS does not list the operation for this session."
     CALENDAR = "calendar", "A calendar that `when` asks is closed, or open."
     DISABLED = "disabled", "The rule has `enabled: false`."
-    SHADOW = "shadow", "The rule, or its file, only decides and records: `shadow: true`."
+    SHADOW = "shadow", "The rule runs and nothing is sent: it or its file, or the settings say so."
     QUIET = "quiet", "A person types under the bot's name, and so the bot holds back."
+
+
+#: Before the keys and scopes of a rule in shadow, so that it is counted apart from itself live.
+SHADOW_PREFIX = "shadow "
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """One rule matched and does not run: why, with the value that decided."""
+    """One rule matched and does not run, or in shadow: why, with the value that decided."""
 
     rule_id: str
     reason: Reason
@@ -283,6 +287,7 @@ class OutcomeKind(Meant):
 
     DONE = "done", "It was carried out."
     WITHHELD = "withheld", "It could not have succeeded, and was not tried."
+    SHADOW = "shadow", "It is written down what it would have done; the rule is in shadow."
     FAILED = "failed", "It was surely not done; `on_error` may do something else."
     PARKED = "parked", "Nobody knows whether it was done, or it was given up; a person decides."
     CANCELLED = "cancelled", "The session, or the run, was over before it."

@@ -17,7 +17,7 @@ class EffectState(Meant):
     """The life of one effect in the ledger.
 
     SENDING → ACCEPTED → CONFIRMED; FAILED surely never happened; UNKNOWN may have happened and
-    waits for its proof; PARKED waits for a person.
+    waits for its proof; PARKED waits for a person. SHADOW is never sent: a rule in shadow would.
     """
 
     SENDING = "sending", "It is written down, and on its way."
@@ -26,6 +26,7 @@ class EffectState(Meant):
     FAILED = "failed", "It surely never happened."
     UNKNOWN = "unknown", "It may have happened, and waits for its proof."
     PARKED = "parked", "It waits for a person."
+    SHADOW = "shadow", "It is never sent: a rule in shadow would have."
 
 
 class RunState(Meant):
@@ -34,7 +35,7 @@ class RunState(Meant):
     RUNNING = "running", "Its steps are being done."
     WAITING = "waiting", "It waits: for a time, for something to happen, or for its turn."
     DONE = "done", "Its last step is over."
-    STOPPED = "stopped", "A `stop` ended it."
+    STOPPED = "stopped", "A `stop` ended it; or it is in shadow and would need an answer."
     FAILED = "failed", "A step failed, and no `on_error` of the step went on."
     CANCELLED = "cancelled", "The session was over, or a newer run took its place."
 
@@ -95,6 +96,7 @@ class RunSeen:
         attempts: How often the step at ``pc`` was tried already.
         strands: Where it stands if that is more than ``pc``; empty for this one place.
         cancelled: Why only steps marked ``even_if_completed`` are still due; empty before.
+        in_shadow: Whether it only writes down what it would do, for as long as it goes on.
     """
 
     run_id: str
@@ -112,6 +114,7 @@ class RunSeen:
     attempts: int = 0
     strands: tuple[Strand, ...] = ()
     cancelled: str = ""
+    in_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class OnceTakenBack:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An effect that is about to be sent.
+    """An effect that is about to be sent, or would be.
 
     Attributes:
         effect_id: ``event/rule/pc/n``: n-th call through a door of the step at pc.
@@ -149,6 +152,7 @@ class Intent:
         at: When it was decided.
         attempt: 1 for the first.
         epoch: Fencing token of the agent's owner; 0 on one machine.
+        in_shadow: Whether it is never sent: a rule in shadow would have.
     """
 
     effect_id: str
@@ -163,6 +167,7 @@ class Intent:
     echo: str | None = None
     attempt: int = 1
     epoch: int = 0
+    in_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

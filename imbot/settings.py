@@ -284,6 +284,8 @@ class Settings(_Part):
     """The accounts, or the path of a CSV or YAML file with them."""
     rules: tuple[Path, ...] = (Path("rules"),)
     """Rule files, and folders of rule files."""
+    shadow: bool = False
+    """Whether all rules only decide and write down what they would do; nothing of it is sent."""
     plugins: PluginsPart = PluginsPart()
     """Plugins."""
     store: Annotated[str, AfterValidator(_store)] = Field(default="sqlite:///imbot.db", repr=False)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,8 +49,12 @@ class Books:
         """The budget of all rules together."""
         return UNLIMITED if self.settings is None else budget_of_all(self.settings)
 
-    def read(self, paths: Sequence[Path] = ()) -> Rulebook:
+    def read(self, paths: Sequence[Path] = (), *, live: bool = False) -> Rulebook:
         """Return the rulebook of these paths, of the settings' without any.
+
+        Args:
+            paths: Files and folders.
+            live: Whether the settings' ``shadow`` is not to count.
 
         Raises:
             RulebookError: With every error in it.
@@ -61,6 +65,7 @@ class Books:
         else:
             secrets = rule_secrets(loaded.settings, os.environ)
             wanted = Wanted.by(loaded.settings, self.plugins, secrets)
+            wanted = replace(wanted, shadow=wanted.shadow and not live)
             paths = paths or rule_paths(loaded)
         book, problems = make_rulebook(paths, wanted, today=datetime.now(UTC).date())
         if book is None:

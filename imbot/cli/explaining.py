@@ -259,9 +259,16 @@ def _event_told(event: Event) -> str:
 def _verdict(each: Explanation, situation: Situation) -> str:
     if situation.ran is not None and each.rule.id in situation.ran:
         return "ran"
+    if each.runs_in_shadow:
+        return "would run in shadow" if situation.ran is None else _shadow_then(each, situation)
     if situation.ran is None:
         return "would run" if each.runs else "would not run"
     return "would run now" if each.runs else "did not run"
+
+
+def _shadow_then(each: Explanation, situation: Situation) -> str:
+    known = [no for no in situation.suppressed if no.rule_id == each.rule.id]
+    return "ran in shadow" if known else "would run in shadow now"
 
 
 def _rows(
@@ -287,7 +294,7 @@ def _whys(
     for view in each.leaves:
         if not view.decides:
             yield "leaf", leaf_told(view.leaf)
-    if ran or each.runs:
+    if ran or each.runs or each.runs_in_shadow:
         yield from ((f"withheld, {no.kind}", no.detail) for no in each.withheld)
 
 

@@ -9,9 +9,18 @@ from zoneinfo import ZoneInfo
 from imbot.cli.output import one_line, painted
 from imbot.cli.telling import arguments, cut, is_mark, told, value
 from imbot.clock import Clock
-from imbot.engine.planning import Plan
+from imbot.engine.planning import Plan, Start
 from imbot.engine.watching import Acted, Decided, Echoed, Happened, Logged, Sight
-from imbot.model import Event, EventKind, Outcome, OutcomeKind, SessionKey, SessionState, Step
+from imbot.model import (
+    Event,
+    EventKind,
+    Outcome,
+    OutcomeKind,
+    Reason,
+    SessionKey,
+    SessionState,
+    Step,
+)
 
 _SHOWN_OF_ID = 4
 #: A session keeps its colour, so that the eye can follow it.
@@ -61,10 +70,14 @@ class LiveView:
 
     def _decision(self, plan: Plan) -> list[str]:
         key = plan.event.session_key
-        runs = [self._line(key, "rule", start.rule.id, "yellow") for start in plan.starts]
+        runs = [
+            self._line(key, "rule", f"{start.rule.id}{_shadow(start)}", "yellow")
+            for start in plan.starts
+        ]
         return runs + [
             self._line(key, "rule", f"{no.rule_id} does not run: {no.reason}, {no.detail}", "dim")
             for no in plan.suppressed
+            if no.reason is not Reason.SHADOW
         ]
 
     def _line(
@@ -82,9 +95,15 @@ class LiveView:
         return f"{head}{painted(shown, colour)}"
 
 
+def _shadow(start: Start) -> str:
+    return " in shadow: nothing is sent" if start.in_shadow else ""
+
+
 def _action(step: Step, outcome: Outcome) -> tuple[str, str]:
     """Return a step in words, and its colour."""
     what = f"{step.action} {arguments(step.args)}".rstrip()
+    if outcome.kind is OutcomeKind.SHADOW:
+        return f"shadow: would {what}", "dim"
     if outcome.kind is not OutcomeKind.DONE:
         return f"{what} {outcome.kind}: {outcome.detail}", "red"
     return f"{what} → {value(outcome.result)}" if outcome.result else what, "green"

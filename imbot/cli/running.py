@@ -48,7 +48,9 @@ async def _serve(loaded: Loaded, ports: Ports) -> int:
     stop = stop_on_signal()
     async with open_app(loaded, ports, watch=log_sight) as app:
         reload_on_signal(app)
-        log.info("imbot.started", agents=len(app.agents), rules=len(app.rulebook.rules))
+        rules = app.rulebook.rules
+        in_shadow = sum(rule.shadow for rule in rules)
+        log.info("imbot.started", agents=len(app.agents), rules=len(rules), in_shadow=in_shadow)
         await app.run(stop)
     log.info("imbot.stopped")
     return 0

@@ -7,7 +7,7 @@ import structlog
 
 from imbot.engine.planning import Start
 from imbot.engine.watching import Acted, Decided, Ended, Happened, Logged, Sight
-from imbot.model import Event, Outcome, OutcomeKind, Step, Suppressed
+from imbot.model import Event, Outcome, OutcomeKind, Reason, Step, Suppressed
 
 log = structlog.get_logger()
 
@@ -21,7 +21,8 @@ def log_sight(sight: Sight) -> None:
             for start in plan.starts:
                 log.debug("rule.starts", **_run(start))
             for no in plan.suppressed:
-                log.debug("rule.suppressed", **_suppressed(plan.event, no))
+                if no.reason is not Reason.SHADOW:
+                    log.debug("rule.suppressed", **_suppressed(plan.event, no))
         case Acted(start, step, outcome):
             _log_step(start, step, outcome)
         case Logged(start, text):
@@ -35,6 +36,8 @@ def log_sight(sight: Sight) -> None:
 def _log_step(start: Start, step: Step, outcome: Outcome) -> None:
     facts = {**_run(start), "action": step.action, "place": step.place}
     match outcome.kind:
+        case OutcomeKind.SHADOW:
+            log.info("step.shadow", **facts)
         case OutcomeKind.DONE:
             log.debug("step.done", **facts)
         case OutcomeKind.WITHHELD:
@@ -52,8 +55,9 @@ def _where(event: Event) -> dict[str, str]:
     return {"agent": event.agent, **session}
 
 
-def _run(start: Start) -> dict[str, str]:
-    return {"rule": start.rule.id, **_where(start.event)}
+def _run(start: Start) -> dict[str, str | bool]:
+    shadow = {"shadow": True} if start.in_shadow else {}
+    return {"rule": start.rule.id, **shadow, **_where(start.event)}
 
 
 def _suppressed(event: Event, no: Suppressed) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from imbot.cli.formats import Shape
@@ -72,9 +73,9 @@ def _given(paths: Sequence[Path], config: Path | None) -> Given:
         return Given(Wanted(found), rules=rules)
     loaded = load_settings(config, environment=_Environment(os.environ))
     settings = loaded.settings
-    names = rule_secrets(settings, os.environ)
+    wanted = Wanted.by(settings, load_plugins(loaded), rule_secrets(settings, os.environ))
     return Given(
-        wanted=Wanted.by(settings, load_plugins(loaded), names),
+        wanted=replace(wanted, shadow=False),  # a test is about what the rules do
         plugins=plugin_settings(loaded),
         habits=_habits(loaded),
         rules=rules or tuple(map(str, rule_paths(loaded))),

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ValidationError
 
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
+from imbot.engine.shadow import NOT_BEGUN, UnansweredError
+from imbot.engine.shadow_doors import ShadowIm, ShadowWeb
 from imbot.engine.stepping import Next, Postponed
 from imbot.errors import (
     ActionError,
@@ -62,10 +64,15 @@ _AT_ONCE = frozenset({None, Operation.INITIATE, Operation.COMPLETE})
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """An action that rules can use, with its plugin's options."""
+    """An action that rules can use, with its plugin's options.
+
+    Attributes:
+        ships: Whether it is one of imbot's own, which act through their doors and in no other way.
+    """
 
     action: Action[BaseModel]
     options: BaseModel | None = None
+    ships: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +160,22 @@ class Actor:
 
     # Attempts ---------------------------------------------------------------------------------
 
+    async def _shade(self, job: "_Job") -> Outcome:
+        """Have it written down what a step would do; what is not imbot's own is not even begun."""
+        step, acting = job.step, job.acting
+        if not job.installed.ships:
+            what = {"action": step.action, "operation": step.action, "payload": step.args}
+            acting.ledger.shade(f"{step.key}/all", key=acting.session, **what)
+            return Outcome(step.key, OutcomeKind.SHADOW)
+        error = await self._attempt(job, 1, repeatable=True)
+        if isinstance(error, ActionError):
+            return _failed(step, error)
+        return Outcome(step.key, OutcomeKind.SHADOW)
+
     async def _attempts(self, job: "_Job", tried: int) -> Outcome | Postponed:
         """Try until it is done, proven, or given up; or until it is to be tried much later."""
+        if job.acting.ledger.start.in_shadow:
+            return await self._shade(job)
         attempt = tried + 1
         repeatable = job.installed.action.repeatable(job.args)
         while True:
@@ -193,6 +214,8 @@ class Actor:
             return AmbiguousError(told) if ledger.in_doubt(step.key) else TemporaryError(told)
         except ActionError as error:
             return error
+        except UnansweredError:
+            return _Result(None)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
@@ -201,6 +224,8 @@ class Actor:
         return _Result(result)
 
     def _context(self, job: "_Job", attempt: int) -> Context:
+        in_shadow = job.acting.ledger.start.in_shadow
+        im, http = (ShadowIm, ShadowWeb) if in_shadow else (ImDoor, WebDoor)
         return Context(
             event=job.scope["event"],
             session=job.scope.get("session"),
@@ -210,8 +235,8 @@ class Actor:
             options=job.installed.options,
             step_key=job.step.key,
             attempt=attempt,
-            im=ImDoor(self._world, job.acting, job.step),
-            http=WebDoor(self._world, job.acting, job.step),
+            im=im(self._world, job.acting, job.step),
+            http=http(self._world, job.acting, job.step),
             message_limit_bytes=self._habits.message_limit_bytes,
             reason_key=self._habits.reason_key,
         )
@@ -285,6 +310,8 @@ class Actor:
         begun_here = key is not None and key != acting.ledger.start.event.session_key
         if key is None or not begun_here or action.needs in _AT_ONCE:
             return False
+        if key.session_id == NOT_BEGUN:
+            return False
         until = self._world.clock.now() + timedelta(seconds=ANSWER_S)
         while (left_s := _left_s(until, self._world)) > 0:
             entry = self._world.table.get(key)
@@ -299,6 +326,8 @@ class Actor:
 
     def _withheld(self, needs: Operation | None, key: SessionKey | None) -> str:
         """Return why a step cannot succeed now; empty when it can."""
+        if key is not None and key.session_id == NOT_BEGUN:
+            return ""
         entry = None if key is None else self._world.table.get(key)
         no = why_withheld(
             needs, None if entry is None else entry.session, strict=self._habits.strict_capabilities

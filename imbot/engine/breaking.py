@@ -40,6 +40,7 @@ BREAKER = "breaker"
 _ERROR_CHARACTERS = 200
 
 _GIVEN_UP = frozenset({OutcomeKind.FAILED, OutcomeKind.PARKED})
+_GONE_WELL = frozenset({OutcomeKind.DONE, OutcomeKind.SHADOW})
 _ENDED_WELL = frozenset({RunState.DONE, RunState.STOPPED})
 
 
@@ -132,7 +133,7 @@ class Breakers:
         """Take note of how a step of a run ended."""
         if outcome.kind in _GIVEN_UP:
             self._failed(start.rule, pc, step, outcome)
-        elif outcome.kind is OutcomeKind.DONE:
+        elif outcome.kind in _GONE_WELL:
             self._succeeded(start, pc)
 
     def end(self, start: Start, state: RunState) -> None:

@@ -369,6 +369,7 @@ class Dispatch:
                 self._world.echoes.forget(key)
                 self._world.guard.forget(key)
                 self._flow.runs.past.spending.forget(key)
+                self._flow.runs.past.shadow_spending.forget(key)
         return changes
 
     # Lanes ------------------------------------------------------------------------------------
@@ -424,4 +425,6 @@ class Dispatch:
         scope, senses = await self._flow.view.of_event(event)
         # What the run took its turn and its once scope by is as it was when it began.
         start = start_of(rule, event, scope, senses._replace(at=event.received_at))
-        return self._flow.runs.claim(replace(start, key=seen.key), interrupted(seen, effects))
+        # Nothing of what began in shadow is ever sent, whatever its rule says now.
+        start = replace(start, key=seen.key, in_shadow=seen.in_shadow or start.in_shadow)
+        return self._flow.runs.claim(start, interrupted(seen, effects))

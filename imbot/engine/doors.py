@@ -362,7 +362,7 @@ class WebDoor:
             key=key,
             agent=key.agent if key else "",
             action=self.step.action,
-            operation=f"{request.method} {_origin(url)}",
+            operation=f"{request.method} {origin_of(url)}",
             payload={"json": json} if form is None else {"form": dict(form)},
         )
         try:
@@ -414,7 +414,7 @@ def _answer(reply: Reply) -> HttpAnswer:
     return HttpAnswer(reply.status, reply.headers, text, json)
 
 
-def _origin(url: str) -> str:
+def origin_of(url: str) -> str:
     """Return the URL without anything that could be a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"

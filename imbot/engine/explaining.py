@@ -18,7 +18,7 @@ from imbot.engine.planning import judged, start_of, suppressions
 from imbot.engine.recording import Situation
 from imbot.engine.sessions import SessionEntry
 from imbot.engine.spending import UNLIMITED, Spent, why_spent
-from imbot.model import Event, Reason, Scope, Suppressed
+from imbot.model import SHADOW_PREFIX, Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation
 from imbot.ports import AgentFacts
 from imbot.rulebook.expressions import Expression
@@ -79,6 +79,11 @@ class Explanation:
         """Whether the rule runs."""
         return not self.causes
 
+    @property
+    def runs_in_shadow(self) -> bool:
+        """Whether the rule runs in shadow: it would, and nothing of it is sent."""
+        return bool(self.causes) and all(one.kind == Reason.SHADOW for one in self.causes)
+
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
@@ -110,8 +115,9 @@ class Recalled:
         """Which budget allows the rule no more effects; empty while all do."""
         in_session = event.session_key is not None
         by_rule = {
-            rule_id: Spent(session if in_session else 0, minute)
+            rule_id.removeprefix(SHADOW_PREFIX): Spent(session if in_session else 0, minute)
             for rule_id, (session, minute) in self.situation.spent.items()
+            if rule_id.startswith(SHADOW_PREFIX) is rule.shadow
         }
         by_all = Spent(
             sum(spent.in_session for spent in by_rule.values()),

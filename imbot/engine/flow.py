@@ -81,7 +81,7 @@ class Flow:
     def _record(self, decision: Plan, waking: Heard) -> None:
         """Write the decision down together with the runs that it begins and those that it wakes."""
         now, event = self.world.clock.now(), decision.event
-        rule_ids = tuple(start.rule.id for start in decision.starts)
+        rule_ids = tuple(start.rule.id for start in decision.starts if not start.in_shadow)
         changes: list[Change] = [EventHandled(event.id, now, rule_ids, decision.suppressed)]
         for start in decision.starts:
             changes.append(_begun(start, now))
@@ -104,4 +104,5 @@ def _begun(start: Start, now: datetime) -> RunSeen:
         pc=0,
         at=now,
         session=start.event.session_key,
+        in_shadow=start.in_shadow,
     )

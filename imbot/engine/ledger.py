@@ -31,8 +31,12 @@ _MAYBE_DONE = frozenset(
         EffectState.ACCEPTED,
         EffectState.CONFIRMED,
         EffectState.UNKNOWN,
+        EffectState.SHADOW,
     }
 )
+
+#: What ends a session, or would.
+_COMPLETED = frozenset({EffectState.ACCEPTED, EffectState.SHADOW})
 
 #: States in which nobody knows whether an effect was carried out.
 _IN_DOUBT = frozenset({EffectState.SENDING, EffectState.UNKNOWN})
@@ -130,6 +134,34 @@ class Ledger:
             self._begin(key)
         await self.store.commit([*self._mark(now), intent])
 
+    def shade(
+        self, effect_id: str, *, key: SessionKey | None, action: str, operation: str, payload: JSON
+    ) -> None:
+        """Write down, once, an effect that is never sent: the run is in shadow."""
+        if effect_id in self._entries:
+            return
+        now = self.clock.now()
+        intent = Intent(
+            effect_id=effect_id,
+            run_id=self.start.run_id,
+            agent=key.agent if key else "",
+            session_id=key.session_id if key else "",
+            rule_id=self.start.rule.id,
+            action=action,
+            operation=operation,
+            payload=payload,
+            at=now,
+            in_shadow=True,
+        )
+        self._entries[effect_id] = _Entry(intent, EffectState.SHADOW)
+        self._begin(key)
+        self.store.note([*self._mark(now), intent])
+
+    @property
+    def shades(self) -> list[Intent]:
+        """The effects that are never sent, in order."""
+        return [entry.intent for entry in self._entries.values() if entry.intent.in_shadow]
+
     def _begin(self, key: SessionKey | None) -> None:
         self.goes_on = True
         if self.spending is not None:
@@ -156,11 +188,11 @@ class Ledger:
             entry.state = EffectState.CONFIRMED
 
     def completed(self, key: SessionKey) -> bool:
-        """Return whether the run itself has ended this session."""
+        """Return whether the run itself has ended this session, or in shadow would have."""
         return any(
             entry.intent.operation == "Complete"
             and (entry.intent.agent, entry.intent.session_id) == key
-            and entry.state is EffectState.ACCEPTED
+            and entry.state in _COMPLETED
             for entry in self._entries.values()
         )
 

@@ -20,12 +20,14 @@ class Past(NamedTuple):
         marks: Where rules have acted.
         turns: Who is running, by rule and key.
         spending: What budgets are spent.
+        shadow_spending: What of them would be spent by rules in shadow.
         breakers: What fails.
     """
 
     marks: OnceMarks
     turns: Turns
     spending: Spending
+    shadow_spending: Spending
     breakers: Breakers
 
     @classmethod
@@ -40,7 +42,8 @@ class Past(NamedTuple):
             store: Keeps what fails.
             budget: That of all rules together.
         """
-        return cls(marks, Turns(), Spending(clock, budget), Breakers(clock, store))
+        spending, in_shadow = Spending(clock, budget), Spending(clock, budget)
+        return cls(marks, Turns(), spending, in_shadow, Breakers(clock, store))
 
 
 class Known:
@@ -69,7 +72,9 @@ class Known:
 
     def spent(self, rule: Rule, event: Event) -> str:
         """Return which budget allows the rule no more effects now; empty while all do."""
-        return self._past.spending.why_not(rule, event.session_key)
+        past = self._past
+        spending = past.shadow_spending if rule.shadow else past.spending
+        return spending.why_not(rule, event.session_key)
 
     def broken(self, rule: Rule) -> str:
         """Return why the rule's breaker is open; empty while it is not."""

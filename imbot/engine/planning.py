@@ -4,14 +4,14 @@ Every decision is taken here, before anything acts: so ``explain`` and tests can
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from imbot.durations import format_duration
 from imbot.engine.matching import rule_scope
-from imbot.model import Event, Reason, Scope, Suppressed
+from imbot.model import SHADOW_PREFIX, Event, Reason, Scope, Suppressed
 from imbot.rulebook.schema import Mode, OnceScope, Rule
 from imbot.rulebook.scope import MISSING, Senses
 
@@ -29,6 +29,7 @@ class Start:
         key: What runs of the rule take turns by.
         once_scope: Where its once mark is set; None without ``once``.
         throttle_scope: Where the mark of its last run is set; None without ``throttle``.
+        in_shadow: Whether it only writes down what it would do.
     """
 
     rule: Rule
@@ -37,11 +38,18 @@ class Start:
     key: str
     once_scope: str | None = None
     throttle_scope: str | None = None
+    in_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one event leads to: the runs in order, and what matched and does not run."""
+    """What one event leads to.
+
+    Attributes:
+        event: The event.
+        starts: The runs in order, those in shadow among them.
+        suppressed: The rules that matched and do not run, or in shadow.
+    """
 
     event: Event
     starts: tuple[Start, ...] = ()
@@ -85,10 +93,10 @@ def plan(event: Event, candidates: Sequence[Start], now: datetime, limits: Limit
     starts: list[Start] = []
     suppressed: list[Suppressed] = []
     for start, reasons in judged(candidates, now, limits):
-        if (reason := next(reasons, None)) is None:
-            starts.append(start)
-        else:
+        if (reason := next(reasons, None)) is not None:
             suppressed.append(reason)
+        if reason is None or reason.reason is Reason.SHADOW:
+            starts.append(start)
     return Plan(event, tuple(starts), tuple(suppressed))
 
 
@@ -108,13 +116,29 @@ def start_of(rule: Rule, event: Event, scope: Scope, senses: Senses) -> Start:
     """Return the run that a rule would make of an event that starts it."""
     scope = rule_scope(scope, rule)
     key = run_key(rule, event, scope, senses)
-    return Start(
+    start = Start(
         rule=rule,
         event=event,
         run_id=f"{event.id}/{rule.id}",
         key=key,
         once_scope=once_scope(rule, event, scope, senses),
         throttle_scope=throttle_scope(rule, key, scope, senses),
+    )
+    return _apart(start) if rule.shadow else start
+
+
+def _apart(start: Start) -> Start:
+    """Return the run in shadow: what it did live is not asked for, nor the other way round."""
+
+    def apart(scope: str | None) -> str | None:
+        return None if scope is None else f"{SHADOW_PREFIX}{scope}"
+
+    return replace(
+        start,
+        key=f"{SHADOW_PREFIX}{start.key}",
+        once_scope=apart(start.once_scope),
+        throttle_scope=apart(start.throttle_scope),
+        in_shadow=True,
     )
 
 
@@ -161,6 +185,8 @@ def suppressions(
 ) -> Iterator[Suppressed]:
     """Yield why the rule does not run although it matched; nothing when it runs.
 
+    One in shadow runs if that is the only reason; it comes last.
+
     Args:
         start: The run that it would be.
         now: The moment.
@@ -174,8 +200,6 @@ def suppressions(
 
     if ended_by:
         yield because(Reason.FINAL, f"{ended_by} is final")
-    if rule.shadow:
-        yield because(Reason.SHADOW, "shadow: true")
     if late := lateness(start, now):
         yield because(Reason.MAX_AGE, late)
     if start.once_scope is not None and limits.marked(rule.id, start.once_scope):
@@ -187,6 +211,8 @@ def suppressions(
     yield from _held_back(start, limits)
     if crowded := _crowded(start, limits):
         yield because(Reason.MODE, crowded)
+    if rule.shadow:
+        yield because(Reason.SHADOW, "shadow: true, nothing is sent")
 
 
 def _hushed(start: Start, limits: Limits) -> Iterator[Suppressed]:
@@ -229,7 +255,8 @@ def _throttled(start: Start, now: datetime, limits: Limits) -> str:
     if ago_s >= throttle.within_s:
         return ""
     told = f"it ran {format_duration(round(ago_s, 3))} ago"
-    return f"{told}, once within {format_duration(throttle.within_s)} for {scope[9:]}"
+    by = scope.removeprefix(SHADOW_PREFIX)[9:]
+    return f"{told}, once within {format_duration(throttle.within_s)} for {by}"
 
 
 def lateness(start: Start, now: datetime) -> str:

@@ -17,6 +17,7 @@ from imbot.engine.ledger import Ledger
 from imbot.engine.past import Past
 from imbot.engine.planning import Start, lateness
 from imbot.engine.recovering import Interrupted
+from imbot.engine.shadow import ALL_KNOWN, NOT_BEGUN, unknown_names, with_own_writes
 from imbot.engine.standing import Standing
 from imbot.engine.stepping import (
     Next,
@@ -114,7 +115,8 @@ class Runs:
                 self._cancel(self._runs[run_id], f"restarted by {start.event.id}")
         beside = rule.mode is Mode.PARALLEL
         turn = past.turns.take(start.run_id, rule.id, start.key, side_by_side=beside)
-        ledger = Ledger(start, self._store, self._world.clock, spending=past.spending)
+        spending = past.shadow_spending if start.in_shadow else past.spending
+        ledger = Ledger(start, self._store, self._world.clock, spending=spending)
         from_here = interrupted or Interrupted(Standing(), start.event.session_key)
         ledger.restore(from_here.effects)
         acting = Acting(ledger, from_here.session, start.event.agent)
@@ -274,7 +276,13 @@ class Runs:
     def _plan(self, run: Run, pc: int, scope: Scope, senses: Senses) -> Next | Paused | Over:
         """Return what the strand that stands here is to do."""
         since = None if run.acting.ledger.goes_on else run.since
-        planned = next_step(run.start, run.standing, scope, senses, pc=pc, since=since)
+        unknown = ALL_KNOWN
+        if run.start.in_shadow:
+            scope = with_own_writes(scope, run.acting.ledger)
+            unknown = unknown_names(run.acting.ledger)
+        planned = next_step(
+            run.start, run.standing, scope, senses, pc=pc, since=since, unknown=unknown
+        )
         for text in planned.logs:
             self._watch(Logged(run.start, text))
         is_here = isinstance(planned, Next) and planned.pc == pc
@@ -284,9 +292,12 @@ class Runs:
 
     async def _carry_out(self, run: Run, planned: Next, scope: Scope) -> Outcome | Postponed:
         ledger, rule = run.acting.ledger, run.start.rule
-        spent = self.past.spending.why_not(rule, run.acting.session)
+        spending = self.past.shadow_spending if run.start.in_shadow else self.past.spending
+        spent = spending.why_not(rule, run.acting.session)
         if spent and not ledger.has_tried(planned.step.key):
             return Outcome(planned.step.key, OutcomeKind.WITHHELD, spent)
+        if run.start.in_shadow:
+            scope = with_own_writes(scope, ledger)
         return await self._actor.carry_out(
             planned,
             run.acting,
@@ -325,6 +336,9 @@ class Runs:
                 standing = cancelled(run.start, standing, over)
             elif run.acting.session is None:
                 standing = _without_session(run.start, standing)
+            elif run.acting.session.session_id == NOT_BEGUN and _hears(run.start, standing):
+                told = "in shadow: it would need the session that would be begun"
+                run.over = Over(RunState.STOPPED, told, standing)
             else:
                 standing = met(run, standing, self._world.table.get(run.acting.session))
         self._leave_behind(run, standing)
@@ -390,6 +404,7 @@ class Runs:
             attempts=standing.strands[0].attempts if is_single else 0,
             strands=() if is_single else standing.strands,
             cancelled=standing.cancelled,
+            in_shadow=start.in_shadow,
         )
 
 
@@ -407,7 +422,12 @@ def _must_land(run: Run, planned: Next) -> bool:
 
 def _without_session(start: Start, standing: Standing) -> Standing:
     """Return the standing with no strand that waits for what only a session brings."""
-    for strand in standing.waiting:
-        if isinstance(start.rule.program.instructions[strand.pc], WaitFor):
-            standing = resumed(start, standing, strand.pc)
+    for strand in _hears(start, standing):
+        standing = resumed(start, standing, strand.pc)
     return standing
+
+
+def _hears(start: Start, standing: Standing) -> list[Strand]:
+    """Return the strands that wait for what only a session brings."""
+    instructions = start.rule.program.instructions
+    return [each for each in standing.waiting if isinstance(instructions[each.pc], WaitFor)]

@@ -4,12 +4,14 @@ Pure. A run's later steps depend on the results of its earlier ones; each is dec
 it is carried out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from imbot.durations import LONGEST_S, parse_duration
 from imbot.engine.matching import rule_scope
 from imbot.engine.planning import Start
+from imbot.engine.shadow import ALL_KNOWN, Shaded, UnansweredError, Unknown
 from imbot.engine.standing import (
     Standing,
     frame_name,
@@ -41,6 +43,9 @@ from imbot.rulebook.schema import (
     WaitFor,
 )
 from imbot.rulebook.scope import MISSING, Missing, Senses
+
+#: Ends of a step after which the next one is due.
+_GOES_ON = frozenset({OutcomeKind.DONE, OutcomeKind.WITHHELD, OutcomeKind.SHADOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ def next_step(
     *,
     pc: int,
     since: datetime | None = None,
+    unknown: Unknown = ALL_KNOWN,
 ) -> Next | Paused | Over:
     """Follow the rule's program with one strand to its next action, to a pause, or to the end.
 
@@ -107,21 +113,24 @@ def next_step(
         senses: The senses of this moment.
         pc: Where the strand stands.
         since: From when a wait that it comes to counts; None for now.
+        unknown: Results without which it cannot go on; only in shadow there are any.
     """
     base = rule_scope(scope, start.rule)
     instructions = start.rule.program.instructions
-    walk = _Walk(start, standing, pc, base, senses)
+    walk = _Walk(start, standing, pc, base, senses, unknown)
     while True:
         instruction = instructions[walk.pc]
         try:
             if (found := walk.go(instruction, since or senses.now())) is not None:
                 return found
+        except UnansweredError as error:
+            return _cannot_go_on(error, walk.standing, tuple(walk.logs))
         except PermanentError as error:
             failure = "permanent", str(error)
             failed = _after_failure(start.rule, walk.standing, walk.pc, instruction, *failure)
             if isinstance(failed, Over):
                 return replace(failed, logs=tuple(walk.logs))
-            logs, walk = walk.logs, _Walk(start, *failed, base, senses)
+            logs, walk = walk.logs, _Walk(start, *failed, base, senses, unknown)
             walk.logs = logs
 
 
@@ -133,7 +142,7 @@ def after(
     bound = standing.bound
     if outcome.kind is OutcomeKind.CANCELLED:
         standing = replace(standing, cancelled=standing.cancelled or outcome.detail)
-    elif outcome.kind not in (OutcomeKind.DONE, OutcomeKind.WITHHELD):
+    elif outcome.kind not in _GOES_ON:
         failure = outcome.error_kind, outcome.detail
         return _after_failure(start.rule, standing, pc, act, *failure)
     elif act.bind is not None and outcome.kind is OutcomeKind.DONE:
@@ -186,7 +195,13 @@ class _Walk:
     """One strand on its way through the program."""
 
     def __init__(
-        self, start: Start, standing: Standing, pc: int, base: Scope, senses: Senses
+        self,
+        start: Start,
+        standing: Standing,
+        pc: int,
+        base: Scope,
+        senses: Senses,
+        unknown: Unknown,
     ) -> None:
         self.pc = pc
         self.logs: list[str] = []
@@ -198,6 +213,7 @@ class _Walk:
         self._bound = standing.bound
         self._base = base
         self._senses = senses
+        self._unknown = unknown
 
     @property
     def standing(self) -> Standing:
@@ -259,8 +275,11 @@ class _Walk:
     def _with(self, *strands: Strand) -> Standing:
         return self._begun.moved(self._begun_at, *strands, bound=self._bound)
 
-    def _seen(self) -> Scope:
-        return {**self._base, **names_at(self._program, self.pc, self._bound)}
+    def _seen(self, names: Mapping[str, JSON] | None = None) -> Scope:
+        if names is None:
+            names = names_at(self._program, self.pc, self._bound)
+        seen = {**self._base, **names}
+        return Shaded(seen, self._unknown) if self._unknown else seen
 
     def _wait(self, wait: Wait | WaitFor, now: datetime) -> Strand | None:
         """Return the strand as it waits; None when there is nothing to wait for."""
@@ -285,7 +304,7 @@ class _Walk:
             case Let(values=values):
                 names = dict(names_at(self._program, self.pc, self._bound))
                 for name, source in values:
-                    _put(names, name, self._value(source, {**self._base, **names}))
+                    _put(names, name, self._value(source, self._seen(names)))
                 self._bound = with_all_names(self._program, self.pc, self._bound, names)
             case Enter(inputs=inputs):
                 seen, own = self._seen(), dict[str, JSON]()
@@ -341,6 +360,10 @@ def _seconds(wait: Wait, scope: Scope, senses: Senses) -> float:
         return parse_duration(str(value))
     except ValueError as error:
         raise PermanentError(f"{wait.place}: {error}") from error
+
+
+def _cannot_go_on(needed: UnansweredError, standing: Standing, logs: tuple[str, ...]) -> Over:
+    return Over(RunState.STOPPED, f"in shadow: it would need {needed}", standing, logs)
 
 
 def _end(standing: Standing, logs: tuple[str, ...]) -> Over:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,23 @@ from imbot.problems import Severity
 from imbot.rulebook.calendars import ReadFile
 from imbot.rulebook.loader import Reader, RuleFile, Settings
 from imbot.rulebook.schema import Rule
+from imbot.rulebook.versions import hash_of
+
+#: Stands in the document of a rule that is in shadow because the settings say so.
+_SHADOW = "shadow"
+
+
+def in_shadow(rule: Rule) -> Rule:
+    """Return the rule in shadow, although its file does not say so: another version of it."""
+    if rule.shadow:
+        return rule
+    document = {**json.loads(rule.source), _SHADOW: True}
+    return replace(
+        rule,
+        shadow=True,
+        version=hash_of([rule.version, _SHADOW]),
+        source=json.dumps(document, ensure_ascii=True),
+    )
 
 
 def compile_stored(source: str, actions: Mapping[str, Action[Any]], *, today: date) -> Rule:
@@ -42,7 +60,7 @@ def compile_stored(source: str, actions: Mapping[str, Action[Any]], *, today: da
     errors = [each for each in reader.problems() if each.severity is Severity.ERROR]
     if errors:
         raise RulebookError(errors)
-    return rules[0]
+    return in_shadow(rules[0]) if document.get(_SHADOW) else rules[0]
 
 
 def _file(piece: Mapping[str, JSON]) -> RuleFile:

@@ -46,7 +46,7 @@ class Piece:
         keys = [(key, _spelled(entry.value)) for key, entry in self.node.entries.items()]
         decides = [(key, value) for key, value in keys if key not in _NO_DECISION]
         constants = None if self._constants is None else _spelled(self._constants.value)
-        return _hash([decides, constants, dict(self.beside), self.shadow])
+        return hash_of([decides, constants, dict(self.beside), self.shadow])
 
     @cached_property
     def document(self) -> dict[str, JSON]:
@@ -105,7 +105,7 @@ class Parts:
     @property
     def version(self) -> str:
         """A hash of everything that decides what the rule does."""
-        return _hash([self.timezone, self.country, *(each.digest for each in self._all)])
+        return hash_of([self.timezone, self.country, *(each.digest for each in self._all)])
 
     @property
     def source(self) -> str:
@@ -133,7 +133,8 @@ def _in_lines(texts: Iterable[str]) -> str:
     return lines
 
 
-def _hash(decides: JSON) -> str:
+def hash_of(decides: JSON) -> str:
+    """Return the version of what is made of these."""
     text = json.dumps(decides, ensure_ascii=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -24,6 +24,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         """CREATE TABLE timers (id TEXT NOT NULL, kind TEXT NOT NULL, due_at BIGINT NOT NULL,
         agent TEXT NOT NULL, session_id TEXT NOT NULL, payload TEXT, PRIMARY KEY (id))""",
     ),
+    ("ALTER TABLE runs ADD COLUMN in_shadow BOOLEAN",),
 )
 
 _FIRST = 1

@@ -11,6 +11,7 @@ from imbot.model import EventKind, SessionKey
 from imbot.records import Recovered, SessionSeen
 from imbot.store import rows
 from imbot.store.schema import (
+    EFFECT_IS_SHADOW,
     EFFECT_IS_UNSETTLED,
     EFFECT_MAY_ECHO,
     EVENT_IS_UNDECIDED,
@@ -112,7 +113,7 @@ def _spent() -> sa.Select[Any]:
     rule_and_session = effects.c.rule_id, effects.c.agent, effects.c.session_id
     return (
         sa.select(*rule_and_session, sa.func.count().label("effects"))
-        .where(_is_in_open_session(effects))
+        .where(_is_in_open_session(effects), ~EFFECT_IS_SHADOW)
         .group_by(*rule_and_session)
     )
 
@@ -128,7 +129,7 @@ def _begun_since(moment: datetime) -> sa.Select[Any]:
     )
     return (
         sa.select(effects.c.rule_id, effects.c.at)
-        .where(effects.c.seq > sa.func.coalesce(last_before, 0))
+        .where(effects.c.seq > sa.func.coalesce(last_before, 0), ~EFFECT_IS_SHADOW)
         .order_by(effects.c.seq)
     )
 

@@ -149,6 +149,7 @@ def from_run_seen(change: RunSeen) -> Row:
         "detail": change.detail,
         "strands": [_from_strand(strand) for strand in change.strands] or None,
         "cancelled": change.cancelled or None,
+        "in_shadow": change.in_shadow or None,
     }
 
 
@@ -179,6 +180,7 @@ def to_run(row: Row) -> RunSeen:
         attempts=row["attempt"],
         strands=tuple(_to_strand(plain) for plain in row["strands"] or ()),
         cancelled=row["cancelled"] or "",
+        in_shadow=bool(row["in_shadow"]),
     )
 
 
@@ -207,7 +209,7 @@ def from_intent(change: Intent) -> Row:
         "rule_id": change.rule_id,
         "action": change.action,
         "operation": change.operation,
-        "state": EffectState.SENDING.value,
+        "state": (EffectState.SHADOW if change.in_shadow else EffectState.SENDING).value,
         "payload": change.payload,
         "echo": change.echo,
         "at": change.at,
@@ -232,6 +234,7 @@ def to_effect(row: Row) -> Effect:
         echo=row["echo"],
         attempt=row["attempt"],
         epoch=row["epoch"],
+        in_shadow=row["state"] == EffectState.SHADOW,
     )
     return Effect(intent, EffectState(row["state"]), row["result"], row["detail"])
 

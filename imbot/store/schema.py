@@ -78,6 +78,7 @@ runs = sa.Table(
     *_words("detail"),
     sa.Column("strands", Json),
     sa.Column("cancelled", Text),
+    sa.Column("in_shadow", sa.Boolean),
 )
 RUN_IS_OPEN = _literally(runs.c.state, RunState.RUNNING, RunState.WAITING)
 RUN_IS_ENDED = _literally(
@@ -106,6 +107,7 @@ effects = sa.Table(
 )
 EFFECT_IS_UNSETTLED = _literally(effects.c.state, EffectState.SENDING, EffectState.UNKNOWN)
 EFFECT_IS_PARKED = _literally(effects.c.state, EffectState.PARKED)
+EFFECT_IS_SHADOW = _literally(effects.c.state, EffectState.SHADOW)
 EFFECT_MAY_ECHO = effects.c.echo.is_not(None) & _literally(
     effects.c.state, EffectState.ACCEPTED, EffectState.PARKED
 )

@@ -141,7 +141,7 @@ def _decide_event() -> sa.Update:
 
 def _upsert_run() -> sqlite.Insert:
     # What the run id says, or a run keeps for life, is not written again: less index work.
-    fixed = {"event_id", "rule_id", "rule_version", "key", "began_at"}
+    fixed = {"event_id", "rule_id", "rule_version", "key", "began_at", "in_shadow"}
     return _upsert(schema.runs, key="run_id", keep=fixed)
 
 

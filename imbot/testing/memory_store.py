@@ -160,7 +160,8 @@ class _Found:
             case OnceTakenBack(rule_id, scope):
                 self.marks.pop((rule_id, scope), None)
             case Intent(effect_id):
-                self.effects[effect_id] = Effect(change, EffectState.SENDING)
+                state = EffectState.SHADOW if change.in_shadow else EffectState.SENDING
+                self.effects[effect_id] = Effect(change, state)
             case Verdict() | EchoSeen():
                 self._settle(change)
             case SessionSeen(agent, session):
@@ -219,12 +220,14 @@ class _Found:
         return tuple(self.rules[key] for key in sorted(wanted & self.rules.keys()))
 
     def _spent(self) -> dict[tuple[str, SessionKey], int]:
-        intents = [effect.intent for effect in self.effects.values()]
+        held = [effect.intent for effect in self.effects.values()]
+        intents = [intent for intent in held if not intent.in_shadow]
         spent = Counter((one.rule_id, SessionKey(one.agent, one.session_id)) for one in intents)
         return {(rule, key): times for (rule, key), times in spent.items() if self._is_open(key)}
 
     def _lately(self, since: datetime) -> tuple[tuple[str, datetime], ...]:
-        newest = reversed([(one.intent.rule_id, one.intent.at) for one in self.effects.values()])
+        held = [one.intent for one in self.effects.values() if not one.intent.in_shadow]
+        newest = reversed([(intent.rule_id, intent.at) for intent in held])
         return tuple(takewhile(lambda begun: begun[1] > since, newest))[::-1]
 
     def _is_unfinished(self, effect: Effect) -> bool:

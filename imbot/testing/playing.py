@@ -48,7 +48,7 @@ from imbot.testing.virtual_loop import VirtualLoop
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Something that a step did, or tried in vain.
+    """Something that a step did, or tried in vain; what a rule in shadow would do is none.
 
     Attributes:
         at_ms: Milliseconds since the start.
@@ -267,7 +267,7 @@ class _Player:
     def _see(self, sight: Sight) -> None:
         if self._is_ending:
             return
-        if isinstance(sight, Acted):
+        if isinstance(sight, Acted) and not sight.start.in_shadow:
             self._note_effect(sight)
         for observer in self._observers:
             observer.see(sight, self._house, self._now_ms())

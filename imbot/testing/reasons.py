@@ -98,7 +98,7 @@ class Witness:
         rules = [rule for rule in house.book.rules if self.actions & _actions_of(rule)]
         self._rules.update((rule.id, rule) for rule in rules)
         session = event.session.id if event.session else ""
-        ran = {start.rule.id for start in plan.starts}
+        ran = {start.rule.id for start in plan.starts if not start.in_shadow}
         around = house.flow.view.around
         for found in explain(_situation(plan, house), rules, around, needs=_nothing):
             text = "it ran" if found.rule.id in ran else _why_not(found)
@@ -188,7 +188,7 @@ def _situation(plan: Plan, house: House) -> Situation:
         mine=entry is not None and entry.mine,
         started_at=None if entry is None else entry.first_seen_at,
         marks={(rule_id, scope): house.clock.now() for rule_id in acted_in(house, key)},
-        ran=tuple(start.rule.id for start in plan.starts),
+        ran=tuple(start.rule.id for start in plan.starts if not start.in_shadow),
         suppressed=plan.suppressed,
     )
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -24,7 +23,6 @@ from imbot.model import JSON, ConnectionChange, Event, EventKind, ImSession, Ses
 from imbot.plugin import Context
 from imbot.pluginhost import Plugins
 from imbot.problems import Place
-from imbot.shipped import shipped
 from imbot.testing.playing import Effect, Played
 from imbot.testing.script import (
     Answered,
@@ -211,14 +209,7 @@ def without_acting(plugins: Plugins) -> dict[str, Installed]:
     Those that ship act through doors alone, and behind the doors is nobody. What others do is not
     known; in their place nothing is done, and it counts as an effect.
     """
-    ours = {
-        action.name for found in plugins.found if _ships(found.origin) for action in found.actions
-    }
-    return {name: one if name in ours else _idle(one) for name, one in installed(plugins).items()}
-
-
-def _ships(origin: str) -> bool:
-    return Path(origin).parent == shipped("plugins")
+    return {name: one if one.ships else _idle(one) for name, one in installed(plugins).items()}
 
 
 def _idle(one: Installed) -> Installed:

@@ -63,7 +63,7 @@ def test_a_rule_that_nothing_holds_back_would_run():
 
 SUPPRESSED = [
     ("enabled: false", {}, ("disabled", "enabled: false")),
-    ("shadow: true", {}, ("shadow", "shadow: true")),
+    ("shadow: true", {}, ("shadow", "shadow: true, nothing is sent")),
     (
         "max_age: 20s",
         {"received_at": "2026-03-02T11:59:00Z", "now": "2026-03-02T12:00:00Z"},

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 from imbot.engine.recording import Situation
 from imbot.loading import installed
 from imbot.model import Event, EventKind, ImSession, Participant
-from imbot.plugin import Model, action
-from imbot.pluginhost import PluginSettings, find_plugins
+from imbot.plugin import Model, Plugin, action
+from imbot.pluginhost import Found, Plugins, PluginSettings, PluginStatus, find_plugins
 from imbot.testing.house import rulebook_of
 from imbot.testing.playing import Setting, play
 from imbot.testing.replaying import difference, scene_of, stand_ins, without_acting
@@ -184,12 +183,9 @@ async def test_actions_of_others_do_nothing():
         raise AssertionError
 
     shipped_one = PLUGINS.found[0]
-    foreign = SimpleNamespace(origin="/somewhere/pager.py", actions=(send,))
-    both = SimpleNamespace(
-        found=(*PLUGINS.found, foreign),
-        actions={**PLUGINS.actions, "pager.send": send},
-        options={**dict.fromkeys(PLUGINS.actions), "pager.send": None},
-    )
+    pager = Plugin("pager", actions=(send,))
+    foreign = Found("pager", "/somewhere/pager.py", PluginStatus.ENABLED, plugin=pager)
+    both = Plugins((*PLUGINS.found, foreign))
 
     usable = without_acting(both)
 

@@ -184,6 +184,7 @@ UNDO = [
     "DROP TABLE timers",
     "ALTER TABLE runs DROP COLUMN strands",
     "ALTER TABLE runs DROP COLUMN cancelled",
+    "ALTER TABLE runs DROP COLUMN in_shadow",
     "UPDATE meta SET value = '1' WHERE key = 'schema_version'",
 ]
 
