@@ -15,7 +15,8 @@ from imbot.clock import Clock
 from imbot.engine.echoes import Echoes, normalised
 from imbot.engine.guard import LoopGuard
 from imbot.engine.ledger import Ledger
-from imbot.engine.sessions import ABSENT, SessionTable
+from imbot.engine.ownwrites import ABSENT
+from imbot.engine.sessions import SessionTable
 from imbot.errors import AmbiguousError, FaultClass, PermanentError, TemporaryError
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import JSON, SessionKey, Step

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from imbot.engine.ownwrites import OwnWrites, Writes
 from imbot.errors import PermanentError, TemporaryError
 from imbot.model import (
     JSON,
@@ -39,24 +40,6 @@ _RANK = {state.value: rank for rank, state in enumerate(SessionState)}
 _ALL_USER_DATA = "AttachedDataChanged"
 
 
-class _Absent:
-    """Stands for a user-data key that is not there."""
-
-    def __repr__(self) -> str:
-        return "<absent>"
-
-
-ABSENT = _Absent()
-
-
-@dataclass(slots=True)
-class _OwnWrite:
-    """Writes of ours to one key that GWS has not shown yet, oldest first."""
-
-    old: JSON | _Absent
-    new: list[JSON | _Absent]
-
-
 @dataclass(slots=True)
 class SessionEntry:
     """What the table keeps of one session.
@@ -81,7 +64,7 @@ class SessionEntry:
     talking_at: datetime | None = None
     completed_at: datetime | None = None
     said: list[str] = field(default_factory=list)
-    own_writes: dict[str, _OwnWrite] = field(default_factory=dict)
+    own_writes: OwnWrites = field(default_factory=OwnWrites)
     is_new: bool = True
 
     def seen(self) -> SessionSeen:
@@ -165,11 +148,13 @@ class SessionTable:
             return []
         previous = entry.session.state
         whole = notice.notification_type == _ALL_USER_DATA or resync
-        foreign, own = _reconcile(entry, shown.user_data, whole=whole)
+        user_data, foreign, own = entry.own_writes.compare(
+            entry.session.user_data, shown.user_data, whole=whole
+        )
         entry.session = replace(
             entry.session,
             state=shown.state,
-            user_data=_overlaid(entry, foreign, own),
+            user_data=user_data,
             participants=shown.participants or entry.session.participants,
             capabilities=(
                 entry.session.capabilities if shown.capabilities is None else shown.capabilities
@@ -273,33 +258,17 @@ class SessionTable:
 
     # Our own doing ----------------------------------------------------------------------------
 
-    def expect_write(self, key: SessionKey, changes: Mapping[str, JSON | _Absent]) -> None:
+    def expect_write(self, key: SessionKey, writes: Writes) -> None:
         """Lay our own write over the session, before it is sent; ABSENT stands for a deletion."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return
-        data = dict(entry.session.user_data)
-        for name, new in changes.items():
-            known = _OwnWrite(data.get(name, ABSENT), [])
-            entry.own_writes.setdefault(name, known).new.append(new)
-            _put(data, name, new)
-        entry.session = replace(entry.session, user_data=data)
+        if (entry := self._entries.get(key)) is not None:
+            user_data = entry.own_writes.expect(entry.session.user_data, writes)
+            entry.session = replace(entry.session, user_data=user_data)
 
-    def withdraw_write(self, key: SessionKey, changes: Mapping[str, JSON | _Absent]) -> None:
+    def withdraw_write(self, key: SessionKey, writes: Writes) -> None:
         """Take our own write back: it surely did not happen."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return
-        data = dict(entry.session.user_data)
-        for name, new in changes.items():
-            pending = entry.own_writes.get(name)
-            if pending is None or new not in pending.new:
-                continue
-            pending.new.remove(new)
-            _put(data, name, pending.new[-1] if pending.new else pending.old)
-            if not pending.new:
-                del entry.own_writes[name]
-        entry.session = replace(entry.session, user_data=data)
+        if (entry := self._entries.get(key)) is not None:
+            user_data = entry.own_writes.withdraw(entry.session.user_data, writes)
+            entry.session = replace(entry.session, user_data=user_data)
 
     @contextmanager
     def beginning(self, agent: str) -> Iterator[None]:
@@ -400,69 +369,3 @@ class SessionTable:
 def _is_stale(now: str, shown: str) -> bool:
     """Return whether a notice shows a state that the session has already left behind."""
     return now != shown and not goes_forward(now, shown)
-
-
-def _put(data: dict[str, JSON], name: str, value: JSON | _Absent) -> None:
-    if value is ABSENT:
-        data.pop(name, None)
-    else:
-        data[name] = value
-
-
-def _change(old: JSON | _Absent, new: JSON | _Absent) -> dict[str, JSON]:
-    change: dict[str, JSON] = {}
-    if old is not ABSENT:
-        change["old"] = old
-    if new is not ABSENT:
-        change["new"] = new
-    return change
-
-
-def _reconcile(
-    entry: SessionEntry, shown: Mapping[str, JSON], *, whole: bool
-) -> tuple[dict[str, JSON], dict[str, JSON]]:
-    """Return what others changed and what we changed, comparing the table with what GWS shows.
-
-    A key with an own write under way counts as unchanged while GWS still shows its old value.
-    """
-    known = entry.session.user_data
-    foreign: dict[str, JSON] = {}
-    own: dict[str, JSON] = {}
-    names = set(shown) | (set(known) | set(entry.own_writes) if whole else set())
-    for name in sorted(names):
-        new = shown.get(name, ABSENT)
-        pending = entry.own_writes.get(name)
-        if pending is None:
-            if (old := known.get(name, ABSENT)) != new:
-                foreign[name] = _change(old, new)
-        elif new in pending.new:
-            if pending.old != new:
-                own[name] = _change(pending.old, new)
-            _shown(entry, name, new)
-        elif new != pending.old:
-            del entry.own_writes[name]
-            foreign[name] = _change(pending.old, new)
-    return foreign, own
-
-
-def _shown(entry: SessionEntry, name: str, new: JSON | _Absent) -> None:
-    """Note that GWS has shown one of our writes, and so all before it."""
-    pending = entry.own_writes[name]
-    pending.old = new
-    del pending.new[: pending.new.index(new) + 1]
-    if not pending.new:
-        del entry.own_writes[name]
-
-
-def _overlaid(
-    entry: SessionEntry, foreign: Mapping[str, JSON], own: Mapping[str, JSON]
-) -> Mapping[str, JSON]:
-    """Return the session's user data with these changes made, our newer writes laid over them."""
-    if not foreign and not own:
-        return entry.session.user_data
-    data = dict(entry.session.user_data)
-    for changes in (foreign, own):
-        for name, change in changes.items():
-            pending = entry.own_writes.get(name)
-            _put(data, name, pending.new[-1] if pending else change.get("new", ABSENT))
-    return data

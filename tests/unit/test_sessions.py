@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbot.engine.dispatch import Numbers
+from imbot.engine.ownwrites import ABSENT
 from imbot.engine.sessions import (
-    ABSENT,
     REMEMBERED_COMPLETED,
     REMEMBERED_TEXTS,
     SessionTable,
