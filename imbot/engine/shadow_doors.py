@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from imbot.engine.doors import ImDoor, WebDoor, origin_of
-from imbot.engine.sessions import ABSENT
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError, written_over
 from imbot.errors import PermanentError
 from imbot.model import JSON, SessionKey
@@ -30,7 +29,9 @@ class ShadowIm(ImDoor):
         key = self._key()
         known = self._user_data(key)
         wanted = {
-            name: value for name, value in user_data.items() if known.get(name, ABSENT) != value
+            name: value
+            for name, value in user_data.items()
+            if name not in known or known[name] != value
         }
         self._write_down("UpdateUserData", wanted, key, is_needed=bool(wanted))
 
