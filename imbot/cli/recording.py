@@ -1,4 +1,4 @@
-"""``imbot record``, ``replay`` and ``trace``: what happened, for another day."""
+"""``imbot record`` and ``replay``: what happened, for another day."""
 
 import json
 import os
@@ -20,14 +20,13 @@ from imbot.engine.history import situation_of
 from imbot.engine.recording import Situation, read_situations, to_line
 from imbot.engine.redaction import Redaction, asked_for
 from imbot.errors import ImbotError
-from imbot.loading import rule_paths, rule_secrets
+from imbot.loading import rule_secrets
 from imbot.logs import configure_logs
 from imbot.model import JSON
 from imbot.rulebook.schema import Rulebook
-from imbot.store.queries import SessionHistory, open_views
+from imbot.store.queries import open_views
 from imbot.testing.playing import Effect, Played, Setting, play
 from imbot.testing.replaying import Change, difference, scene_of, stand_ins, without_acting
-from imbot.testing.tracing import answers_of, file_of
 
 _KEY_BYTES = 32
 
@@ -127,6 +126,7 @@ def setting_of(books: Books, book: Rulebook) -> Setting:
         timezone=around.timezone,
         country=around.country,
         habits=Habits(strict_capabilities=books.strict_capabilities),
+        agents=() if settings is None else tuple(agent.user for agent in settings.agents),
     )
 
 
@@ -172,56 +172,3 @@ def _plain(sign: str, effect: Effect, at: datetime) -> dict[str, JSON]:
         "rule": effect.rule_id,
         "place": effect.place,
     }
-
-
-# trace ----------------------------------------------------------------------------------------
-
-
-def trace(session_id: str, config: Path | None, *, agent: str | None) -> int:
-    """Write a session of the store as a test file.
-
-    Return 1 when there is no such session, or when the rules would do something else now than was
-    done then; the test says what they do now.
-    """
-    books, loaded = open_books(config), load(config)
-    with open_views(loaded.settings.store, base=loaded.base) as views:
-        histories = views.session(session_id, agent=agent)
-        if not histories:
-            complain(f"there is no session {session_id}; `imbot sessions` lists them")
-            return 1
-        history = histories[0]
-        situations = [situation_of(views, seen) for seen in history.events]
-    setting = setting_of(books, books.read())
-    test = scene_of(
-        situations,
-        path=f"session {session_id}",
-        answers=answers_of([view.effect for view in history.effects]),
-        until=_end_of(history),
-    )
-    configure_logs("critical", "text")
-    played = play(test, setting)
-    rules = [str(path) for path in rule_paths(loaded)]
-    text = file_of(
-        test, played.effects, rules=rules, nickname=setting.nickname, secrets=setting.secrets
-    )
-    print(text, end="")
-    return _tell_changes(history, played)
-
-
-def _end_of(history: SessionHistory) -> datetime:
-    """Return right after the last thing happened that the store knows of."""
-    moments = [history.view.seen.seen_at]
-    moments += (seen.event.received_at for seen in history.events)
-    moments += (view.effect.intent.at for view in history.effects)
-    return max(moments) + timedelta(milliseconds=1)
-
-
-def _tell_changes(history: SessionHistory, played: Played) -> int:
-    """Say what the rules would not do as they did; return 1 if there is such a thing."""
-    steps = {view.effect.intent.effect_id.rpartition("/")[0]: view for view in history.effects}
-    then = [view.effect.intent.action for view in steps.values()]
-    now = [effect.action for effect in played.effects]
-    if then == now:
-        return 0
-    complain(f"the rules did {', '.join(then) or 'nothing'} then, and {', '.join(now)} now")
-    return 1

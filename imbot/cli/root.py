@@ -293,10 +293,10 @@ def trace(
     config: ConfigOption = None,
 ) -> None:
     """Write what happened in a session of the store as a test of the rules."""
-    from imbot.cli import explaining, recording
+    from imbot.cli import explaining, tracing
 
     if as_test:
-        raise typer.Exit(recording.trace(session, config, agent=agent))
+        raise typer.Exit(tracing.trace(session, config, agent=agent))
     raise typer.Exit(
         explaining.explain_session(session, config, rules=[], rule_id=None, form=Format.TEXT)
     )

@@ -104,9 +104,17 @@ def _effect(view: EffectView) -> Iterator[Line]:
     intent = effect.intent
     answer = "" if view.answer_s is None else f" after {_ms(view.answer_s)}"
     echo = "" if view.echo_s is None else f", echo after {_ms(view.echo_s)}"
-    detail = f": {effect.detail}" if effect.detail else ""
+    detail = f": {effect.detail}" if effect.detail else _begun(effect)
     told_so = f"{_payload(effect)} {effect.state}{answer}{echo}{detail}".strip()
     yield intent.at, f"{intent.action} of {intent.rule_id}", told_so
+
+
+def _begun(effect: Effect) -> str:
+    """Return which session an effect began; nothing for any other."""
+    result = effect.result
+    if not isinstance(result, dict) or "agent" not in result:
+        return ""
+    return f": session {result['id']} of {result['agent']}"
 
 
 def _named(effect: Effect) -> str:

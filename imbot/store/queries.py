@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, SessionKey, Suppressed
+from imbot.plugin import Operation
 from imbot.records import (
     Effect,
     EffectState,
@@ -208,6 +209,16 @@ class Views:
             statement = statement.where(events.c.session_id == session_id)
         return tuple(map(_event_view, self._found(statement)))
 
+    def origin(self, key: SessionKey) -> EventView | None:
+        """Return the event for which the bot began a session; None when it did not begin it."""
+        statement = sa.select(effects.c.run_id, effects.c.result).where(
+            effects.c.agent == key.agent, effects.c.operation == Operation.INITIATE.value
+        )
+        for row in self._found(statement.order_by(effects.c.seq)):
+            if isinstance(row["result"], Mapping) and row["result"].get("id") == key.session_id:
+                return self.event(row["run_id"].rpartition("/")[0])
+        return None
+
     def said(self, key: SessionKey, event_id: str) -> tuple[str, ...]:
         """Return what the other party had said in a session up to an event and with it."""
         this = sa.select(events.c.seq).where(events.c.id == event_id).scalar_subquery()
@@ -329,7 +340,16 @@ class Views:
         return tuple(gap for gap in found if seen.session.id in gap.session_ids)
 
     def _effects(self, key: SessionKey) -> tuple[EffectView, ...]:
-        statement = sa.select(effects).where(*_in_session(effects, key)).order_by(effects.c.seq)
+        return self._effects_where(*_in_session(effects, key))
+
+    def _effects_on_none(self, key: SessionKey) -> tuple[EffectView, ...]:
+        """Return the effects on no session of the runs that a session's events began."""
+        of_events = sa.select(events.c.id).where(*_in_session(events, key))
+        of_runs = sa.select(runs.c.run_id).where(runs.c.event_id.in_(of_events))
+        return self._effects_where(effects.c.session_id == "", effects.c.run_id.in_(of_runs))
+
+    def _effects_where(self, *clauses: sa.ColumnElement[bool]) -> tuple[EffectView, ...]:
+        statement = sa.select(effects).where(*clauses).order_by(effects.c.seq)
         return tuple(
             EffectView(rows.to_effect(row), row["settled_at"], row["echo_at"])
             for row in self._found(statement)
@@ -338,7 +358,10 @@ class Views:
     def _history(self, view: SessionView) -> SessionHistory:
         key = SessionKey(view.seen.agent, view.seen.session.id)
         return SessionHistory(
-            view, events=self._events(key), runs=self._runs(key), effects=self._effects(key)
+            view,
+            events=self._events(key),
+            runs=self._runs(key),
+            effects=(*self._effects(key), *self._effects_on_none(key)),
         )
 
     def _events(self, key: SessionKey) -> tuple[EventView, ...]:

@@ -38,7 +38,7 @@ def file_of(
 
     Args:
         test: What happens.
-        effects: What the bot does.
+        effects: What the bot does; what it tries in vain need not be expected.
         rules: Rule files, relative to the test file.
         nickname: ``bot.nickname``.
         secrets: Stand-ins of secrets; only those that show in an effect are written.
@@ -47,7 +47,7 @@ def file_of(
         "name": test.name,
         "start": test.start.isoformat(),
         "events": list(_events(test.events)),
-        "expect": [_expectation(effect) for effect in effects],
+        "expect": [_expectation(effect) for effect in effects if not effect.failure],
     }
     shown = {name: text for name, text in secrets.items() if text in dump(body)}
     head: dict[str, JSON] = {"rules": list(rules)}

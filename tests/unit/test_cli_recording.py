@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from imbot.cli.recording import moment
 from imbot.cli.root import cli
 from imbot.errors import ImbotError
+from imbot.model import MessageNotice
 from imbot.records import RuleSeen
 from imbot.store.database import open_store
 from imbot.testing.house import build
@@ -150,6 +151,64 @@ def test_a_trace_says_when_the_rules_would_do_something_else_now(imbot):
 
     imbot("trace", "s1", "--as-test", code=1)
     imbot("trace", "s9", "--as-test", code=1)
+
+
+CALLS = """version: 1
+rules:
+  - id: call
+    trigger: {message: {equals: call}}
+    do:
+      - initiate: {to: "3009", agent: bot2}
+        on_error: [{reply: Later}]
+      - reply: You asked for a call
+      - wait_for: {message: any}
+        timeout: 1h
+        as: answer
+      - set: {answer: "{{ answer.message.text }}"}
+"""
+
+
+async def calling():
+    """Let the bot begin a session in the midst of another."""
+    clock = LoopClock(START)
+    store = open_store(SETTINGS["store"], clock=clock, base=Path(), executor="inline")
+    house = build(CALLS, agents=("bot1", "bot2"), store=store, clock=clock, marks=False)
+    await house.start()
+    await house.state("Talking")
+    await clock.sleep(1)
+    with house.table.beginning("bot2"):
+        await house.hear(MessageNotice("s1", "call", clock.now()))
+        await house.state("Initiating", "n1", agent="bot2", settle=False)
+    await clock.sleep(1)
+    await house.state("Talking", "n1", agent="bot2", settle=False)
+    await clock.sleep(1)
+    await house.hear(MessageNotice("n1", "hello", clock.now()), agent="bot2")
+    await house.settle()
+    await clock.sleep(1)
+    await house.state("Completed", "n1", agent="bot2")
+    await house.state("Completed")
+    await house.stop()
+    await store.close()
+
+
+@pytest.mark.parametrize("session", ["s1", "n1"])
+def test_a_session_that_the_bot_began_is_traced_with_what_led_to_it(session, imbot):
+    """From both ends: the one in which it was asked for, and the one that it began."""
+    (imbot.home / "store.db").unlink()
+    (imbot.home / "rules.yaml").write_text(CALLS)
+    agents = [{"user": user, "password": "${env:PW}"} for user in ("bot1", "bot2")]
+    (imbot.home / "imbot.yaml").write_text(json.dumps({**SETTINGS, "agents": agents}))
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(calling())
+
+    text = imbot("trace", session, "--as-test")
+    (imbot.home / "s.test.yaml").write_text(text)
+
+    assert ("You asked for a call" in text) is (session == "n1")
+    assert ("answer: hello" in text) is (session == "n1")
+    assert "initiate" in text
+    imbot("test", "s.test.yaml")
+    assert ": session n1 of bot2" in imbot("explain", "--session", "s1")
 
 
 def test_an_event_of_the_store_is_explained_with_what_was_known_then(imbot):
