@@ -10,7 +10,7 @@ from typing import Final
 #: Path → what it is.
 NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "session": "The IM session as it stands, our own writes included; missing where there is none.",
+        "session": "The IM session as it stands, our own writes included; missing where none is.",
         "session.id": "Its id in GWS.",
         "session.state": "Where it stands: Initiating, Alerting, Talking or Completed.",
         "session.userData": "Its attached data, by key; every value is text, or a map of texts.",

@@ -221,7 +221,9 @@ def _judge_condition(text: bytes) -> Verdict:
     _must_be_placed(problems, source, re.compile("\n"))
     if expression is not None:
         _evaluate(expression, _SENSES)
-    return Verdict(not any(each.code == "bad-expression" for each in problems), expression is not None)
+    return Verdict(
+        not any(each.code == "bad-expression" for each in problems), expression is not None
+    )
 
 
 def _judge_template(text: bytes) -> Verdict:

@@ -174,7 +174,7 @@ admin: {listen: 8081}
         ("", "imbot.yaml:1:1: error[missing-key]: 'gws' is missing; add 'gws': The deployment"),
         (
             "gws: {}\n",
-            "imbot.yaml:1:1: error[missing-key]: 'gws.url' is missing; add 'url': Where GWS answers, ",
+            "imbot.yaml:1:1: error[missing-key]: 'gws.url' is missing; add 'url': Where GWS ",
         ),
         ("gws:\n", "imbot.yaml:1:1: error[missing-key]: 'gws' is missing"),
         (
@@ -183,7 +183,7 @@ admin: {listen: 8081}
         ),
         (
             "agents:\n  - password: x\n",
-            "imbot.yaml:2:5: error[missing-key]: 'agents.0.user' is missing; add 'user': GWS user name",
+            "imbot.yaml:2:5: error[missing-key]: 'agents.0.user' is missing; add 'user': GWS user",
         ),
         (
             "agents:\n  - user: a\n",
@@ -357,7 +357,7 @@ def test_warnings_are_kept_beside_the_settings(tmp_path):
     assert warnings(loaded) == [
         (
             "environment IMBOT_PORT: warning[unknown-key]: this is no setting and is ignored; "
-            "known: admin, agents, bot, country, delivery, gws, http, log, plugins, rules, "
+            "known: admin, agents, bot, budget, country, delivery, gws, http, log, plugins, rules, "
             "secrets, store, timezone"
         )
     ]

@@ -79,8 +79,8 @@ def test_mistakes_of_rows_have_their_line_and_column(tmp_path):
     )
     assert mistakes(tmp_path, FROM_CSV, agents_csv=table) == [
         (
-            "agents.csv:3:1: error[missing-key]: 'agents.1.user' is missing; add 'user': GWS user name"
-            "; unique among the agents"
+            "agents.csv:3:1: error[missing-key]: 'agents.1.user' is missing; add 'user': GWS user "
+            "name; unique among the agents"
         ),
         (
             "agents.csv:4:7: error[no-variable]: the variable NO is not set; set it, for example: "
@@ -115,18 +115,24 @@ def test_mistakes_of_rows_have_their_line_and_column(tmp_path):
         ),
         (
             "password\nx\ny\n",
-            "agents.csv:1:1: error[missing-key]: there is no column 'user'; name the columns in line 1",
+            (
+                "agents.csv:1:1: error[missing-key]: there is no column 'user'; "
+                "name the columns in line 1"
+            ),
         ),
         (
             "user\nx\ny\n",
             (
-                "agents.csv:1:1: error[missing-key]: there is no column 'password' or 'bearer'; add "
-                "one; its cells may say ${env:NAME}"
+                "agents.csv:1:1: error[missing-key]: there is no column 'password' or 'bearer'; "
+                "add one; its cells may say ${env:NAME}"
             ),
         ),
         (
             "",
-            "agents.csv:1:1: error[missing-key]: there is no column 'user'; name the columns in line 1",
+            (
+                "agents.csv:1:1: error[missing-key]: there is no column 'user'; "
+                "name the columns in line 1"
+            ),
         ),
         (
             "user,password\n",
