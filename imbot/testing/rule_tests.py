@@ -20,7 +20,7 @@ from imbot.testing.coverage import Coverage
 from imbot.testing.playing import Setting, Trouble, play
 from imbot.testing.reasons import Witness
 from imbot.testing.script import Reloaded, RuleTest, Script
-from imbot.testing.script_reading import LIMITS, START, read_script
+from imbot.testing.script_reading import LIMITS, START, plugin_folders, read_script
 
 _RULE_SUFFIXES = (".yaml", ".yml")
 
@@ -160,6 +160,14 @@ class _Runner:
         """Play the tests of one file."""
         with path.open("rb") as file:
             text = file.read(LIMITS.size_bytes + 1)
+        runner = self
+        if folders := plugin_folders(str(path), text):
+            given = self._with_plugins(folders, Place(str(path)))
+            runner = _Runner(given, self.coverage, self.results, self.problems)
+        runner.play(path, text, word)
+
+    def play(self, path: Path, text: bytes, word: str) -> None:
+        """Play the tests of what a file holds."""
         script, problems = read_script(str(path), text, self.given.wanted.plugins.actions)
         self.problems += problems
         if script is None:
@@ -186,6 +194,18 @@ class _Runner:
         return Result(script.path, test, lines, played.troubles, reasons)
 
     # What a file needs ------------------------------------------------------------------------
+
+    def _with_plugins(self, folders: Sequence[str], place: Place) -> Given:
+        """Return what tests are run with that need plugins of their own."""
+        given = self.given
+        settings = replace(given.plugins, paths=(*given.plugins.paths, *map(Path, folders)))
+        found = find_plugins(settings, with_options=False)
+        self.problems += (
+            Problem(place, "unknown-plugin", f"plugin {one.name} ({one.origin}): {one.reason}")
+            for one in found.found
+            if one.plugin is None
+        )
+        return replace(given, wanted=replace(given.wanted, plugins=found), plugins=settings)
 
     def _setting(self, script: Script, tests: Sequence[RuleTest]) -> Setting | None:
         """Return what the tests of a file are played in; None where that cannot be had."""
@@ -229,7 +249,7 @@ class _Runner:
     def _usable(self, script: Script) -> dict[str, Installed] | None:
         """Return the actions with their plugins' options, those of the test file first."""
         usable = installed(self.given.wanted.plugins)
-        if not script.options:
+        if not script.options and not script.plugins:
             return usable
         settings = self.given.plugins
         options = {**(settings.options or {}), **script.options}

@@ -189,6 +189,7 @@ class Script:
         path: The file.
         tests: In order.
         rules: The rule files and folders; None where the file names none.
+        plugins: Folders with plugins of one's own.
         nickname: ``bot.nickname``.
         options: Plugin options, by plugin.
         secrets: Secrets by name; others have a stand-in.
@@ -197,6 +198,7 @@ class Script:
     path: str
     tests: tuple[RuleTest, ...] = ()
     rules: tuple[str, ...] | None = None
+    plugins: tuple[str, ...] = ()
     nickname: str = NICKNAME
     options: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from imbot.testing.script import (
 )
 from imbot.yamlfile import Entry, Kind, Limits, Node, load
 
-FILE_KEYS = frozenset({"version", "rules", "bot", "options", "secrets", "tests"})
+FILE_KEYS = frozenset({"version", "rules", "plugins", "bot", "options", "secrets", "tests"})
 TEST_KEYS = frozenset({"name", "start", "events", "expect", "only"})
 SESSION_KEYS = frozenset({"session", "agent", "participant", "userData", "capabilities"})
 SNAPSHOT_KEYS = frozenset({"session", "state", "participant", "userData", "capabilities"})
@@ -82,6 +82,15 @@ def read_script(
     return (None if found else script), found
 
 
+def plugin_folders(path: str, text: bytes) -> tuple[str, ...]:
+    """Return the folders whose plugins a test file needs; its mistakes are told when it is read.
+
+    They are wanted first: only with them is known which actions there are.
+    """
+    root = load(path, text, limits=LIMITS)[0] if b"plugins" in text else None
+    return () if root is None else _Reader(path, Desk(), ()).plugins(root)
+
+
 class _Reader:
     """Reads one file."""
 
@@ -105,6 +114,7 @@ class _Reader:
             path=self._path,
             tests=() if tests is None else self._tests(tests),
             rules=None if (rules := root.get("rules")) is None else self._paths(rules, "rules"),
+            plugins=self.plugins(root),
             nickname=self._nickname(root),
             options={
                 plugin: self._plain_map(entry.value, plugin)
@@ -114,6 +124,11 @@ class _Reader:
         )
 
     # File -------------------------------------------------------------------------------------
+
+    def plugins(self, root: Node) -> tuple[str, ...]:
+        """Return the folders with plugins of one's own."""
+        found = root.get("plugins")
+        return () if found is None else self._paths(found, "plugins")
 
     def _map_at(self, root: Node, key: str) -> Mapping[str, Entry]:
         node = root.get(key)

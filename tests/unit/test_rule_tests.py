@@ -40,6 +40,7 @@ def played(tmp_path, monkeypatch):
     def play(book, tests, *, head="", coverage=False, more=(), rules="[r.yaml]"):
         Path("r.yaml").write_text(book, encoding="utf-8")
         for name, text in dict(more).items():
+            Path(name).parent.mkdir(exist_ok=True)
             Path(name).write_text(text, encoding="utf-8")
         text = f"rules: {rules}\n{head}\ntests:\n{tests}"
         Path("t.test.yaml").write_text(text, encoding="utf-8")
@@ -270,6 +271,53 @@ def test_options_of_plugins_and_the_name_of_the_bot_are_the_file_s(passes):
         "{at: 0s, session: s1, crm.lookup: {}}\n{at: 0s, session: s1, reply: Robin}",
         head="options: {crm: {url: http://crm.test}}\nbot: {nickname: Robin}",
     )
+
+
+SHOUT = '''
+from imbot.plugin import Model, Plugin, action
+
+class Options(Model):
+    end: str
+
+class Text(Model):
+    text: str
+
+@action("shout", args=Text)
+async def shout(ctx, args):
+    """Say it loudly."""
+    await ctx.im.send_message(args.text.upper() + ctx.options.end)
+
+plugin = Plugin("shout", actions=(shout,), options=Options)
+'''
+LOUD = rules(rule("{state: Talking}", "shout: {text: hi}"))
+
+
+def test_a_test_brings_plugins_of_its_own(passes):
+    """Whoever tests a rule of an example has not installed its plugin."""
+    passes(
+        LOUD,
+        TALKING,
+        "{at: 0s, session: s1, shout: {text: hi}}",
+        head='plugins: [mine]\noptions: {shout: {end: "!"}}',
+        more={"mine/shout.py": SHOUT},
+    )
+
+
+@pytest.mark.parametrize(
+    ("plugins", "told"),
+    [
+        ("gone", "plugin gone (gone): this folder of plugins cannot be read: No such file"),
+        ("mine", "plugin broken (mine/broken.py): NameError: name 'nonsense' is not defined"),
+        ("{a: b}", "'plugins' must be text, not a mapping"),
+    ],
+)
+def test_plugins_that_a_test_brings_in_vain_are_told(plugins, told, played):
+    report = played(
+        LOUD, one(TALKING, ""), head=f"plugins: {plugins}", more={"mine/broken.py": "nonsense"}
+    )
+
+    assert not report.has_passed
+    assert any(told in str(problem) for problem in report.problems)
 
 
 def test_a_hook_that_no_rule_waits_for_fails_the_test(played):
