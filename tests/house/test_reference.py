@@ -17,7 +17,7 @@ from imbot.durations import format_duration
 from imbot.errors import ActionError, FaultClass
 from imbot.model import OutcomeKind, Reason
 from imbot.pluginhost import PluginSettings, find_plugins
-from imbot.problemcodes import MEANINGS
+from imbot.problemcodes import CODES, MEANINGS
 from imbot.rulebook import acts, calendars, loader, policy, shared
 from imbot.rulebook.filters import FILTERS, TESTS
 from imbot.rulebook.functions import FUNCTIONS, JUNCTIONS, SECRET
@@ -220,6 +220,14 @@ def test_the_example_of_a_code_brings_it_at_a_place(code):
 def test_the_example_of_a_code_shows_that_mistake_alone(code):
     """A second mistake in it would teach the wrong thing."""
     assert {problem.code for problem in mistakes.mistake_of(code).problems} == {code}
+
+
+def test_a_code_is_about_one_topic_and_says_so_in_one_sentence():
+    """Under two topics it would have two meanings, of which the page shows both."""
+    told = list(chain.from_iterable(codes.items() for codes in CODES.values()))
+
+    assert sorted(told) == sorted(MEANINGS.items())
+    assert [code for code, means in told if not re.fullmatch(r"[A-Z`].*\.", means)] == []
 
 
 #: Who makes problems → which of its arguments is the code.
