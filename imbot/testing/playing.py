@@ -107,6 +107,7 @@ class Setting:
         timezone: The settings' zone.
         country: The settings' country.
         habits: Settings of acting.
+        agents: Agents that there are beside those that the test names.
     """
 
     books: Mapping[tuple[str, ...], Rulebook]
@@ -116,6 +117,7 @@ class Setting:
     timezone: str
     country: str
     habits: Habits = field(default_factory=Habits)
+    agents: tuple[str, ...] = ()
 
     def around(self, book: Rulebook) -> Surroundings:
         """Return what is the same for every event."""
@@ -140,7 +142,7 @@ class _Player:
         self._book = setting.books[()]
         self._clock = LoopClock(test.start)
         self._gws = SmallGws(self._clock, test.begun, self._tell, self._hear)
-        self._gws.add_agents(test.agents)
+        self._gws.add_agents(dict.fromkeys((*setting.agents, *test.agents)))
         answers = [timed for timed in test.events if isinstance(timed.what, Answered)]
         self._http = ScriptedHttp(answers, self._now_ms)
         self._lost: dict[str, float] = {}
