@@ -26,7 +26,9 @@ from imbot.yamlfile import Limits
 log = structlog.get_logger()
 
 _SUFFIXES = (".yaml", ".yml")
-_NO_RULES = "no-rules"
+
+#: The code of a path at which there is no rule file.
+NO_RULES = "no-rules"
 
 #: Milliseconds without a change after which a folder is read: editors write in several steps.
 _QUIET_MS = 200
@@ -85,11 +87,11 @@ def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
         except (OSError, ValueError) as error:
             cure = "name a rule file, or a folder of rule files"
             what = f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
-            problems.append(Problem(place, _NO_RULES, what, cure))
+            problems.append(Problem(place, NO_RULES, what, cure))
             continue
         if not found:
             what, cure = f"no rule file in '{path}'", "put one there, named such as rules.yaml"
-            problems.append(Problem(place, _NO_RULES, what, cure, Severity.WARNING))
+            problems.append(Problem(place, NO_RULES, what, cure, Severity.WARNING))
         files += found
         problems += _unread(path)
     return files, problems

@@ -4,7 +4,7 @@ Whatever is wrong, the rules in force stay. The settings and the plugins are tho
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,6 +13,7 @@ from imbot.engine.adopting import adopt
 from imbot.engine.agenda import Agenda
 from imbot.engine.flow import Flow
 from imbot.errors import StoreError
+from imbot.loading import NO_RULES
 from imbot.ports import Aside
 from imbot.problems import Problem, Severity
 from imbot.rulebook.index import Index
@@ -85,9 +86,9 @@ class Reloader:
         """
         try:
             read = await self._aside(self._read)
-            if read.book is None:
-                errors = [each for each in read.problems if each.severity is Severity.ERROR]
-                log.error("reload.refused", problems=[str(each) for each in errors])
+            if read.book is None or self._is_lost(read.book, read.problems):
+                wrong = [each for each in read.problems if _is_grave(each)]
+                log.error("reload.refused", problems=[str(each) for each in wrong])
                 return False
             adopt(read.book, read.index, self._flow, self._agenda)
         except StoreError:
@@ -102,6 +103,11 @@ class Reloader:
     def _read(self) -> _Read:
         book, problems = self._load()
         return _Read(book, Index(() if book is None else book.rules), problems)
+
+    def _is_lost(self, book: Rulebook, problems: Iterable[Problem]) -> bool:
+        """Whether all rule files are gone: on their way, or with their disk, and not withdrawn."""
+        has_no_file = any(each.code == NO_RULES for each in problems)
+        return has_no_file and not book.rules and bool(self.book.rules)
 
     def _tell(self, before: Rulebook, book: Rulebook) -> None:
         old = {rule.id: rule.version for rule in before.rules}
@@ -122,3 +128,7 @@ class Reloader:
                 self.ask()
         except Exception as error:  # noqa: BLE001  the top of a task; a signal still reloads
             log.warning("reload.unwatched", cause=str(error))
+
+
+def _is_grave(problem: Problem) -> bool:
+    return problem.severity is Severity.ERROR or problem.code == NO_RULES

@@ -163,6 +163,26 @@ async def test_a_rule_file_that_is_gone_changes_nothing(stage, rules, capsys):
     assert "cannot be read" in capsys.readouterr().out
 
 
+async def test_a_folder_that_has_become_empty_changes_nothing(stage, tmp_path, capsys):
+    """A disk that is gone, or files on their way; who wants no rules writes a file that says so."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    rules = folder / "rules.yaml"
+    rules.write_text(RULES)
+    imbot = await stage.start(folder)
+    rules.unlink()
+    imbot.app.reloader.ask()
+    call = stage.ring()
+    await stage.seconds(5)
+
+    assert call.heard == ["Your name?"]
+    told = capsys.readouterr().out
+    assert "reload.refused" in told
+    assert f"no rule file in '{folder}'" in told
+    await reload(imbot, rules, GONE)
+    assert imbot.app.rulebook.rules == ()
+
+
 async def test_a_mistake_of_our_own_changes_nothing(stage, rules, monkeypatch, capsys):
     """A loader that breaks must not end what runs."""
     imbot = await stage.start(rules)
