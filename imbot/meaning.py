@@ -14,7 +14,7 @@ class Meant(StrEnum):
     _value_: str
     means: str
 
-    def __new__(cls, word: str, means: str) -> Self:
+    def __new__(cls, word: str, means: str = "") -> Self:
         """Return the word with its meaning."""
         made = str.__new__(cls, word)
         made._value_ = word

@@ -12,6 +12,7 @@ from imbot.plugin import Action
 from imbot.rulebook import origins
 from imbot.rulebook.binding import check_name
 from imbot.rulebook.clearsecrets import refuse_clear_secrets
+from imbot.rulebook.fitting import fit
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.schema import Act, Retry, Value
 from imbot.rulebook.scope import (
@@ -25,7 +26,7 @@ from imbot.rulebook.scope import (
     list_of,
     map_of,
 )
-from imbot.rulebook.values import PLAIN, Places, fit, nodes_of, read_value
+from imbot.rulebook.values import PLAIN, Places, nodes_of, read_value
 from imbot.yamlfile import Entry, Kind, Node
 
 _RETRY = frozenset({"times", "backoff"})

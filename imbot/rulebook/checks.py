@@ -18,7 +18,8 @@ from imbot.rulebook.facts import Equals, Fact
 from imbot.rulebook.findings import error
 from imbot.rulebook.overlaps import problems_between
 from imbot.rulebook.schema import ConnectionTrigger, IdleTrigger, Rule, StateTrigger, Trigger
-from imbot.rulebook.stepchecks import STATE, Running
+from imbot.rulebook.sessionstates import STATE
+from imbot.rulebook.stepchecks import Running
 
 
 def problems_of(

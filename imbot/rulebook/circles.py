@@ -1,8 +1,8 @@
 """Rules that start each other in a circle, and so never come to rest.
 
-They do so by the user data that they write, by the sessions that they begin and by the hooks that
-they call. A rule that starts itself is told by the checks of one rule; at run time the loop guard
-ends what goes round in one session.
+They do so by the user data that they write, by the sessions that they begin and by the webhooks
+that they call. A rule that starts itself is told by the checks of one rule; at run time the loop
+guard ends what goes round in one session.
 """
 
 import re
@@ -25,12 +25,12 @@ from imbot.rulebook.schema import (
     UserdataTrigger,
     WebhookTrigger,
 )
-from imbot.rulebook.stepchecks import is_ruled_out, user_data_written
 from imbot.rulebook.values import Literal, Mapped, templates_in
+from imbot.rulebook.written import is_ruled_out, user_data_written
 
 #: More rules that start others are not looked through.
 _MOST_RULES = 200
-_HOOK = re.compile(r"/hooks/([A-Za-z0-9][A-Za-z0-9_.-]*)/?$")
+_WEBHOOK = re.compile(r"/hooks/([A-Za-z0-9][A-Za-z0-9_.-]*)/?$")
 _MINE = Truthy(("session", "mine"))
 
 
@@ -49,9 +49,9 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """A hook is called."""
+    """A webhook is called."""
 
-    hook: str
+    webhook: str
 
 
 _Cause: TypeAlias = _Written | _Begun | _Called
@@ -88,7 +88,7 @@ def _causes(rule: Rule) -> Iterator[_Cause]:
         if step.action == "initiate":
             yield _Begun()
         if step.action == "http":
-            yield from map(_Called, _hooks_called(step))
+            yield from map(_Called, _webhooks_called(step))
 
 
 def _starts(
@@ -115,8 +115,8 @@ def _said(cause: _Cause) -> tuple[Hashable, ...]:
             return ("userdata", key), ("userdata", None)
         case _Begun():
             return ("session",)
-        case _Called(hook=hook):
-            return (("hook", hook),)
+        case _Called(webhook=webhook):
+            return (("webhook", webhook),)
 
 
 def _heard(trigger: Trigger) -> Iterator[Hashable]:
@@ -127,7 +127,7 @@ def _heard(trigger: Trigger) -> Iterator[Hashable]:
         case StateTrigger(to=to) if to is None or not to <= {SessionState.ALERTING}:
             yield "session"
         case WebhookTrigger(name=name):
-            yield "hook", name
+            yield "webhook", name
         case _:
             pass
 
@@ -144,8 +144,8 @@ def _is_possible(cause: _Cause, rule: Rule, its_own: frozenset[_Cause]) -> bool:
             return True
 
 
-def _hooks_called(step: Act) -> Iterator[str]:
-    """Yield the hook that a request calls, if it is one of imbot's."""
+def _webhooks_called(step: Act) -> Iterator[str]:
+    """Yield the webhook that a request calls, if it is one of imbot's."""
     args = step.args
     if isinstance(args, Literal):
         given: Mapping[str, object] = args.value if isinstance(args.value, dict) else {}
@@ -155,7 +155,7 @@ def _hooks_called(step: Act) -> Iterator[str]:
         template = next(templates_in(value), None)
         written = value.value if isinstance(value, Literal) else value
         address = str(written) if template is None else template.source.text
-        if (found := _HOOK.search(address)) is not None:
+        if (found := _WEBHOOK.search(address)) is not None:
             yield found[1]
 
 

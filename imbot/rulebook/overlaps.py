@@ -26,7 +26,8 @@ from imbot.rulebook.schema import (
     UserdataTrigger,
     WebhookTrigger,
 )
-from imbot.rulebook.stepchecks import STATE, Running
+from imbot.rulebook.sessionstates import STATE
+from imbot.rulebook.stepchecks import Running
 from imbot.rulebook.texttests import key_of
 
 #: What a trigger waits for, cut into parts that are the same or not.

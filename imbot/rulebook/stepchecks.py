@@ -1,15 +1,14 @@
 """One rule by itself, step by step: what cannot succeed, is never reached, or starts it again."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from imbot.model import SessionState
 from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem
-from imbot.rulebook.contradictions import contradiction, terms
-from imbot.rulebook.facts import Equals, Fact, Refuted, Steps, Truthy
+from imbot.rulebook.contradictions import terms
 from imbot.rulebook.findings import error, warning
 from imbot.rulebook.functions import STATES_FOR
 from imbot.rulebook.programs import end_of, on_the_way, where_it_began, with_session
@@ -18,7 +17,6 @@ from imbot.rulebook.schema import (
     Branch,
     Enter,
     Fork,
-    IdleTrigger,
     Instruction,
     Leave,
     Let,
@@ -27,21 +25,30 @@ from imbot.rulebook.schema import (
     Rule,
     StateTrigger,
     Stop,
-    Trigger,
     UserdataTrigger,
     Wait,
     WaitFor,
 )
 from imbot.rulebook.scope import WITHOUT_SESSION, Names
-from imbot.rulebook.templates import Template
-from imbot.rulebook.values import Literal, Mapped, templates_in
+from imbot.rulebook.sessionstates import (
+    AT_THE_END,
+    and_later,
+    can_happen,
+    is_the_end,
+    narrowed,
+    rank,
+    states_after,
+)
+from imbot.rulebook.written import (
+    is_ruled_out,
+    names_agent,
+    templates_of,
+    text_of,
+    user_data_written,
+)
 
-STATE: Final[Steps] = ("session", "state")
 #: What a session that we begin comes to, if the other party takes it.
 _OF_ANY_NEW_SESSION = frozenset({SessionState.INITIATING, SessionState.TALKING})
-_ANY_STATE = frozenset[str](SessionState)
-_AT_THE_END = frozenset[str]({SessionState.COMPLETED})
-_RANK = {state: rank for rank, state in enumerate(SessionState)}
 #: More is refused by the wire; what templates make is cut off at the same size.
 LONGEST_MESSAGE_BYTES = 8192
 
@@ -104,7 +111,7 @@ class Running:
         if not kinds & WITHOUT_SESSION:
             return
         for _, act in self._acts:
-            if self._needs(act) is Operation.INITIATE and not _names_agent(act):
+            if self._needs(act) is Operation.INITIATE and not names_agent(act):
                 report = warning if kinds - WITHOUT_SESSION else error
                 what = f"'{act.action}' needs 'agent' where no agent's event starts the rule"
                 cure = "add 'agent: any', or an agent's user name"
@@ -131,7 +138,7 @@ class Running:
         told: set[tuple[Place, str]] = set()
         for pc in self.rule.program.frames:
             call = self._outermost(pc)
-            for template in _templates_of(self.rule.program.instructions[pc]):
+            for template in templates_of(self.rule.program.instructions[pc]):
                 for name in sorted(template.names_needed & unseen):
                     if (call.place, name) not in told:
                         told.add((call.place, name))
@@ -156,8 +163,8 @@ class Running:
     @property
     def _states(self) -> frozenset[str]:
         """The states that the session may be in when the rule starts."""
-        after = map(_states_after, self.rule.triggers)
-        return _narrowed(frozenset[str]().union(*after), terms(self.rule))
+        after = map(states_after, self.rule.triggers)
+        return narrowed(frozenset[str]().union(*after), terms(self.rule))
 
     def _withheld(self) -> Iterator[Problem]:
         """Yield each step that the session's state forbids from when the rule starts."""
@@ -174,11 +181,11 @@ class Running:
             if isinstance(step, WaitFor):
                 yield from self._never_ends(pc, step, states)
             if isinstance(step, Wait | WaitFor):
-                states = _and_later(states)
-                outside = [(end, _and_later(each)) for end, each in outside]
+                states = and_later(states)
+                outside = [(end, and_later(each)) for end, each in outside]
             elif isinstance(step, Branch):
                 outside.append((step.otherwise, states))
-                states = _narrowed(states, step.test.tests) or states
+                states = narrowed(states, step.test.tests) or states
             elif isinstance(step, Act) and needs is not None:
                 yield from self._forbidden(pc, step, needs, states)
 
@@ -187,7 +194,7 @@ class Running:
     ) -> Iterator[Problem]:
         if STATES_FOR.get(needs, states) & states:
             return
-        if states == _AT_THE_END:
+        if states == AT_THE_END:
             what = f"'{act.action}' cannot succeed: the session is Completed when the rule runs"
             cure = "use 'state: Talking', or another step"
             yield error(act.place, "dead-step", what + self._here(pc), cure)
@@ -198,13 +205,13 @@ class Running:
 
     def _never_ends(self, pc: int, wait: WaitFor, states: frozenset[str]) -> Iterator[Problem]:
         """Yield the problem of waiting for what cannot happen any more."""
-        if _can_happen(wait.trigger, states):
-            if wait.timeout_s is None and not wait.even_if_completed and _is_the_end(wait.trigger):
+        if can_happen(wait.trigger, states):
+            if wait.timeout_s is None and not wait.even_if_completed and is_the_end(wait.trigger):
                 what = f"the session's end ends the run before this 'wait_for'{self._here(pc)}"
                 cure = "add 'even_if_completed: true', or a timeout"
                 yield warning(wait.place, "never-ends", what, cure)
             return
-        shown = " or ".join(sorted(states, key=_rank))
+        shown = " or ".join(sorted(states, key=rank))
         why = f"it cannot happen any more once the session is {shown}{self._here(pc)}"
         yield _endless(wait, why)
 
@@ -242,7 +249,7 @@ class Running:
         for _, act in self._acts:
             if self._needs(act) is not Operation.SEND_MESSAGE:
                 continue
-            text = _text_of(act)
+            text = text_of(act)
             if text is not None and not text.strip():
                 yield error(act.place, "empty-message", f"'{act.action}' says nothing", "add text")
             elif text is not None and len(text.encode()) > LONGEST_MESSAGE_BYTES:
@@ -314,53 +321,6 @@ class Running:
         return None
 
 
-# States ---------------------------------------------------------------------------------------
-
-
-def _states_after(trigger: Trigger) -> frozenset[str]:
-    """Return the states that a trigger may leave the session in."""
-    match trigger:
-        case StateTrigger(to=frozenset() as to):
-            return to
-        case IdleTrigger():
-            return frozenset({SessionState.TALKING})
-        case _:
-            return _ANY_STATE
-
-
-def _narrowed(states: frozenset[str], facts: Iterable[Fact]) -> frozenset[str]:
-    """Return which of the states are left where some facts hold."""
-    for fact in facts:
-        if isinstance(fact, Equals) and fact.path == STATE:
-            states &= fact.values
-    return states
-
-
-def _rank(state: str) -> int:
-    return _RANK[SessionState(state)]
-
-
-def _and_later(states: frozenset[str]) -> frozenset[str]:
-    """Return the states that a session may be in by now which was in one of these."""
-    first = min(map(_rank, states))
-    return frozenset(state for state in SessionState if _RANK[state] >= first)
-
-
-def _can_happen(trigger: Trigger, states: frozenset[str]) -> bool:
-    """Whether a session that is in one of these states may still do what is waited for."""
-    first = min(map(_rank, states))
-    if not isinstance(trigger, StateTrigger):
-        return first < _RANK[SessionState.COMPLETED]
-    last = max(map(_rank, trigger.to or SessionState))
-    before = [_rank(state) for state in trigger.before or SessionState]
-    return any(first <= rank < last for rank in before)
-
-
-def _is_the_end(trigger: Trigger) -> bool:
-    """Whether nothing but the end of the session is waited for."""
-    return isinstance(trigger, StateTrigger) and trigger.to == _AT_THE_END
-
-
 # What ends ------------------------------------------------------------------------------------
 
 
@@ -392,66 +352,3 @@ def _parent(step: Instruction) -> str:
 
 def _block(step: Instruction) -> str:
     return step.block if isinstance(step, Enter) else ""
-
-
-# What is written ------------------------------------------------------------------------------
-
-
-def _templates_of(step: Instruction) -> Iterator[Template]:
-    """Yield the templates that a step renders."""
-    match step:
-        case Act(args=args):
-            yield from templates_in(args)
-        case Let(values=values) | Enter(inputs=values):
-            for _, value in values:
-                yield from templates_in(value)
-        case Stop(reason=value) | Log(text=value) | Wait(seconds=value):
-            yield from templates_in(value)
-        case _:
-            pass
-
-
-def _names_agent(act: Act) -> bool:
-    """Whether a step names the agent that acts."""
-    args = act.args
-    if isinstance(args, Mapped):
-        return "agent" in dict(args.entries)
-    written = args.value if isinstance(args, Literal) else None
-    return isinstance(written, dict) and written.get("agent") is not None
-
-
-def _text_of(act: Act) -> str | None:
-    """Return the text that a message is written out as; None when a template makes it."""
-    args = act.args
-    value = args.value if isinstance(args, Literal) else None
-    if isinstance(value, dict):
-        value = value.get("text")
-    if isinstance(args, Mapped):
-        text = dict(args.entries).get("text")
-        value = text.value if isinstance(text, Literal) else None
-    return value if isinstance(value, str) else None
-
-
-def is_ruled_out(rule: Rule, key: str, value: str) -> bool:
-    """Whether a rule's ``when`` does not hold once a key of the user data has this value."""
-    fact = Equals(("session", "userData", key), frozenset({value}))
-    return contradiction([*terms(rule), fact]) is not None or any(
-        isinstance(each, Refuted) and each.fact in (fact, Truthy(fact.path)) for each in terms(rule)
-    )
-
-
-def user_data_written(act: Act) -> list[tuple[str, str | None]]:
-    """Return the keys that a step surely writes, with the value where it is written out."""
-    args = act.args
-    if act.action == "unset":
-        listed = args.value if isinstance(args, Literal) else ()
-        return [(str(key), None) for key in listed or ()]
-    if act.action != "set":
-        return []
-    if isinstance(args, Mapped):
-        return [
-            (key, str(value.value) if isinstance(value, Literal) else None)
-            for key, value in args.entries
-        ]
-    written = args.value if isinstance(args, Literal) else {}
-    return [(str(key), str(value)) for key, value in (written or {}).items()]
