@@ -96,11 +96,11 @@ def replay(
     books = open_books(config)
     situations = read_situations(str(path), _text(path), now=datetime.now(UTC))
     if not old and not new:
-        played = _replayed(books, books.read(), path, situations)
+        played = _replayed(books, books.read(live=True), path, situations)
         _print_effects((Change(" ", effect) for effect in played.effects), situations, form)
         return 0
-    before = _replayed(books, books.read(old), path, situations)
-    after = _replayed(books, books.read(new), path, situations)
+    before = _replayed(books, books.read(old, live=True), path, situations)
+    after = _replayed(books, books.read(new, live=True), path, situations)
     changes = difference(before, after)
     _print_effects(changes, situations, form)
     return 1 if changes else 0

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
 from imbot.cli.telling import arguments, is_mark, quoted, told
+from imbot.model import Reason
 from imbot.records import Effect, GapSeen, RunState
 from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
 
@@ -79,7 +80,8 @@ def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Lin
         detail = f": {run.detail}" if run.detail else ""
         if run.due_at is not None and run.state is RunState.WAITING:
             detail += f" until {_clock(run.due_at)}"
-        yield run.at, f"run {run.rule_id}", f"{run.state}{detail}"
+        shadow = "in shadow " if run.in_shadow else ""
+        yield run.at, f"run {run.rule_id}", f"{shadow}{run.state}{detail}"
     for gap in history.view.gaps:
         yield gap.started_at, "gap", f"{_lasted(gap)}, messages may be lost: {gap.reason}"
 
@@ -96,12 +98,18 @@ def _event(seen: EventView, named: str) -> Iterator[Line]:
     for rule_id in seen.rule_ids:
         yield seen.handled_at, f"rule {rule_id}", "runs"
     for no in seen.suppressed:
-        yield seen.handled_at, f"rule {no.rule_id}", f"does not run: {no.reason}, {no.detail}"
+        if no.reason is Reason.SHADOW:
+            yield seen.handled_at, f"rule {no.rule_id}", f"runs in shadow: {no.detail}"
+        else:
+            yield seen.handled_at, f"rule {no.rule_id}", f"does not run: {no.reason}, {no.detail}"
 
 
 def _effect(view: EffectView) -> Iterator[Line]:
     effect = view.effect
     intent = effect.intent
+    if intent.in_shadow:
+        yield intent.at, f"{intent.action} of {intent.rule_id}", f"shadow: would {_would(effect)}"
+        return
     answer = "" if view.answer_s is None else f" after {_ms(view.answer_s)}"
     echo = "" if view.echo_s is None else f", echo after {_ms(view.echo_s)}"
     detail = f": {effect.detail}" if effect.detail else _begun(effect)
@@ -127,6 +135,13 @@ def _payload(effect: Effect) -> str:
     if isinstance(payload, dict) and isinstance(payload.get("text"), str):
         return quoted(payload["text"])
     return arguments(payload) if payload else effect.intent.operation
+
+
+def _would(effect: Effect) -> str:
+    """Return what a rule in shadow would do, in words."""
+    intent = effect.intent
+    to = f" {intent.operation}" if "://" in intent.operation else ""
+    return f"{intent.action}{to} {_payload(effect) if intent.payload else ''}".strip()
 
 
 def _lasted(gap: GapSeen) -> str:

@@ -39,8 +39,8 @@ def trace(session_id: str, config: Path | None, *, agent: str | None) -> int:
         histories = (*_before(views, origin), found[0])
         seen = sorted(_events(histories, origin), key=lambda each: each.event.received_at)
         situations = [situation_of(views, each) for each in seen]
-    setting = setting_of(books, books.read())
-    effects = _effects(histories)
+    setting = setting_of(books, books.read(live=True))
+    effects = _effects(histories, with_shadow=loaded.settings.shadow)
     test = scene_of(
         situations,
         path=f"session {session_id}",
@@ -82,10 +82,15 @@ def _events(histories: Sequence[SessionHistory], origin: EventView | None) -> It
         yield from history.events
 
 
-def _effects(histories: Sequence[SessionHistory]) -> list[EffectView]:
-    """Return the effects in the order in which they were begun, each once."""
+def _effects(histories: Sequence[SessionHistory], *, with_shadow: bool) -> list[EffectView]:
+    """Return the effects in the order in which they were begun, each once.
+
+    Those in shadow count where the settings put all rules in shadow, but for what would be read.
+    """
     views = {view.effect.intent.effect_id: view for each in histories for view in each.effects}
-    return sorted(views.values(), key=lambda view: view.effect.intent.at)
+    done = [view for view in views.values() if with_shadow or not view.effect.intent.in_shadow]
+    done = [view for view in done if not view.effect.intent.operation.startswith(("GET ", "HEAD "))]
+    return sorted(done, key=lambda view: view.effect.intent.at)
 
 
 def _end_of(histories: Sequence[SessionHistory], effects: Sequence[EffectView]) -> datetime:
@@ -129,6 +134,5 @@ def _would_do(books: Books, effects: Sequence[Effect]) -> Mapping[str, list[str]
         asks = isinstance(effect.args, Mapping) and "get" in effect.args
         if needed is None and (effect.action != _HTTP or asks):
             continue
-        is_nobodys = needed in (None, Operation.INITIATE)
-        done["" if is_nobodys else effect.session].append(effect.action)
+        done["" if needed is Operation.INITIATE else effect.session].append(effect.action)
     return done

@@ -14,7 +14,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from imbot.errors import StoreError
-from imbot.model import Event, EventKind, SessionKey, Suppressed
+from imbot.model import SHADOW_PREFIX, Event, EventKind, SessionKey, Suppressed
 from imbot.plugin import Operation
 from imbot.records import (
     Effect,
@@ -31,6 +31,7 @@ from imbot.store.database import store_path
 from imbot.store.migrations import require_current
 from imbot.store.schema import (
     EFFECT_IS_PARKED,
+    EFFECT_IS_SHADOW,
     RUN_IS_OPEN,
     effects,
     events,
@@ -255,19 +256,29 @@ class Views:
         return tuple((row["rule_id"], row["key"]) for row in self._found(statement))
 
     def spent(self, key: SessionKey | None, at: datetime) -> Mapping[str, tuple[int, int]]:
-        """Return the effects of each rule in a session, and within the minute before a moment."""
+        """Return the effects of each rule in a session, and within the minute before a moment.
+
+        Those that were never sent stand under the rule's id with ``SHADOW_PREFIX`` before it.
+        """
         lately = effects.c.at > at - timedelta(minutes=1)
         in_session = sa.false() if key is None else sa.and_(*_in_session(effects, key))
         statement = (
             sa.select(
                 effects.c.rule_id,
+                EFFECT_IS_SHADOW.label("in_shadow"),
                 sa.func.count().filter(in_session).label("session"),
                 sa.func.count().filter(lately).label("minute"),
             )
             .where(effects.c.at < at, in_session | lately)
-            .group_by(effects.c.rule_id)
+            .group_by(effects.c.rule_id, EFFECT_IS_SHADOW)
         )
-        return {row["rule_id"]: (row["session"], row["minute"]) for row in self._found(statement)}
+        return {
+            f"{SHADOW_PREFIX if row['in_shadow'] else ''}{row['rule_id']}": (
+                row["session"],
+                row["minute"],
+            )
+            for row in self._found(statement)
+        }
 
     def versions(self, event_id: str) -> Mapping[str, str]:
         """Return the versions of the rules that ran for an event, by rule id."""
@@ -297,11 +308,13 @@ class Views:
         return tuple(rows.to_gap(row) for row in self._found(statement))
 
     def rules(self) -> tuple[RuleView, ...]:
-        """Return every rule that ran, by its id."""
+        """Return every rule that ran, in shadow not counted, by its id."""
         count, last_at = sa.func.count(), sa.func.max(runs.c.at, type_=runs.c.at.type)
-        by_state = sa.select(
-            runs.c.rule_id, runs.c.state, count.label("runs"), last_at.label("last_at")
-        ).group_by(runs.c.rule_id, runs.c.state)
+        by_state = (
+            sa.select(runs.c.rule_id, runs.c.state, count.label("runs"), last_at.label("last_at"))
+            .where(runs.c.in_shadow.is_(None))
+            .group_by(runs.c.rule_id, runs.c.state)
+        )
         found = self._found(by_state.order_by(runs.c.rule_id, runs.c.state))
         return tuple(
             _rule_view(rule_id, [row for row in found if row["rule_id"] == rule_id])
