@@ -16,7 +16,8 @@ from imbot.cli.telling import told
 from imbot.engine.blaming import leaf_told
 from imbot.engine.explaining import TRIGGER, Explanation, explain
 from imbot.engine.history import situation_of, with_past
-from imbot.engine.recording import Situation, read_situation
+from imbot.engine.recording import read_situation
+from imbot.engine.situation import Situation
 from imbot.errors import ImbotError, RulebookError
 from imbot.model import JSON, Event
 from imbot.problems import Place, Problem, did_you_mean

@@ -17,8 +17,9 @@ from imbot.cli.telling import arguments
 from imbot.durations import parse_duration
 from imbot.engine.acting import Habits
 from imbot.engine.history import situation_of
-from imbot.engine.recording import Situation, read_situations, to_line
+from imbot.engine.recording import read_situations, to_line
 from imbot.engine.redaction import Redaction, asked_for
+from imbot.engine.situation import Situation
 from imbot.errors import ImbotError
 from imbot.loading import rule_secrets
 from imbot.logs import configure_logs

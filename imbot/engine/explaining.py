@@ -15,8 +15,8 @@ from imbot.engine.facts import Moment, Surroundings, scope_of
 from imbot.engine.guard import LoopGuard
 from imbot.engine.matching import rule_scope
 from imbot.engine.planning import judged, start_of, suppressions
-from imbot.engine.recording import Situation
 from imbot.engine.sessions import SessionEntry
+from imbot.engine.situation import Situation
 from imbot.engine.spending import UNLIMITED, Spent, why_spent
 from imbot.model import SHADOW_PREFIX, Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from imbot.engine.recording import Situation
+from imbot.engine.situation import Situation
 from imbot.store.queries import EventView, Views
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from imbot.engine.recording import Situation
+from imbot.engine.situation import Situation
 from imbot.model import JSON, Event, ImSession, Participant
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.schema import Branch, MessageTrigger, Rule, Trigger, WaitFor
@@ -124,7 +124,17 @@ class Redaction:
             return {key: self._plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._plain(item) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._number(value)
         return value
+
+    def _number(self, value: float) -> JSON:
+        """Return a number without a person in it: a whole one of many digits may be somebody's."""
+        digits = str(abs(value)) if isinstance(value, int) else ""
+        if len(digits) < _SHORTEST_NUMBER:
+            return value
+        pseudonym = int(self._word(digits))
+        return -pseudonym if value < 0 else pseudonym
 
     def _message(self, text: str) -> str:
         return text if self.with_texts else self._words(text)

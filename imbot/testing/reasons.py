@@ -12,7 +12,7 @@ from operator import eq
 from imbot.durations import format_duration
 from imbot.engine.explaining import Explanation, explain, trigger_told
 from imbot.engine.planning import Plan
-from imbot.engine.recording import Situation
+from imbot.engine.situation import Situation
 from imbot.engine.watching import Acted, Decided, Ended, Sight
 from imbot.model import JSON, Event, OutcomeKind
 from imbot.plugin import Operation

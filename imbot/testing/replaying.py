@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from imbot.engine.acting import Installed
 from imbot.engine.guard import MARK_PREFIX
-from imbot.engine.recording import Situation
+from imbot.engine.situation import Situation
 from imbot.loading import installed
 from imbot.model import JSON, ConnectionChange, Event, EventKind, ImSession, SessionKey
 from imbot.plugin import Context

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.engine.recording import Situation, read_situation, read_situations, to_line
+from imbot.engine.recording import read_situation, read_situations, to_line
+from imbot.engine.situation import Situation
 from imbot.errors import RulebookError
 from imbot.model import Event, EventKind, ImSession, Participant, Reason, Suppressed
 
@@ -90,6 +91,15 @@ def test_schedules_have_no_agent_and_a_moment():
         ('{"kind": "state", "session": {"sate": "x"}}',
          "1:39: error[unknown-key]: an event has no 'session.sate'; did you mean 'state'?"),
         ('{"kind": "message", "session": {}}', "needs text in fields.text"),
+        ('{"kind": "idle", "session": {}}', ": an idle event needs a number in fields.idle; add"),
+        ('{"kind": "state", "kind": "idle", "session": {}, "fields": {"idle": 3}}',
+         "e.json:1:19: error[duplicate-key]: 'kind' stands here a second time"),
+        ('{"kind": "calendar", "fields": {"calendar": "c", "edge": "opns"}}',
+         "fields.edge must be one of opens, closes; did you mean 'opens'?"),
+        ('{"kind": "state", "session": {}, "now": "2026-03-02T09:00:00"}',
+         "1:41: error[wrong-event]: now: does not say in which zone; write one such as 2026-03"),
+        ('{"kind": "state", "session": {}, "spent": [{"rule": "r", "minute": 100000000}]}',
+         "1:68: error[wrong-event]: spent.0.minute: must be less than or equal to 100000"),
         ('{"kind": "idle", "session": {}, "fields": {"idle": true}}', "needs a number in"),
         ('{"kind": "userdata", "session": {}, "fields": {"changed": {"a": 1}}}',
          "fields.changed must say for each key"),

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.engine.recording import Situation
 from imbot.engine.redaction import Redaction, asked_for
+from imbot.engine.situation import Situation
 from imbot.model import Event, EventKind, ImSession, Participant, Reason, Suppressed
 from imbot.testing.house import rulebook_of
 
@@ -78,11 +78,30 @@ def test_changes_bodies_and_reasons_are_redacted_too():
     changed = {"name": {"old": "Smith", "new": "Miller"}, "n": {"new": 5}, "l": {"new": ["Smith"]}}
     event = replace(situation().event, fields={"changed": changed})
     no = Suppressed("r", Reason.ONCE, "done for value Smith")
-    found = redacted(Situation(event, NOW, marks={("r", "value Smith"): NOW}, suppressed=(no,)))
+    found = redacted(
+        Situation(
+            event, NOW, marks={("r", "value Smith"): NOW}, suppressed=(no,), breakers={"r": "Smith"}
+        )
+    )
 
     assert "Smith" not in repr(found)
     assert found.event.fields["changed"]["n"] == {"new": 5}
+    assert found.breakers == {}
     assert found.suppressed == (Suppressed("r", Reason.ONCE, ""),)
+
+
+def test_numbers_that_are_no_text_are_redacted_as_well():
+    """A hook may bring a telephone number as a plain number."""
+    body = {"phone": 491701234567, "debt": -4712, "count": 12, "rate": 0.25, "vip": True}
+    event = replace(situation().event, fields={"body": body})
+
+    found = redacted(Situation(event, NOW)).event.fields["body"]
+
+    assert found["phone"] != 491701234567
+    assert isinstance(found["phone"], int)
+    assert found["debt"] != -4712
+    assert found["debt"] <= 0
+    assert {**found, "phone": 0, "debt": 0} == {**body, "phone": 0, "debt": 0}
 
 
 def test_the_key_decides_the_pseudonyms():

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from imbot.engine.recording import Situation
+from imbot.engine.situation import Situation
 from imbot.loading import installed
 from imbot.model import Event, EventKind, ImSession, Participant
 from imbot.plugin import Model, Plugin, action
