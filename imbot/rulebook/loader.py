@@ -16,7 +16,8 @@ from imbot.problems import Place, Problem, Severity, first_causes
 from imbot.rulebook import checks
 from imbot.rulebook.binding import is_title
 from imbot.rulebook.blocks import Shelf
-from imbot.rulebook.calendars import Calendar, ReadFile
+from imbot.rulebook.calendarreading import ReadFile
+from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.policy import POLICY_KEYS, with_policy
 from imbot.rulebook.reading import Desk

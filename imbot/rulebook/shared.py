@@ -9,7 +9,8 @@ from imbot.model import JSON
 from imbot.problems import Place
 from imbot.rulebook.binding import is_title
 from imbot.rulebook.blocks import Block, calls_in, in_order, read_inputs
-from imbot.rulebook.calendars import Calendar, PlaceAt, ReadFile, parse_calendar
+from imbot.rulebook.calendarreading import PlaceAt, ReadFile, parse_calendar
+from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.steps import Workshop, read_block
 from imbot.rulebook.values import nodes_of

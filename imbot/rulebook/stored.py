@@ -10,7 +10,7 @@ from imbot.errors import RulebookError
 from imbot.model import JSON
 from imbot.plugin import Action
 from imbot.problems import Severity
-from imbot.rulebook.calendars import ReadFile
+from imbot.rulebook.calendarreading import ReadFile
 from imbot.rulebook.loader import Reader, RuleFile, Settings
 from imbot.rulebook.schema import Rule
 from imbot.rulebook.versions import hash_of

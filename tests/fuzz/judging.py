@@ -14,7 +14,8 @@ from functools import partial
 from imbot.errors import PermanentError
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.problems import Place, Problem, Severity
-from imbot.rulebook.calendars import Calendar, parse_calendar
+from imbot.rulebook.calendarreading import parse_calendar
+from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.expressions import Expression, parse
 from imbot.rulebook.index import Index
 from imbot.rulebook.loader import RuleFile, load_rulebook

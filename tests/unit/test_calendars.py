@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot.problems import Place, Severity
-from imbot.rulebook.calendars import parse_calendar
+from imbot.rulebook.calendarreading import parse_calendar
 
 TODAY = date(2026, 3, 1)
 SUPPORT = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imbot.problems import Place
 from imbot.rulebook import functions
-from imbot.rulebook.calendars import parse_calendar
+from imbot.rulebook.calendarreading import parse_calendar
 from imbot.rulebook.functions import FUNCTIONS, STATES_FOR, compile_pattern, number
 from imbot.rulebook.scope import CAPABILITY, MISSING
 from tests.unit.rule_language import PlainSenses

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from imbot.errors import PermanentError
 from imbot.problems import Place, Severity
-from imbot.rulebook.calendars import parse_calendar
+from imbot.rulebook.calendarreading import parse_calendar
 from imbot.rulebook.scope import Known, Names
 from imbot.rulebook.templates import parse_template
 from tests.unit.rule_language import PlainSenses
