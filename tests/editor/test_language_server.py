@@ -39,6 +39,11 @@ async def test_a_shipped_file_has_no_mistake(editor):
         ("    do:\n      - reply: {txt: Hello}\n", 7, "Property txt is not allowed."),
         ("    do:\n      - {reply: a, log: b}\n", 7, "Matches multiple schemas when only one"),
         ("    do:\n      - let: {a: b}\n        as: c\n", 8, "Property as is not allowed."),
+        ("    do:\n      - http: {gte: x}\n", 7, "Property gte is not allowed."),
+        ("    do:\n      - wait: soon\n", 7, "Write a number and ms, s, m, h or d"),
+        ("    budget: {per_sesion: 3}\n    do: []\n", 6, "Property per_sesion is not allowed."),
+        ("    do:\n      - initiate: {too: '3002'}\n", 7, "Property too is not allowed."),
+        ("    throttle: 30s\n    do: []\n", 6, 'Incorrect type. Expected "object'),
     ],
 )
 async def test_a_mistake_is_told_on_its_line(editor, tmp_path, body, line, told):
@@ -57,6 +62,10 @@ async def test_a_mistake_is_told_on_its_line(editor, tmp_path, body, line, told)
         ("    when: ^\n    do: []\n", ["closed(calendar)", "said(text)"]),
         ("    do:\n      - http:\n          ^\n", ["post", "idempotency_key"]),
         ("    do:\n      - wait_for:\n          state: ^\n", ["Talking", "Completed"]),
+        ("    do:\n      - initiate:\n          ^\n", ["to", "userData", "agent"]),
+        ("    do:\n      - crm.lookup:\n          ^\n", ["number", "fields"]),
+        ("  - id: b\n    trigger:\n      ^\n", ["state", "message", "idle", "schedule", "webhook"]),
+        ("  - id: b\n    trigger:\n      connection: ^\n", ["lost", "restored", "gap"]),
     ],
 )
 async def test_words_are_completed(editor, tmp_path, typed, offered):
@@ -70,7 +79,7 @@ async def test_a_key_says_what_it_means(editor, tmp_path):
     """Where the mouse rests."""
     text = RULE + "    on^ce: session\n    do: [{reply: x}]\n"
 
-    assert "Acts once for each session" in await editor.hover(tmp_path / "rules.yaml", text)
+    assert "Acts once within a session" in await editor.hover(tmp_path / "rules.yaml", text)
 
 
 async def test_settings_and_tests_are_looked_at_too(editor, tmp_path):
@@ -81,5 +90,15 @@ async def test_settings_and_tests_are_looked_at_too(editor, tmp_path):
     of_settings = await editor.diagnose(tmp_path / "imbot.yaml", settings)
     of_tests = await editor.diagnose(tmp_path / "a.test.yaml", tests)
 
+    events = (
+        f"{tests.replace('nam: x', 'name: x')}    events:\n      - {{at: 0s, restart: crash}}\n"
+    )
+    of_events = await editor.diagnose(tmp_path / "b.test.yaml", events)
+    offered = await editor.complete(
+        tmp_path / "c.test.yaml", f"{events}      - at: 1s\n        ^\n"
+    )
+
+    assert any(at == 5 and '"kill", "stop"' in said for at, said in of_events), of_events
+    assert {"session", "busy", "webhook", "own"} <= offered.keys()
     assert (2, "Property ur is not allowed.") in of_settings
     assert (3, "Property nam is not allowed.") in of_tests
