@@ -1,7 +1,8 @@
 """Where a run stands: its strands and what is bound so far. Pure.
 
 A run has one strand; ``parallel`` gives it one for each branch until the last of them has ended. A
-block that was entered has names of its own, kept under a name that no author can write.
+block that was entered has names of its own, kept under a name that no author can write; so is the
+error of a step, for its ``on_error`` alone: in another branch another step may fail meanwhile.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ class Standing:
 
     Attributes:
         strands: In the order in which the branches are written; none when only the end is due.
-        bound: Names bound so far, with the error of the last failed step as ``error``.
+        bound: Names bound so far; in the rule's ``on_error``, what sent the run there as ``error``.
         failing: The error that sent the run into the rule's ``on_error``; empty before.
         cancelled: Why only steps marked ``even_if_completed`` are still due; empty before.
     """
@@ -93,7 +94,11 @@ def standing_of(seen: RunSeen) -> Standing:
 def names_at(program: Program, pc: int, bound: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """Return the names that an instruction sees: its block's own, else the rule's."""
     enter = program.frames.get(pc)
-    return bound if enter is None else bound.get(frame_name(enter), {})
+    names = bound if enter is None else bound.get(frame_name(enter), {})
+    failed, is_handling, _ = getattr(program.instructions[pc], "path", "").rpartition("/on_error/")
+    if is_handling and (error := names.get(error_name(failed))) is not None:
+        return {**names, "error": error}
+    return names
 
 
 def with_names(
@@ -114,6 +119,11 @@ def with_all_names(
 def frame_name(enter: int) -> str:
     """Return the name under which the names of the block entered here are kept."""
     return f"@{enter}"
+
+
+def error_name(path: str) -> str:
+    """Return the name under which the error of the step at this path is kept."""
+    return f"@error {path}"
 
 
 def without_frames(bound: Mapping[str, JSON]) -> dict[str, JSON]:

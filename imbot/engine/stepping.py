@@ -14,6 +14,7 @@ from imbot.engine.planning import Start
 from imbot.engine.shadow import ALL_KNOWN, Shaded, UnansweredError, Unknown
 from imbot.engine.standing import (
     Standing,
+    error_name,
     frame_name,
     names_at,
     with_all_names,
@@ -382,12 +383,12 @@ def _after_failure(
     as failed.
     """
     program, path = rule.program, getattr(instruction, "path", "")
-    error = {"error": {"kind": kind, "message": message, "step": path}}
+    error = {"kind": kind, "message": message, "step": path}
     if isinstance(instruction, Act) and (to := instruction.on_error) is not None:
-        bound = with_names(program, to, standing.bound, error)
+        bound = with_names(program, to, standing.bound, {error_name(path): error})
         return standing.moved(pc, Strand(to, forks=standing.forks_at(pc)), bound=bound), to
     if (to := program.on_error) is not None and not standing.failing:
-        bound = {**without_frames(standing.bound), **error}
+        bound = {**without_frames(standing.bound), "error": error}
         failing = f"{path}: {message}"
         return Standing((Strand(to),), bound, failing, standing.cancelled), to
     return Over(RunState.FAILED, standing.failing or f"{path}: {message}", standing)

@@ -83,6 +83,29 @@ def note_versions(house):
 HOUR = book("{reply: before}", "{wait: 1h}", "{reply: after}")
 
 
+@pytest.mark.parametrize("restart", [False, True])
+async def test_each_on_error_sees_the_error_of_its_own_step(restart):
+    """What goes wrong in another branch meanwhile is another story."""
+    fails = "{http: {get: 'http://x.test'}, on_error: [{wait: WAIT}, {log: '{{ error.step }}'}]}"
+    nested = fails.replace("{wait: WAIT}", "{wait: 3m}, " + fails.replace("WAIT", "1m"))
+    branches = f"[[{fails}], [{{wait: 30s}}, {fails}], [{nested}]]".replace("WAIT", "1m")
+    rules = book(f"{{parallel: {branches}}}", on_error="[{log: none}]")
+    house = build(rules)
+    await house.state("Talking")
+    await until(45)
+    if restart:
+        house = await started(rules, await killed(house))
+    await until(300)
+
+    nested_at = "do/0/parallel/2/0"
+    assert logged(house) == [
+        "do/0/parallel/0/0",
+        "do/0/parallel/1/1",
+        f"{nested_at}/on_error/1",
+        nested_at,
+    ]
+
+
 async def test_a_run_that_waits_holds_no_task_and_goes_on_when_it_is_due():
     """A thousand runs that wait must cost rows, not tasks."""
     house = build(HOUR)
