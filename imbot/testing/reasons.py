@@ -34,6 +34,9 @@ _NEVER_MS = float("inf")
 #: Characters of two texts that are shown where they differ, and how many of them are the same.
 _SHOWN, _CONTEXT = 40, 10
 
+#: The action that begins a session.
+_INITIATE = "initiate"
+
 _NOT_DONE = frozenset({OutcomeKind.WITHHELD, OutcomeKind.CANCELLED})
 
 
@@ -47,6 +50,7 @@ class _Told:
         rule: The rule.
         text: What became of it.
         awaited: Whether the rule was started, or nearly.
+        run_id: The run that began; empty when none did.
     """
 
     at_ms: int
@@ -54,6 +58,7 @@ class _Told:
     rule: Rule
     text: str
     awaited: bool
+    run_id: str = ""
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class Witness:
     rules: InitVar[Iterable[Rule]] = ()
     _told: list[_Told] = field(default_factory=list)
     _rules: dict[str, Rule] = field(default_factory=dict)
+    _ended: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self, rules: Iterable[Rule]) -> None:
         self._rules.update((rule.id, rule) for rule in rules)
@@ -84,8 +90,11 @@ class Witness:
             case Acted(start=start, step=step, outcome=outcome) if outcome.error_kind:
                 told = f"its {step.action} failed: {outcome.detail}"
                 self._note(at_ms, start.event, start.rule, told)
-            case Ended(start=start, over=over) if over.state is not RunState.DONE:
-                self._note(at_ms, start.event, start.rule, f"it ended: {over.state}, {over.detail}")
+            case Ended(start=start, over=over):
+                self._ended[start.run_id] = at_ms
+                if over.state is not RunState.DONE:
+                    told = f"it ended: {over.state}, {over.detail}"
+                    self._note(at_ms, start.event, start.rule, told)
             case _:
                 pass
 
@@ -98,11 +107,12 @@ class Witness:
         rules = [rule for rule in house.book.rules if self.actions & _actions_of(rule)]
         self._rules.update((rule.id, rule) for rule in rules)
         session = event.session.id if event.session else ""
-        ran = {start.rule.id for start in plan.starts if not start.in_shadow}
+        ran = {start.rule.id: start.run_id for start in plan.starts if not start.in_shadow}
         around = house.flow.view.around
         for found in explain(_situation(plan, house), rules, around, needs=_nothing):
-            text = "it ran" if found.rule.id in ran else _why_not(found)
-            yield _Told(at_ms, session, found.rule, text, awaited=_is_awaited(found))
+            run_id = ran.get(found.rule.id, "")
+            text = "it ran" if run_id else _why_not(found)
+            yield _Told(at_ms, session, found.rule, text, _is_awaited(found), run_id)
 
     def why(self, expected: Expected, lines: Iterable[Line]) -> tuple[str, ...]:
         """Return why what was expected did not come, the likeliest reason first."""
@@ -117,12 +127,13 @@ class Witness:
 
     def _of_rule(self, rule: Rule, expected: Expected) -> tuple[float, str]:
         """Return what became of a rule last until the effect was due, and how long before."""
+        begins = _INITIATE in _actions_of(rule)  # and what it does then is done in another session
         told = [
             each
             for each in self._told
             if each.rule.id == rule.id
             and each.at_ms <= expected.at_ms
-            and (not expected.session or each.session in ("", expected.session))
+            and (begins or not expected.session or each.session in ("", expected.session))
         ]
         found = [each for each in told if each.awaited]
         named = f"rule '{rule.id}' ({rule.place})"
@@ -130,11 +141,17 @@ class Witness:
             waits = "; ".join(map(trigger_told, rule.triggers))
             return _NEVER_MS, f"{named} waits for {waits}, and that did not happen"
         last_ms = found[-1].at_ms
-        what = "; ".join(dict.fromkeys(each.text for each in found if each.at_ms == last_ms))
+        texts = (self._text(each, expected.at_ms) for each in found if each.at_ms == last_ms)
+        what = "; ".join(dict.fromkeys(texts))
         if last_ms == expected.at_ms:
             return 0, f"{named}: {what}"
         told_so = f"{named}: nothing started it then; at {_at(last_ms)}: {what}"
         return expected.at_ms - last_ms, told_so
+
+    def _text(self, told: _Told, at_ms: int) -> str:
+        """Return what became of a rule, as it stood at a time."""
+        goes_on = told.run_id and self._ended.get(told.run_id, at_ms + 1) > at_ms
+        return "it began, and had not come so far" if goes_on else told.text
 
 
 def _near(expected: Expected, came: Iterable[Effect]) -> Iterator[str]:

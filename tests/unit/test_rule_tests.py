@@ -466,6 +466,26 @@ def test_each_reason_why_something_did_not_come_is_named(played):
     assert any("rule 'ring'" in line and "waits for state Alerting" in line for line in told)
 
 
+def test_a_rule_that_is_still_on_its_way_is_told_to_be(played):
+    """Also where it acts in a session that it began, which no event of the rule's was about."""
+    book = rules(
+        rule(
+            "{message: any}",
+            "initiate: {to: 3003, agent: bot2}",
+            "{wait_for: {state: Talking}, timeout: 1m}",
+            "reply: Hi.",
+        )
+    )
+    events = f"{TALKING}\n{{at: 1s, session: s1, message: call}}"
+    expect = """{at: 1s, session: out, agent: bot2, initiate: {}}
+        {at: 9s, session: out, reply: Hi.}"""
+
+    (reasons,) = (result.reasons for result in played(book, one(events, expect)).results)
+    ((told,),) = reasons.values()
+    assert told.startswith("rule 'r' (r.yaml:3:9): nothing started it then; ")
+    assert told.endswith("; at 1s: it began, and had not come so far")
+
+
 def test_the_rule_that_nearly_ran_stands_first(played):
     """Ten rules that nothing came near to would bury the one that somebody asks about."""
     others = (rule(f"{{message: {{equals: m{n}}}}}", "reply: Oh.", name=f"r{n}") for n in range(8))
@@ -515,6 +535,15 @@ def test_a_folder_of_any_name_gives_xml_that_can_be_read(tmp_path):
     junit = as_junit(run_tests([folder / "t.test.yaml"], Given(WANTED)))
     (suite,) = ET.fromstring(junit)  # noqa: S314  our own
     assert suite.attrib["name"].endswith("a\ufffdb/t.test.yaml")
+
+
+def test_rules_that_are_not_there_are_a_mistake_of_whoever_names_them(played):
+    one_more = one(f"{TALKING}\n{{at: 1s, reload: [gone.yaml]}}", "")
+    report = played(GREET, one_more, rules="[absent.yaml]")
+    assert sorted(str(problem).split("'")[0] for problem in report.problems) == [
+        "t.test.yaml:1:8: error[no-rules]: ",
+        "t.test.yaml:8:9: error[no-rules]: ",
+    ]
 
 
 def test_a_suppressed_rule_is_told_with_the_value_that_decided(played):
