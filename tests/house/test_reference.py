@@ -18,7 +18,7 @@ from imbot.errors import ActionError, FaultClass
 from imbot.model import OutcomeKind, Reason
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.problemcodes import CODES, MEANINGS
-from imbot.rulebook import acts, calendars, loader, policy, shared
+from imbot.rulebook import acts, calendarreading, loader, policy, shared
 from imbot.rulebook.filters import FILTERS, TESTS
 from imbot.rulebook.functions import FUNCTIONS, JUNCTIONS, SECRET
 from imbot.rulebook.loader import RuleFile, load_rulebook
@@ -93,7 +93,7 @@ _OF_TESTS = (
 WORDS = {
     "rule-files.md": [
         *(loader._FILE_KEYS, loader._RULE_KEYS, policy.POLICY_KEYS, policy._THROTTLE),
-        *(policy._BUDGET, calendars._KEYS, shared._BLOCK_KEYS, Mode, OnceScope),
+        *(policy._BUDGET, calendarreading._KEYS, shared._BLOCK_KEYS, Mode, OnceScope),
     ],
     "triggers.md": [_READERS, *_OPTIONS.values(), set(TextTest) - {TextTest.ANY}, Missed],
     "steps.md": [ACTIONS, LANGUAGE, STEP_OPTIONS, acts._RETRY, {"then", "else"}],

@@ -15,7 +15,7 @@ from imbot.model import ConnectionChange, SessionState
 from imbot.plugin import Model, action
 from imbot.pluginhost import PluginSettings, find_plugins
 from imbot.problems import Severity
-from imbot.rulebook import calendars, loader, policy, shared, stepkeys, triggers
+from imbot.rulebook import calendarreading, loader, policy, shared, stepkeys, triggers
 from imbot.rulebook.functions import FUNCTIONS
 from imbot.rulebook.loader import RuleFile, load_rulebook
 from imbot.rulebook.namewords import NAMES
@@ -237,7 +237,7 @@ def test_the_schema_has_the_keys_that_the_loader_has():
     assert RULES["properties"].keys() == loader._FILE_KEYS
     assert definitions["rule"]["properties"].keys() == loader._RULE_KEYS
     assert block.keys() == shared._BLOCK_KEYS
-    assert calendar.keys() == calendars._KEYS
+    assert calendar.keys() == calendarreading._KEYS
     assert triggers_.keys() == {*triggers._READERS, *triggers._ALL_OPTIONS}
     words = {*ACTIONS, *stepkeys.LANGUAGE, *STEP_OPTIONS, *stepkeys.BRANCHES}
     assert definitions["step"]["properties"].keys() == words
