@@ -10,7 +10,7 @@ from os.path import normpath
 from pathlib import Path
 
 from imbot.engine.acting import Habits, Installed
-from imbot.loading import Wanted, installed, make_rulebook
+from imbot.loading import NO_RULES, Wanted, installed, make_rulebook
 from imbot.pluginhost import PluginSettings, PluginStatus, find_plugins
 from imbot.problems import Place, Problem, Severity, did_you_mean
 from imbot.rulebook.loader import TEST_SUFFIXES
@@ -210,17 +210,13 @@ class _Runner:
     def _setting(self, script: Script, tests: Sequence[RuleTest]) -> Setting | None:
         """Return what the tests of a file are played in; None where that cannot be had."""
         first = script.rules or self.given.rules or (normpath(Path(script.path).parent),)
-        reloaded = (
-            timed.what.paths
-            for test in tests
-            for timed in test.events
-            if isinstance(timed.what, Reloaded)
-        )
-        day = min((test.start for test in tests), default=START)
-        books = {
-            name: self._book(paths, day.date())
-            for name, paths in {(): first, **{paths: paths for paths in reloaded}}.items()
+        events = (timed for test in tests for timed in test.events)
+        reloaded = {
+            timed.what.paths: timed.place for timed in events if isinstance(timed.what, Reloaded)
         }
+        day = min((test.start for test in tests), default=START).date()
+        books = {paths: self._book(paths, day, place) for paths, place in reloaded.items()}
+        books[()] = self._book(first, day, script.rules_at)
         usable = self._usable(script)
         found = {name: book for name, book in books.items() if book is not None}
         if usable is None or len(found) < len(books):
@@ -236,11 +232,18 @@ class _Runner:
             habits=self.given.habits,
         )
 
-    def _book(self, paths: tuple[str, ...], day: date) -> Rulebook | None:
-        """Return the rulebook of these paths; None, and its errors, when it has some."""
+    def _book(self, paths: tuple[str, ...], day: date, place: Place | None) -> Rulebook | None:
+        """Return the rulebook of these paths; None, and its errors, when it has some.
+
+        A path that leads nowhere is a mistake of whoever names it, at this place.
+        """
         if paths not in self._books:
             book, problems = make_rulebook(map(Path, paths), self.given.wanted, today=day)
-            self.problems += (each for each in problems if each.severity is Severity.ERROR)
+            self.problems += (
+                replace(each, place=place) if place and each.code == NO_RULES else each
+                for each in problems
+                if each.severity is Severity.ERROR
+            )
             if book is not None and self.coverage is not None:
                 book = self.coverage.watched(book)
             self._books[paths] = book

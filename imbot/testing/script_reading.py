@@ -114,6 +114,7 @@ class _Reader:
             path=self._path,
             tests=() if tests is None else self._tests(tests),
             rules=None if (rules := root.get("rules")) is None else self._paths(rules, "rules"),
+            rules_at=None if rules is None else rules.place,
             plugins=self.plugins(root),
             nickname=self._nickname(root),
             options={
