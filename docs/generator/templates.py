@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from docs.generator.functions import of_filters, of_functions
 from docs.generator.markdown import contents, table
-from imbot.rulebook import filters, templates
+from imbot.rulebook import filters, jinja, templates
 from imbot.rulebook.functions import SECRET
 from imbot.rulebook.tree import DEEPEST
 
@@ -23,8 +23,8 @@ def page() -> Iterator[str]:
 
 
 def _limits() -> Iterator[tuple[str, str]]:
-    yield "a template, as written", f"{templates.LONGEST_SOURCE} characters"
-    yield "one `{{ … }}`", f"{templates.LONGEST_HOLE} characters"
+    yield "a template, as written", f"{jinja.LONGEST_SOURCE} characters"
+    yield "one `{{ … }}`", f"{jinja.LONGEST_HOLE} characters"
     yield "what a template makes", f"{templates.LONGEST_RESULT_BYTES} bytes"
     yield "what a filter makes", f"{filters.LONGEST} characters"
     yield "brackets and operators in each other", f"{DEEPEST} deep"
