@@ -126,7 +126,8 @@ class Agenda:
         if name not in self._webhooks:
             cure = did_you_mean(name, self._webhooks) or "no rule waits for any"
             raise UnknownWebhookError(f"there is no hook '{name}'; {cure}")
-        return self._own_event(EventKind.WEBHOOK, {"name": name, "body": body})
+        fields = {"name": name, "body": body}
+        return self._own_event(EventKind.WEBHOOK, fields, self._clock.now())
 
     def _caught_up(self, timer: TimerSet) -> TimerSet:
         appointment = self._appointments.get(timer.id)
@@ -185,7 +186,7 @@ class Agenda:
         if found.scheduled_at is None or self._is_closed(appointment):
             return Fired((following,))
         fields = {**appointment.fields, "scheduled_at": found.scheduled_at}
-        event = self._own_event(appointment.kind, fields)
+        event = self._own_event(appointment.kind, fields, now)
         return Fired((EventSeen(event), following), event)
 
     def _is_closed(self, appointment: Appointment) -> bool:
@@ -210,7 +211,6 @@ class Agenda:
         )
         return Fired((EventSeen(event), stays), event)
 
-    def _own_event(self, kind: EventKind, fields: dict[str, JSON]) -> Event:
+    def _own_event(self, kind: EventKind, fields: dict[str, JSON], now: datetime) -> Event:
         """Return an event without agent and session."""
-        now = self._clock.now()
         return Event(self._next_id(OWN), kind, now, now, "", None, fields)

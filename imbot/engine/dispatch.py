@@ -7,10 +7,10 @@ rules never see them.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,11 +19,11 @@ from imbot.engine.acting import Actor
 from imbot.engine.agenda import Agenda
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
+from imbot.engine.lanes import Lanes, Release, Work, lane_of
 from imbot.engine.planning import start_of
 from imbot.engine.recovering import CompileStored, by_run, by_version, given_up, interrupted
 from imbot.engine.waiting import RUN, Run
 from imbot.engine.watching import Echoed, Watcher
-from imbot.errors import StoreError
 from imbot.model import (
     JSON,
     Batch,
@@ -59,19 +59,6 @@ _CHANGES_SESSION = frozenset({EventKind.STATE, EventKind.USERDATA})
 
 #: States of an effect whose echo may still come after a restart.
 _MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN})
-
-
-def lane_of(event: Event) -> SessionKey:
-    """Return what events are kept in order by: their session, or their agent without one.
-
-    Those without an agent are by what brought them; a slow schedule keeps no hook waiting.
-    """
-    if event.session_key is not None:
-        return event.session_key
-    names = (event.fields.get(key) for key in ("schedule", "calendar", "name"))
-    source = next((name for name in names if name is not None), "")
-    return SessionKey(event.agent, "" if event.agent else f"{event.kind} {source}")
-
 
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
 #: held until a snapshot was read.
@@ -163,8 +150,7 @@ class Dispatch:
         self._agenda = agenda
         self._numbers = numbers
         self._watch = watch
-        self._tasks = tasks
-        self._lanes: dict[SessionKey, deque[Coroutine[Any, Any, None]]] = {}
+        self._lanes = Lanes(tasks.spawn)
         self._holds_back = False
         self._away_since: dict[str, datetime] = {}
 
@@ -194,7 +180,13 @@ class Dispatch:
         if self._holds_back:
             return
         for event in events:
-            self._queue(lane_of(event), self._flow.take(event))
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        async def take(_release: Release) -> Iterable[Work]:
+            return await self._flow.take(event)
+
+        self._lanes.add(lane_of(event), take)
 
     def hold_back(self) -> None:
         """Begin nothing new: events are still kept, and are taken up by the next start."""
@@ -210,12 +202,12 @@ class Dispatch:
             self._begin(() if fired.event is None else (fired.event,))
             return
         run_id, pc = timer.payload["run_id"], timer.payload["pc"]
-        run, resuming = self._flow.runs.get(run_id), self._flow.runs.resume(run_id, pc)
+        run, resume = self._flow.runs.get(run_id), partial(self._flow.runs.resume, run_id, pc)
         if run is None or run.is_driven:
             # Its lane may be waiting for another strand of this very run.
-            self._tasks.spawn(self._do(resuming))
+            self._lanes.beside(resume)
         else:
-            self._queue(lane_of(run.start.event), resuming)
+            self._lanes.add(lane_of(run.start.event), resume)
 
     async def post(self, name: str, body: JSON) -> None:
         """Return when a post to the hook of this name is kept; its event is on its way by then.
@@ -263,9 +255,9 @@ class Dispatch:
         ]
         for run in claimed:
             if run is not None:
-                self._queue(lane_of(run.start.event), self._flow.runs.begin(run))
+                self._lanes.add(lane_of(run.start.event), partial(self._flow.runs.begin, run))
         for event in found.events:
-            self._queue(lane_of(event), self._flow.take(event))
+            self._take(event)
         return found
 
     @property
@@ -371,37 +363,6 @@ class Dispatch:
                 self._flow.runs.past.spending.forget(key)
                 self._flow.runs.past.shadow_spending.forget(key)
         return changes
-
-    # Lanes ------------------------------------------------------------------------------------
-
-    def _queue(self, key: SessionKey, work: Coroutine[Any, Any, None]) -> None:
-        """Let the work be done after what the lane holds already."""
-        lane = self._lanes.get(key)
-        if lane is None:
-            self._lanes[key] = deque((work,))
-            self._tasks.spawn(self._serve(key))
-        else:
-            lane.append(work)
-
-    async def _serve(self, key: SessionKey) -> None:
-        """Do one lane's work, one after another, until it is empty."""
-        lane = self._lanes[key]
-        try:
-            while lane:
-                await self._do(lane.popleft())
-        finally:
-            del self._lanes[key]
-            for work in lane:
-                work.close()
-
-    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do one piece of work; what goes wrong with it must not stop the next."""
-        try:
-            await work
-        except StoreError:
-            raise
-        except Exception:  # the top of a task: whatever it is, the other events go on
-            log.exception("event.failed")
 
     # Recovery ---------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ Everything between the stages is a frozen value, and every decision is taken bef
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from imbot.engine.doors import World
+from imbot.engine.lanes import Work
 from imbot.engine.matching import match
 from imbot.engine.past import Known
 from imbot.engine.planning import Plan, Start, plan, start_of
@@ -41,8 +43,8 @@ class Flow:
     store: Store
     watch: Watcher
 
-    async def take(self, event: Event) -> None:
-        """Take one event through all stages; return when its runs are over, or wait."""
+    async def take(self, event: Event) -> list[Work]:
+        """Take one event up to the last stage; return its runs, to be carried on in its lane."""
         self.watch(Happened(event))
         scope, senses = await self.view.of_event(event)
 
@@ -56,10 +58,10 @@ class Flow:
         self._record(decision, waking)
 
         begun = [self.runs.claim(start) for start in decision.starts]
-        for run in waking.runs:
-            await self.runs.go_on(run)
-        for run in begun:
-            await self.runs.begin(run)
+        return [
+            *(partial(self.runs.go_on, run) for run in waking.runs),
+            *(partial(self.runs.begin, run) for run in begun),
+        ]
 
     async def _learn_marks(self, candidates: Sequence[Start]) -> None:
         """Make sure that the once marks which planning asks for are known."""

@@ -13,6 +13,7 @@ import structlog
 
 from imbot.engine.acting import Actor
 from imbot.engine.doors import Acting, World
+from imbot.engine.lanes import Release
 from imbot.engine.ledger import Ledger
 from imbot.engine.past import Past
 from imbot.engine.planning import Start, lateness
@@ -128,37 +129,34 @@ class Runs:
             self._waiting.update(run, ())
         return run
 
-    async def begin(self, run: Run) -> None:
-        """Begin a run, or go on with one that a stop interrupted.
-
-        Returns when it is over, or waits so long that others should go on.
-        """
+    async def begin(self, run: Run, release: Release) -> None:
+        """Begin a run, or go on with one that a stop interrupted; when its turn comes."""
         if run.turn.is_due:
-            await self.go_on(run)
+            await self.go_on(run, release)
         elif run.over is None:
             run.turn.on_due = lambda: self._begin_late(run)
 
     def _begin_late(self, run: Run) -> None:
         # Written down, for its waits count from now and not from when it was decided.
         self._store.note([self._seen(run, RunState.RUNNING)])
-        self._drive(run)
+        run.is_driven = True
+        self._spawn(self._live(run))
 
-    async def go_on(self, run: Run) -> None:
-        """Let a run go on; return when it is over, or waits so long that others should go on."""
+    async def go_on(self, run: Run, release: Release) -> None:
+        """Let a run go on until it is over or waits; what carries it on already is woken.
+
+        Args:
+            run: The run.
+            release: Called before it waits so long, in a step, that others should go on.
+        """
         if run.is_driven or run.over is not None or run.ready() is None:
             run.wake()
-            return
-        released = asyncio.get_running_loop().create_future()
+        else:
+            run.release = release
+            run.is_driven = True
+            await self._live(run)
 
-        def release() -> None:
-            if not released.done():
-                released.set_result(None)
-
-        run.release = release
-        self._drive(run)
-        await released
-
-    async def resume(self, run_id: str, pc: int) -> None:
+    async def resume(self, run_id: str, pc: int, release: Release) -> None:
         """Let a run whose wait here is over go on: its time has come."""
         run = self._runs.get(run_id)
         strand = None if run is None else run.standing.strand(pc)
@@ -168,7 +166,7 @@ class Runs:
         standing = resumed(run.start, run.standing, pc, {"timed_out": True})
         run.since = None
         self._store.note(self._stand(run, standing))
-        await self.go_on(run)
+        await self.go_on(run, release)
 
     def hear(self, event: Event, scope: Scope) -> Heard:
         """Return which runs an event lets go on; to be kept, and then they are to go on."""
@@ -188,10 +186,6 @@ class Runs:
 
     # One run ----------------------------------------------------------------------------------
 
-    def _drive(self, run: Run) -> None:
-        run.is_driven = True
-        self._spawn(self._live(run))
-
     async def _live(self, run: Run) -> None:
         """Carry the run on until it waits or ends; write down how it ended."""
         try:
@@ -205,7 +199,6 @@ class Runs:
             self._end(run, Over(RunState.FAILED, f"imbot's own error: {error}", run.standing))
         finally:
             run.is_driven = False
-            run.release()
 
     def _too_late(self, run: Run) -> Over | None:
         if not run.is_new or run.acting.ledger.has_begun:

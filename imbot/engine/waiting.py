@@ -62,7 +62,7 @@ class Run:
         ending: Why it is to end before its next step; empty while it is not.
         over: How it ended; None before.
         is_driven: Whether a task carries it on.
-        release: Tells who waits for it that others may go on.
+        release: Lets the others in its lane go on.
         flights: Its strands on their way, if there are several.
     """
 

@@ -72,9 +72,10 @@ class MemoryStore:
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they become durable with the next commit or 50 ms later."""
         self._refuse_if_broken()
-        self._settle()
-        if not self._noted:
-            self._flush_at = asyncio.get_running_loop().time() + NOTE_DELAY_S
+        now = asyncio.get_running_loop().time()
+        if now >= self._flush_at:
+            self._flush()
+            self._flush_at = now + NOTE_DELAY_S
         self._noted += changes
 
     async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
@@ -117,12 +118,13 @@ class MemoryStore:
 
     def _settle(self) -> None:
         """Make durable what is so by now: nobody sees that it was not done at that very moment."""
-        if self._noted and asyncio.get_running_loop().time() >= self._flush_at:
+        if asyncio.get_running_loop().time() >= self._flush_at:
             self._flush()
 
     def _flush(self) -> None:
         self._durable += self._noted
         self._noted.clear()
+        self._flush_at = 0.0
 
     def _refuse_if_broken(self) -> None:
         if self.broken:

@@ -205,7 +205,7 @@ async def test_a_bug_in_one_event_does_not_stop_the_next(monkeypatch):
         if not failed:
             failed.append(event)
             raise ZeroDivisionError("a bug")
-        await original(self, event)
+        return await original(self, event)
 
     monkeypatch.setattr(type(flow), "take", take)
     await house.hear(*(MessageNotice("s1", t, house.clock.now()) for t in ("a", "b")))
