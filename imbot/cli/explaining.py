@@ -12,16 +12,17 @@ from imbot.cli.formats import Format
 from imbot.cli.output import complain, print_table
 from imbot.cli.sessions import Line, print_timeline, timeline
 from imbot.cli.settings import load
-from imbot.cli.telling import told
+from imbot.cli.telling import is_mere_mark, told
 from imbot.engine.blaming import leaf_told
-from imbot.engine.explaining import TRIGGER, Explanation, explain
+from imbot.engine.explaining import TRIGGER, Explanation, explain, trigger_told
 from imbot.engine.history import situation_of, with_past
 from imbot.engine.recording import read_situation
 from imbot.engine.situation import Situation
 from imbot.errors import ImbotError, RulebookError
 from imbot.model import JSON, Event
 from imbot.problems import Place, Problem, did_you_mean
-from imbot.rulebook.schema import Rule, Rulebook
+from imbot.records import RunState
+from imbot.rulebook.schema import Rule, Rulebook, WaitFor
 from imbot.rulebook.scope import MISSING
 from imbot.rulebook.stored import compile_stored
 from imbot.store.queries import SessionHistory, Views, open_views
@@ -105,6 +106,7 @@ def explain_session(
             lines = [
                 *timeline(history, with_ids=True),
                 *_considered(views, books, book, history, rule_id),
+                *_awaited(views, books, book, history),
             ]
             if rule_id is not None:
                 lines = [line for line in lines if _is_about(line, rule_id)]
@@ -146,7 +148,7 @@ def _considered(
     """
     marked = _marked(book)
     for seen in history.events:
-        if seen.handled_at is None:
+        if seen.handled_at is None or is_mere_mark(seen.event):
             continue
         situation = with_past(views, situation_of(views, seen), marked)
         decided = {*seen.rule_ids, *(no.rule_id for no in seen.suppressed)}
@@ -159,6 +161,19 @@ def _considered(
             elif rule_id is not None or not any(one.kind == TRIGGER for one in each.causes):
                 no = "; ".join(f"{cause.kind}, {cause.detail}" for cause in each.causes)
                 yield seen.handled_at, what, f"does not run: {no or 'it was not there then'}"
+
+
+def _awaited(views: Views, books: Books, book: Rulebook, history: SessionHistory) -> Iterator[Line]:
+    """Yield what runs wait for that still wait."""
+    now = {(rule.id, rule.version): rule for rule in book.rules}
+    for run in (each.run for each in history.runs if each.run.state is RunState.WAITING):
+        named = run.rule_id, run.rule_version
+        rule = now.get(named) or _stored(views, books, *named)
+        for pc in [strand.pc for strand in run.strands] or [run.pc]:
+            step = None if rule is None else rule.program.instructions[pc]
+            if isinstance(step, WaitFor):
+                told_so = f"waits for {trigger_told(step.trigger)}, {step.place}"
+                yield run.at, f"run {run.rule_id}", told_so
 
 
 def _as_then(

@@ -240,7 +240,7 @@ def record(
         bool, typer.Option(help="Put pseudonyms for numbers, and for words no rule asks for.")
     ] = True,
     with_texts: Annotated[
-        bool, typer.Option("--with-texts", help="Only numbers become pseudonyms; texts stay.")
+        bool, typer.Option("--with-texts", help="What is said stays; numbers of parties and in user data do not.")
     ] = False,
     key: Annotated[
         str | None, typer.Option(help="The same pseudonyms in every recording with this key.")

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
-from imbot.cli.telling import arguments, is_mark, quoted, told
+from imbot.cli.telling import arguments, is_mere_mark, quoted, told
 from imbot.model import Reason
 from imbot.records import Effect, GapSeen, RunState
 from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
@@ -88,8 +88,8 @@ def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Lin
 
 def _event(seen: EventView, named: str) -> Iterator[Line]:
     event = seen.event
-    if event.own and all(map(is_mark, event.fields["changed"])):
-        return  # nothing that anybody asks about
+    if is_mere_mark(event):
+        return
     own = "own " if event.own else ""
     yield event.received_at, f"{own}{event.kind}{named}", told(event)
     if seen.handled_at is None:

@@ -57,6 +57,11 @@ def is_mark(key: str) -> bool:
     return key.startswith(MARK_PREFIX)
 
 
+def is_mere_mark(event: Event) -> bool:
+    """Whether an event is nothing but a mark that we set; nobody asks about it."""
+    return event.own and all(map(is_mark, event.fields["changed"]))
+
+
 def arguments(given: JSON) -> str:
     """Return the arguments of an action; text is quoted."""
     if isinstance(given, dict):

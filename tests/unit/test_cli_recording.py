@@ -211,6 +211,41 @@ def test_a_session_that_the_bot_began_is_traced_with_what_led_to_it(session, imb
     assert ": session n1 of bot2" in imbot("explain", "--session", "s1")
 
 
+async def asking(rules):
+    """Let a rule wait for an answer."""
+    clock = LoopClock(START)
+    store = open_store(SETTINGS["store"], clock=clock, base=Path(), executor="inline")
+    house = build(rules, store=store, clock=clock, marks=True)
+    await house.start()
+    await house.state("Talking", settle=False)
+    await clock.sleep(1)
+    await house.state("Talking", settle=False, **{"imbot.auto.test.bot1": "1"})
+    await clock.sleep(1)
+    await house.stop()
+    await store.close()
+
+
+def test_the_story_says_what_a_run_waits_for(imbot):
+    """Also on a rule that has changed since."""
+    rules = """version: 1
+rules:
+  - id: ask
+    trigger: {state: Talking}
+    do: [{reply: "1 to 5?"}, {wait_for: {message: {matches: "^[1-5]$"}}, timeout: 5m}]
+  - {id: own, trigger: {userdata: [a]}, do: [{log: x}]}
+"""
+    (imbot.home / "store.db").unlink()
+    (imbot.home / "rules.yaml").write_text(rules.replace("1-5", "1-9"))
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(asking(rules))
+
+    story = imbot("explain", "--session", "s1")
+
+    assert "run ask\twaiting until" in story
+    assert "run ask\twaits for message matches '^[1-5]$', rules.yaml:5:31" in story
+    assert "imbot.auto" not in imbot("explain", "--session", "s1", "--rule", "own")
+
+
 def test_an_event_of_the_store_is_explained_with_what_was_known_then(imbot):
     story = imbot("explain", "--session", "s1")
     event_id = next(line for line in story.splitlines() if "“bye”" in line).split()[4]
