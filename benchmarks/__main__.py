@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import endtoend, holding, journal, matching, process
+from benchmarks import day, endtoend, holding, journal, matching, process
 from benchmarks.report import Result, show, write_json
 
 #: A part's name → how it is measured in full, and in a hurry.
@@ -18,6 +18,10 @@ PARTS: dict[str, tuple[Callable[[int], Result], Callable[[int], Result]]] = {
     "process": (
         lambda seed: process.run(seed=seed),
         lambda seed: process.run(process.QUICK, seed=seed),
+    ),
+    "day": (
+        lambda _seed: day.run(),
+        lambda _seed: day.run(day.QUICK),
     ),
     "journal": (
         lambda seed: journal.run(seed=seed),

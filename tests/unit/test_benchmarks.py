@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import endtoend, holding, journal, matching, process, yardsticks
+from benchmarks import day, endtoend, holding, journal, matching, process, yardsticks
 from benchmarks.__main__ import main
 from benchmarks.measuring import Rounds, Spread, percentile
 from benchmarks.report import Goal, Result, Table, cell, number, show, times
@@ -66,6 +66,12 @@ def test_events_are_measured_in_process():
     result = process.run(process.Effort(sizes=(1, 10), events=30, rounds=1))
     assert result.rounds.spread("cpu/10").median > 0
     assert result.rounds.spread("p50/1").median > 0
+
+
+def test_a_tested_day_is_measured():
+    """It passes, and its parts are told apart."""
+    result = day.run(day.Effort(minutes=30, rounds=1))
+    assert {"rules", "read", "play"} <= set(result.rounds.values)
 
 
 def test_the_journal_is_measured():
