@@ -89,11 +89,12 @@ def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
             what = f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
             problems.append(Problem(place, NO_RULES, what, cure))
             continue
-        if not found:
+        inside = list(_unread(path))
+        if not found and not inside:
             what, cure = f"no rule file in '{path}'", "put one there, named such as rules.yaml"
             problems.append(Problem(place, NO_RULES, what, cure, Severity.WARNING))
         files += found
-        problems += _unread(path)
+        problems += inside
     return files, problems
 
 
@@ -120,9 +121,8 @@ def _unread(path: Path) -> Iterator[Problem]:
     """
     folders = sorted(each for each in path.iterdir() if each.is_dir()) if path.is_dir() else []
     for folder in folders:
-        held = sum(map(_holds_rules, folder.iterdir())) if folder.name[0] not in "._" else 0
-        if held:
-            what = f"{held} rule files in it are not read: a folder is read without those inside"
+        if folder.name[0] not in "._" and any(map(_holds_rules, folder.iterdir())):
+            what = "rule files in it are not read: a folder is read without those inside"
             cure = "name it beside the other paths, or in the settings' rules"
             yield Problem(Place(str(folder)), "unread-folder", what, cure, Severity.WARNING)
 

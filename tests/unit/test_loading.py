@@ -74,7 +74,7 @@ def test_a_folder_inside_is_not_read_and_that_is_told(tmp_path):
     assert [file.name for file in files] == [f"{tmp_path}/c.yaml"]
     (problem,) = problems
     assert (problem.place.path, problem.code) == (f"{tmp_path}/old", "unread-folder")
-    assert problem.told.startswith("2 rule files in it are not read")
+    assert problem.told.startswith("rule files in it are not read")
 
 
 def test_settings_that_lie_beside_rules_are_no_rules(tmp_path):
