@@ -240,7 +240,10 @@ def record(
         bool, typer.Option(help="Put pseudonyms for numbers, and for words no rule asks for.")
     ] = True,
     with_texts: Annotated[
-        bool, typer.Option("--with-texts", help="What is said stays; numbers of parties and in user data do not.")
+        bool,
+        typer.Option(
+            "--with-texts", help="What is said stays; numbers of parties and in user data do not."
+        ),
     ] = False,
     key: Annotated[
         str | None, typer.Option(help="The same pseudonyms in every recording with this key.")
