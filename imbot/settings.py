@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from pydantic import (
 from imbot.durations import format_duration, parse_duration
 from imbot.problems import nearest
 from imbot.secretnames import is_secret_name
+from imbot.zones import time_zone
 
 
 def _seconds(given: object) -> object:
@@ -30,11 +31,11 @@ def _seconds(given: object) -> object:
 
 def _zone(name: str) -> str:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        time_zone(name)
+    except ValueError as error:
         right = nearest(name, available_timezones())
         cure = f"did you mean '{right}'?" if right else "write one such as Europe/Berlin"
-        raise ValueError(f"'{name}' is no time zone; {cure}") from error
+        raise ValueError(f"'{name[:60]}' is no time zone; {cure}") from error
     return name
 
 

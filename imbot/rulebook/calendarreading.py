@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from imbot.problems import Place, Problem, Severity, did_you_mean, nearest
 from imbot.rulebook.calendars import DAY_MIN, Calendar, Days, Slot
 from imbot.rulebook.ics import NO_TIME_OFF, TimeOff, read_ics
-from imbot.rulebook.zones import time_zone
+from imbot.zones import time_zone
 
 #: Maps a path of keys inside a calendar to the place of what stands there.
 PlaceAt: TypeAlias = Callable[[tuple[str | int, ...]], Place]

@@ -14,7 +14,7 @@ from typing import Any
 
 from imbot.rulebook.functions import Asks, Function, Parameter, Role
 from imbot.rulebook.scope import ANY, BOOL, MISSING, NUMBER, TEXT, Kind, Senses
-from imbot.rulebook.zones import time_zone
+from imbot.zones import time_zone
 
 #: Longer text is worked on by ``truncate``, ``default`` and ``length`` only.
 LONGEST = 65_536

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from operator import itemgetter
 
-from imbot.rulebook.zones import time_zone
+from imbot.zones import time_zone
 
 #: More days in one event are a mistake of the feed.
 _LONGEST_DAYS = 366

@@ -21,8 +21,8 @@ from imbot.rulebook.schema import (
     ScheduleTrigger,
     WebhookTrigger,
 )
-from imbot.rulebook.zones import time_zone
 from imbot.yamlfile import Entry, Node
+from imbot.zones import time_zone
 
 #: What may stand beside each kind.
 OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(

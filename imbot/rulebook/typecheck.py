@@ -59,7 +59,7 @@ from imbot.rulebook.typewords import (
     type_below,
     usage,
 )
-from imbot.rulebook.zones import time_zone
+from imbot.zones import time_zone
 
 #: What would be right where nothing of that role is known that is nearly so.
 _ADD: Mapping[Role, str] = MappingProxyType(

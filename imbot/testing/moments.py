@@ -2,7 +2,7 @@
 
 from datetime import datetime, timezone
 
-from imbot.rulebook.zones import time_zone
+from imbot.zones import time_zone
 
 #: Years of tests; beyond, calendars and sums of moments end.
 FIRST_YEAR, LAST_YEAR = 1970, 2200

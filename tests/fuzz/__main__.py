@@ -127,6 +127,7 @@ def _started(cases: Cases, job: Job) -> Worker:
 
 def _work(cases: Cases, job: Job, answer: Connection, at: Any) -> None:
     """Look at every case and answer with a tally; a case too large is the last of its process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that reports hears it too
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_LIMIT_BYTES, ADDRESS_LIMIT_BYTES))
     tally = Tally()
     for at.value in job.numbers:
@@ -180,10 +181,15 @@ def run(cases: Cases, jobs: Iterator[Job], processes: int) -> Tally:
             working.append(_started(cases, job))
         if not working:
             return tally
-        ready = wait([worker.answer for worker in working])
+        try:
+            ready = wait([worker.answer for worker in working])
+        except KeyboardInterrupt:
+            print("ended early", file=sys.stderr)
+            return tally
         if time.monotonic() - told_at > PROGRESS_EACH_S:
             told_at = time.monotonic()
-            print(f"{_cases(tally)} cases, {len(tally.findings)} findings", file=sys.stderr)
+            told = f"{_cases(tally)} cases, {len(tally.findings)} findings"
+            print(told, file=sys.stderr, flush=True)
         for worker in [each for each in working if each.answer in ready]:
             working.remove(worker)
             numbers = worker.job.numbers
@@ -215,10 +221,10 @@ def _of_the_dead(worker: Worker, cases: Cases) -> Tally:
 # Reports
 
 
-def _jobs(files: int, expressions: int) -> Iterator[Job]:
+def _jobs(first: int, files: int, expressions: int) -> Iterator[Job]:
     for kind, count in (("file", files), ("expression", expressions)):
-        for start in range(0, count, CHUNK):
-            yield Job(kind, range(start, min(start + CHUNK, count)))
+        for start in range(first, first + count, CHUNK):
+            yield Job(kind, range(start, min(start + CHUNK, first + count)))
 
 
 def _cases(tally: Tally) -> int:
@@ -269,6 +275,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--rules", type=int, default=10_000, help="rule files (10000)")
     parser.add_argument("--expressions", type=int, default=3_000, help="and templates (3000)")
+    parser.add_argument("--first", type=int, default=0, help="its number; to go on where one ended")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, help="of all cases")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, default=Path("build/fuzz"), help="for cases found")
@@ -279,7 +286,7 @@ def main(words: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     cases = Cases(asked.seed)
     _warm()
-    tally = run(cases, _jobs(asked.rules, asked.expressions), asked.processes)
+    tally = run(cases, _jobs(asked.first, asked.rules, asked.expressions), asked.processes)
     _report(tally, asked.seed, asked.folder, time.monotonic() - began)
     return 1 if tally.findings else 0
 
