@@ -124,7 +124,7 @@ class HttpAnswer:
             PermanentError: Any other unexpected status.
         """
         fitting = {str(self.status), f"{self.status // 100}xx"}
-        if fitting.intersection(str(one).lower() for one in expect):
+        if not fitting.isdisjoint([str(one).lower() for one in expect]):
             return
         told = f"HTTP {self.status}, expected {', '.join(str(one) for one in expect)}"
         if self.status not in _TRY_LATER and self.status < _SERVER_ERROR:

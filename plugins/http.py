@@ -64,7 +64,7 @@ class Request(Model, json_schema_extra=_ONE_METHOD):
 
     @model_validator(mode="after")
     def _is_one_request(self) -> "Request":
-        if sum(getattr(self, method) is not None for method in _METHODS) != 1:
+        if len(_named(self)) != 1:
             raise ValueError(f"name exactly one of {', '.join(_METHODS)}")
         if self.json_ is not None and self.form is not None:
             raise ValueError("send json or form, not both")
@@ -73,12 +73,16 @@ class Request(Model, json_schema_extra=_ONE_METHOD):
     @cached_property
     def method(self) -> str:
         """The method that is named."""
-        return next(method for method in _METHODS if getattr(self, method) is not None)
+        return _named(self)[0]
 
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent twice."""
         return self.method not in _NOT_REPEATABLE or self.idempotency_key is not None
+
+
+def _named(request: Request) -> list[str]:
+    return [method for method in _METHODS if getattr(request, method) is not None]
 
 
 class Response(Model):

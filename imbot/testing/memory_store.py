@@ -53,7 +53,7 @@ class MemoryStore:
         self.broken = ""
         self._durable: list[Change] = list(durable)
         self._noted: list[Change] = []
-        self._flush_at = 0.0
+        self._due_at_s = 0.0
         self._found = _Found()
         self._looked_at = 0
 
@@ -65,17 +65,20 @@ class MemoryStore:
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make these changes, and all noted before, durable."""
-        self._refuse_if_broken()
-        self._noted += changes
-        self._flush()
+        if self.broken:
+            raise StoreError(self.broken)
+        self._durable += self._noted
+        self._noted.clear()
+        self._durable += changes
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they become durable with the next commit or 50 ms later."""
-        self._refuse_if_broken()
-        now = asyncio.get_running_loop().time()
-        if now >= self._flush_at:
-            self._flush()
-            self._flush_at = now + NOTE_DELAY_S
+        if self.broken:
+            raise StoreError(self.broken)
+        if self._noted:
+            self._settle()
+        if not self._noted:
+            self._due_at_s = asyncio.get_running_loop().time() + NOTE_DELAY_S
         self._noted += changes
 
     async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
@@ -118,17 +121,9 @@ class MemoryStore:
 
     def _settle(self) -> None:
         """Make durable what is so by now: nobody sees that it was not done at that very moment."""
-        if asyncio.get_running_loop().time() >= self._flush_at:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._durable += self._noted
-        self._noted.clear()
-        self._flush_at = 0.0
-
-    def _refuse_if_broken(self) -> None:
-        if self.broken:
-            raise StoreError(self.broken)
+        if asyncio.get_running_loop().time() >= self._due_at_s:
+            self._durable += self._noted
+            self._noted.clear()
 
 
 _CLOSED = "store: it is closed"

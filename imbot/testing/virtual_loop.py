@@ -78,10 +78,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _take_due(self) -> bool:
         """Let the timers that are due be called soon; return whether anything is to be called."""
-        later = self._later
-        while later and (later[0][0] <= self._seconds + _MOMENT_S or later[0][2].cancelled()):
+        later, until = self._later, self._seconds + _MOMENT_S
+        while later and (later[0][0] <= until or later[0][2]._cancelled):  # noqa: SLF001  see above
             handle = heapq.heappop(later)[2]
-            if not handle.cancelled():
+            if not handle._cancelled:  # noqa: SLF001
                 self._soon.append(handle)
         return bool(self._soon)
 
