@@ -137,18 +137,19 @@ class Actor:
         """
         step = planned.step
         if over := is_over():
-            return Outcome(step.key, OutcomeKind.CANCELLED, over)
+            return _untried(acting, Outcome(step.key, OutcomeKind.CANCELLED, over))
         installed = self._actions.get(step.action)
         if installed is None:
-            return _failed(step, PermanentError(f"no plugin offers the action {step.action!r}"))
+            gone = PermanentError(f"no plugin offers the action {step.action!r}")
+            return _untried(acting, _failed(step, gone))
         try:
             args = installed.action.args.model_validate(step.args)
         except ValidationError as error:
-            return _failed(step, PermanentError(_why_invalid(step, error)))
+            return _untried(acting, _failed(step, PermanentError(_why_invalid(step, error))))
         if await self._until_talking(installed.action, acting, release) and (over := is_over()):
-            return Outcome(step.key, OutcomeKind.CANCELLED, over)
+            return _untried(acting, Outcome(step.key, OutcomeKind.CANCELLED, over))
         if withheld := self._withheld(installed.action.needs, acting.session):
-            return Outcome(step.key, OutcomeKind.WITHHELD, withheld)
+            return _untried(acting, Outcome(step.key, OutcomeKind.WITHHELD, withheld))
         retry = planned.act.retry or (NO_RETRY if installed.action.needs is None else GWS_RETRY)
         job = _Job(step, installed, args, retry, acting, scope, is_over)
         return await self._attempts(job, planned.standing.attempts_at(planned.pc))
@@ -381,6 +382,12 @@ class _Job:
 @dataclass(frozen=True, slots=True)
 class _Result:
     value: JSON
+
+
+def _untried(acting: Acting, outcome: Outcome) -> Outcome:
+    """Return how a step ended that is not tried; what it did before a stop waits for a person."""
+    acting.ledger.park(outcome.step_key, outcome.detail)
+    return outcome
 
 
 def _failed(step: Step, error: ActionError) -> Outcome:

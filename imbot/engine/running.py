@@ -37,7 +37,7 @@ from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
 from imbot.ports import Store
-from imbot.records import Change, RunSeen, RunState, Strand, TimerGone
+from imbot.records import Change, EffectState, RunSeen, RunState, Strand, TimerGone
 from imbot.rulebook.schema import Mode, WaitFor
 from imbot.rulebook.scope import Senses
 
@@ -48,6 +48,8 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 #: A branch begins when the one before ends, waits, or has not come back for so many seconds.
 BRANCHES_APART_S = 0.2
+
+_ENDED = "its run has ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +373,9 @@ class Runs:
             self.past.marks.free(start.rule.id, start.once_scope)
         before, run.standing, run.over = run.standing.waiting, over.standing, over
         _give_up(run, before, over.detail)
+        # Nobody goes on with what nobody knows the outcome of: it must not be lost in silence.
+        for intent in ledger.in_doubt(run.id):
+            ledger.close(intent.effect_id, EffectState.PARKED, detail=over.detail or _ENDED)
         timers = self._waiting.update(run, before) if before else ()
         self._store.note([*freed, self._seen(run, over.state, over.detail), *timers])
         del self._runs[run.id]
@@ -404,8 +409,7 @@ class Runs:
 def _give_up(run: Run, strands: Iterable[Strand], why: str) -> None:
     """Park what steps were to try again that are not tried any more."""
     for strand in strands:
-        if strand.attempts:
-            run.acting.ledger.park(f"{run.id}/{strand.pc}", why or "the run has gone on without it")
+        run.acting.ledger.park(f"{run.id}/{strand.pc}", why or "the run has gone on without it")
 
 
 def _must_land(run: Run, planned: Next) -> bool:

@@ -183,6 +183,68 @@ async def test_what_a_changed_rule_was_sending_is_parked():
     assert verdicts == [EffectState.PARKED]
 
 
+async def became(again, effect_id):
+    """Return what the store was told of an effect, soon after a start."""
+    await asyncio.sleep(1)
+    await again.store.commit(())
+    verdicts = [change for change in again.store.durable if isinstance(change, Verdict)]
+    return [verdict.state for verdict in verdicts if verdict.effect_id == effect_id]
+
+
+@pytest.mark.parametrize("more", ["", ", {wait: 1h, even_if_completed: true}"])
+@pytest.mark.parametrize("reply", ["reply: Hello", "reply: Hello, even_if_completed: true"])
+async def test_what_may_have_been_said_is_parked_when_its_session_is_over_at_the_restart(
+    reply, more
+):
+    """Nobody goes on with it, and nobody knows whether it was said: a person must hear of it."""
+    rules = book(f"{{{reply}}}{more}")
+    house = build(rules)
+    house.gws["bot1"].hangs = True
+    await house.state("Talking", settle=False)
+    await house.tasks.drain(1)
+    house.dispatch.hold_back()
+    await house.state("Completed", settle=False)
+    left = await crashed(house)
+
+    again = build(rules, store=left)
+    await again.dispatch.recover(again.book.rules)
+
+    assert await became(again, "bot1:1/r/0/im1") == [EffectState.PARKED]
+
+
+async def test_what_may_have_been_said_is_parked_when_a_newer_run_takes_its_place():
+    """Of runs that restart each other the older ends at the start, whatever it was doing."""
+    rules = book("{reply: Hello}", key="\"'one'\"", mode="restart")
+    house = build(rules)
+    house.gws["bot1"].hangs = True
+    await house.state("Talking", settle=False)
+    await house.state("Talking", "s2", settle=False)
+    again = build(rules, store=await crashed(house))
+    await again.dispatch.recover(again.book.rules)
+
+    assert (await became(again, "bot1:1/r/0/im1"))[0] is EffectState.PARKED
+    assert [done.session_id for done in again.gws["bot1"].done] == ["s2"]
+
+
+@action("odd.say", args=Text)
+async def odd_say(ctx, args):
+    await ctx.im.send_message(args.root)
+
+
+async def test_what_an_action_that_is_gone_may_have_said_is_parked_at_once():
+    """Whoever takes a plugin away hears what it was doing, however long its run goes on."""
+    rules = book("{odd.say: hi, on_error: [{wait: 1h}]}")
+    house = build(rules, actions={"odd.say": odd_say})
+    house.gws["bot1"].hangs = True
+    await house.state("Talking", settle=False)
+
+    again = build(house.book, usable={}, store=await crashed(house))
+    await again.dispatch.recover(again.book.rules)
+
+    assert await became(again, "bot1:1/r/0/im1") == [EffectState.PARKED]
+    assert len(again.flow.runs) == 1
+
+
 async def test_a_stop_with_runs_that_wait_for_their_turn_is_no_failure():
     house = build(book("{reply: hi}", key="\"'one'\"", mode="queue"))
     house.gws["bot1"].hangs = True
