@@ -5,7 +5,7 @@ is returned to whoever keeps it, in the same transaction as what led to it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from imbot.clock import Clock
@@ -133,7 +133,7 @@ class Agenda:
         appointment = self._appointments.get(timer.id)
         if appointment is None:
             return timer
-        return replace(timer, due_at=caught_up(appointment, timer.due_at, self._began_at))
+        return timer._replace(due_at=caught_up(appointment, timer.due_at, self._began_at))
 
     # The rulebook -----------------------------------------------------------------------------
 

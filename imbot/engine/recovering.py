@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from imbot.engine.standing import Standing, standing_of
@@ -53,7 +53,7 @@ def interrupted(seen: RunSeen, effects: Sequence[Effect]) -> Interrupted:
 
 def given_up(seen: RunSeen, effects: Iterable[Effect], now: datetime) -> list[Change]:
     """Return what ends a run whose rule cannot be had: what it was doing waits for a person."""
-    over = replace(seen, state=RunState.CANCELLED, at=now, detail=_CHANGED)
+    over = seen._replace(state=RunState.CANCELLED, at=now, detail=_CHANGED)
     return [
         *(
             Verdict(effect.intent.effect_id, EffectState.PARKED, now, _CHANGED)

@@ -5,7 +5,6 @@ keeps its timer, due never, so that neither a reload nor a restart takes it for 
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from imbot.engine.timers import NEVER, Timers
@@ -78,7 +77,7 @@ class Silences:
         """Return the timer as it stays; None when its session talks no more."""
         if SessionKey(timer.agent, timer.session_id) not in self._since:
             return None
-        stays = replace(timer, due_at=NEVER)
+        stays = timer._replace(due_at=NEVER)
         self._timers.set(stays)
         return stays
 

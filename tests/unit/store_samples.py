@@ -1,6 +1,5 @@
 """One of each change, and hypothesis strategies for any sequence of them."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
@@ -176,8 +175,9 @@ changes = st.one_of(
         st.just((Suppressed("bye", Reason.ONCE, "since ..."),)),
     ),
     st.builds(
-        lambda number, rule, state, at, bound, sid, due, strands, why: replace(
-            run(number, state, rule_id=rule, session_id=sid, at=at),
+        lambda number, rule, state, at, bound, sid, due, strands, why: run(
+            number, state, rule_id=rule, session_id=sid, at=at
+        )._replace(
             bound=bound, due_at=due, strands=strands, cancelled=why,
         ),
         _numbers, _rules, st.sampled_from(RunState), _moments, _facts,
@@ -186,9 +186,9 @@ changes = st.one_of(
     st.builds(OnceMarked, _rules, _session_ids, st.just("r"), _moments),
     st.builds(OnceTakenBack, _rules, _session_ids),
     st.builds(
-        lambda number, n, rule, sid, echo, payload: replace(
-            intent(number, n, rule_id=rule, session_id=sid, echo=echo), payload=payload
-        ),
+        lambda number, n, rule, sid, echo, payload: intent(
+            number, n, rule_id=rule, session_id=sid, echo=echo
+        )._replace(payload=payload),
         _numbers, st.integers(0, 1), _rules, _session_ids, st.none() | st.just("Hello"), _plain,
     ),
     st.builds(Verdict, _effects, st.sampled_from(EffectState), _moments, st.just("why"), _plain),

@@ -43,7 +43,7 @@ async def home(tmp_path, monkeypatch):
     (tmp_path / "imbot.yaml").write_text(json.dumps(SETTINGS))
     store = open_store(SETTINGS["store"], clock=StoppedClock(), base=tmp_path, executor="inline")
     said, tagged, lost = intent(1), intent(2), intent(3, session_id="s2")
-    tagged = replace(tagged, action="set", echo=None, payload={"greeted": "yes"})
+    tagged = tagged._replace(action="set", echo=None, payload={"greeted": "yes"})
     await store.commit(
         [
             seen("s1", talking_at=T0),

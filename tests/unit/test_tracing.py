@@ -1,7 +1,5 @@
 """Traces: what happened, in the words of a test file; what is written is read back."""
 
-from dataclasses import replace
-
 from imbot.model import ConnectionChange, Participant
 from imbot.problems import Place
 from imbot.records import Effect as Kept
@@ -83,7 +81,7 @@ def test_arguments_are_expected_literally():
 
 def test_answers_are_those_of_the_ledger():
     """The test asks nobody."""
-    posted = replace(intent(1), operation="POST https://crm.test")
+    posted = intent(1)._replace(operation="POST https://crm.test")
     kept = [
         Kept(posted, EffectState.ACCEPTED, {"status": 201, "text": "ok", "headers": {}}),
         Kept(intent(2), EffectState.CONFIRMED),
