@@ -113,7 +113,8 @@ class Spending:
 
     def _add(self, owner: str, key: SessionKey | None) -> None:
         self._lately[owner].append(self._clock.monotonic())
-        if key is not None:
+        # A session that a run in shadow would have begun is another one each time.
+        if key is not None and key.session_id:
             self._in_session.setdefault(key, Counter())[owner] += 1
 
     def _spent(self, owner: str, key: SessionKey | None) -> Spent:

@@ -427,6 +427,22 @@ async def test_what_is_written_down_is_written_down_once():
     assert nothing_was_sent(second)
 
 
+async def test_sessions_that_would_be_begun_do_not_share_a_budget():
+    """Each is another one, though none of them has an id: nothing is withheld."""
+    steps = ("initiate: {to: '3003'}", "reply: a", "reply: b")
+    house = build(book(*steps, trigger="{message: any}", budget="{per_session: 4}"))
+    await house.state("Talking")
+
+    for text in "abc":
+        await house.say(text)
+
+    assert [operation for operation, _ in await would(house)] == [
+        "InitiateIMSession",
+        "SendMessage",
+        "SendMessage",
+    ] * 3
+
+
 async def test_budgets_of_live_rules_do_not_count_what_was_not_sent_after_a_restart():
     """The store tells effects in shadow from others."""
     store = MemoryStore()
