@@ -24,7 +24,12 @@ MIGRATIONS: tuple[Migration, ...] = (
         """CREATE TABLE timers (id TEXT NOT NULL, kind TEXT NOT NULL, due_at BIGINT NOT NULL,
         agent TEXT NOT NULL, session_id TEXT NOT NULL, payload TEXT, PRIMARY KEY (id))""",
     ),
-    ("ALTER TABLE runs ADD COLUMN in_shadow BOOLEAN",),
+    (
+        "ALTER TABLE runs ADD COLUMN in_shadow BOOLEAN",
+        # A strand tells how often its step was tried behind whether it waits, its only truth value.
+        """UPDATE runs SET strands = replace(replace(strands, 'true', 'true,0'), 'false', 'false,0')
+        WHERE strands IS NOT NULL""",
+    ),
 )
 
 _FIRST = 1

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbot.errors import ConfigError, StoreError
-from imbot.records import EventSeen, OnceMarked
+from imbot.records import EventSeen, OnceMarked, RunSeen, RunState, Strand
 from imbot.store.columns import decode_plain, encode_plain, encode_text
 from imbot.store.connection import IN_MEMORY, Database, explained
 from imbot.store.database import open_store, store_path
@@ -187,6 +187,28 @@ UNDO = [
     "ALTER TABLE runs DROP COLUMN in_shadow",
     "UPDATE meta SET value = '1' WHERE key = 'schema_version'",
 ]
+
+
+async def test_what_waits_in_a_store_of_the_second_version_goes_on_where_it_stood(opened, tmp_path):
+    """Its strands did not say how often a step was tried; no start could read them."""
+    strands = (Strand(1, T0, waits=True, forks=(3, 7)), Strand(9, forks=(3,)))
+    store = opened()
+    waiting = RunSeen(
+        "bot1-1/r", "bot1-1", "r", "v1", "k", RunState.WAITING, 0, T0, strands=strands
+    )
+    await store.commit([EventSeen(event(1)), waiting])
+    await store.close()
+    changed(
+        tmp_path / "store.db",
+        "UPDATE runs SET strands = replace(strands, 'true,0,', 'true,')",
+        "UPDATE runs SET strands = replace(strands, 'false,0,', 'false,')",
+        "ALTER TABLE runs DROP COLUMN in_shadow",
+        "UPDATE meta SET value = '2' WHERE key = 'schema_version'",
+    )
+
+    ((found, _),) = (await opened().recover(T0)).runs
+
+    assert found == waiting
 
 
 def tables_of(database):
