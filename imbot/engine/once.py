@@ -19,8 +19,14 @@ class OnceMarks:
         self._known: OrderedDict[tuple[str, str], datetime | None] = OrderedDict()
 
     async def load(self, marks: Iterable[tuple[str, str]]) -> None:
-        """Learn from the store about the pairs that are not known yet."""
-        asked = [mark for mark in marks if mark not in self._known]
+        """Learn from the store about the pairs that are not known yet; all are known then."""
+        asked = []
+        for mark in marks:
+            if mark in self._known:
+                # While the store is asked for others, this one must not be forgotten.
+                self._known.move_to_end(mark)
+            else:
+                asked.append(mark)
         if not asked:
             return
         marked = await self._store.marked(asked)

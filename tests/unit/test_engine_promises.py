@@ -406,6 +406,27 @@ async def test_marks_of_new_sessions_do_not_pile_up():
     assert len(marks._known) <= REMEMBERED_MARKS
 
 
+async def test_a_mark_that_is_asked_for_is_not_forgotten_meanwhile():
+    """Else a greeting of last week is said again, for others have asked for theirs since."""
+
+    class Slow(MemoryStore):
+        async def marked(self, marks):
+            await asyncio.sleep(1)
+            return await super().marked(marks)
+
+    marks, old = OnceMarks(Slow()), ("r", "participant 3001")
+    now = LoopClock().now()
+    marks.set(*old, now)
+    for number in range(REMEMBERED_MARKS - 1):
+        marks.presume_free("r", f"session bot1/{number}")
+    asking = asyncio.create_task(marks.load([old, ("s", "participant 3001")]))
+    await asyncio.sleep(0.5)
+    marks.presume_free("r", "session bot1/new")
+    await asking
+
+    assert marks.set_at(*old) == now
+
+
 @action("odd.two", args=Text)
 async def two(ctx, _args):
     says = [ctx.im.send_message(text) for text in ("one", "two")]
