@@ -253,7 +253,7 @@ class ImDoor:
 
     def _free_agent(self) -> str:
         for user, gws in self.world.agents.items():
-            if gws.is_up and next(self.world.table.live(user), None) is None:
+            if gws.is_up and self.world.table.is_free(user):
                 return user
         raise TemporaryError("every agent has a session already or is not logged in")
 

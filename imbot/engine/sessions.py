@@ -270,6 +270,10 @@ class SessionTable:
             user_data = entry.own_writes.withdraw(entry.session.user_data, writes)
             entry.session = replace(entry.session, user_data=user_data)
 
+    def is_free(self, agent: str) -> bool:
+        """Return whether the agent has no session that is not Completed, and begins none."""
+        return not self._live.get(agent) and not self._beginning[agent]
+
     @contextmanager
     def beginning(self, agent: str) -> Iterator[None]:
         """Take for ours what the agent is first seen to have meanwhile, unless it rings.

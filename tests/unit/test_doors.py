@@ -127,6 +127,17 @@ async def test_initiate_takes_a_free_agent():
     assert [d.given for d in house.gws["bot3"].done] == [{"to": "3003"}]
 
 
+async def test_an_agent_that_is_beginning_a_session_is_not_free():
+    """Of two calls at the same moment each takes an agent, instead of both the first."""
+    house = build(rules("initiate: {to: 3003, agent: any}"), agents=("bot1", "bot2", "bot3"))
+    house.gws["bot1"].hangs = True
+    await house.state("Talking", "s1", agent="bot3", settle=False)
+    await house.state("Talking", "s2", agent="bot3", settle=False)
+    await house.tasks.drain(1)
+
+    assert [len(house.gws[agent].done) for agent in ("bot1", "bot2")] == [1, 1]
+
+
 async def test_initiate_without_a_free_agent_is_tried_again_and_given_up():
     """Busy is a temporary error."""
     house = build(rules("initiate: {to: 3003, agent: any}"))
