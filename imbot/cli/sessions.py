@@ -8,6 +8,7 @@ from typing import TypeAlias
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
 from imbot.cli.telling import arguments, is_mere_mark, quoted, told
+from imbot.engine.standing import errors_in
 from imbot.model import Reason
 from imbot.records import Effect, GapSeen, RunState
 from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
@@ -81,6 +82,9 @@ def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Lin
         if run.due_at is not None and run.state is RunState.WAITING:
             detail += f" until {_clock(run.due_at)}"
         shadow = "in shadow " if run.in_shadow else ""
+        for error in errors_in(run.bound):
+            failed = f"{error['step']} failed, {error['kind']}: {error['message']}"
+            yield run.at, f"run {run.rule_id}", f"{failed}; its on_error went on"
         yield run.at, f"run {run.rule_id}", f"{shadow}{run.state}{detail}"
     for gap in history.view.gaps:
         yield gap.started_at, "gap", f"{_lasted(gap)}, messages may be lost: {gap.reason}"

@@ -1,13 +1,15 @@
-"""Breakers: a rule whose action fails time after time is held back, and tried once a minute.
+"""Breakers: what fails time after time is not done again and again, but tried once a minute.
 
 A failure is a step that was given up, failed or parked, however often it was tried before and
 whatever its ``on_error`` did then: that many attempts at one moment say no more than one. A step
 that was withheld or cancelled says nothing. Each step of a rule is counted by itself, for the
 success of one must not hide that another never works.
 
-With five failures in a row the breaker opens. Each minute it lets one run through, the trial; it
-closes when the step succeeds, or the trial ends well without having come to that step. A changed
-rule begins with a closed breaker. Each rule that fails has a row, so a restart forgets nothing.
+With five failures in a row the breaker opens. Where an ``on_error`` says what to do instead, the
+rule runs on and only the step fails, at once; else the rule is held back. Each minute it lets one
+run through, the trial; it closes when the step succeeds, or the trial of a rule that was held back
+ends well without having come to it. A changed rule begins with a closed breaker. Each rule that
+fails has a row, so a restart forgets nothing.
 """
 
 from collections.abc import Iterable
@@ -23,7 +25,7 @@ from imbot.engine.planning import Start
 from imbot.model import Outcome, OutcomeKind, Step
 from imbot.ports import Store
 from imbot.records import RunState, TimerGone, TimerSet
-from imbot.rulebook.schema import Rule
+from imbot.rulebook.schema import Act, Rule
 
 log = structlog.get_logger()
 
@@ -52,6 +54,15 @@ class _Failing:
     times: int = 0
     error: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has failed too often in a row."""
+        return self.times >= IN_A_ROW
+
+    def __str__(self) -> str:
+        """Return what is told of it."""
+        return f"{self.action} failed {self.times} times in a row, last: {self.error}"
+
 
 @dataclass(slots=True)
 class _Breaker:
@@ -65,6 +76,7 @@ class _Breaker:
         steps: The steps that fail, by their index in the program.
         trial: The run that may close it; empty for none.
         has_acted: Whether an action of the trial has succeeded.
+        has_failed: Whether a step has failed since the trial began.
     """
 
     rule_id: str
@@ -74,11 +86,12 @@ class _Breaker:
     steps: dict[int, _Failing] = field(default_factory=dict)
     trial: str = ""
     has_acted: bool = False
+    has_failed: bool = False
 
-    @property
-    def worst(self) -> _Failing:
-        """The step that has failed most often."""
-        return max(self.steps.values(), key=lambda step: step.times)
+    def holding_back(self, rule: Rule) -> _Failing | None:
+        """Return the step that holds the rule back, the one that failed most; None if none does."""
+        failing = [at for pc, at in self.steps.items() if at.is_open and not _is_covered(rule, pc)]
+        return max(failing, key=lambda step: step.times, default=None)
 
     def row(self) -> TimerSet:
         """Return the row that keeps it."""
@@ -109,29 +122,39 @@ class Breakers:
     def why_not(self, rule: Rule) -> str:
         """Return why the rule is held back, with all that decides it; empty while it is not."""
         breaker = self._breakers.get(rule.version)
-        if breaker is None or breaker.opened_at is None:
+        worst = None if breaker is None else breaker.holding_back(rule)
+        if breaker is None or worst is None or not (since := self._open(breaker)):
             return ""
-        now, worst = self._clock.now(), breaker.worst
-        left_s = PAUSE_S - (now - breaker.tried_at).total_seconds()
-        # With more than the whole pause left, somebody has set the clock back.
-        if not 0 < left_s <= PAUSE_S:
+        open_s, left_s = since
+        until = f"open for {open_s}, one run is tried in {left_s}"
+        return f"{worst}; {until} and closes it if it succeeds"
+
+    def refuses(self, start: Start, pc: int) -> str:
+        """Return why a step is to fail at once, into its ``on_error``; empty when it is not.
+
+        When the pause is over its run becomes the trial.
+        """
+        breaker = self._breakers.get(start.rule.version)
+        failing = None if breaker is None else breaker.steps.get(pc)
+        if breaker is None or failing is None or not failing.is_open:
             return ""
-        open_s = max((now - breaker.opened_at).total_seconds(), 0.0)
-        failed = f"{worst.action} failed {worst.times} times in a row, last: {worst.error}"
-        until = f"open for {_told(open_s)}, one run is tried in {_told(left_s)}"
-        return f"{failed}; {until} and closes it if it succeeds"
+        if breaker.trial == start.run_id or not _is_covered(start.rule, pc):
+            return ""
+        if not (since := self._open(breaker)):
+            self._try(breaker, start)
+            return ""
+        open_s, left_s = since
+        return f"the breaker is open: {failing}; open for {open_s}, it is tried again in {left_s}"
 
     def begin(self, start: Start) -> None:
-        """Take note of a run that begins: while the breaker is open, it is the trial."""
+        """Take note of a run that begins: of a rule that was held back, it is the trial."""
         breaker = self._breakers.get(start.rule.version)
-        if breaker is not None and breaker.opened_at is not None:
-            breaker.tried_at = self._clock.now()
-            breaker.trial, breaker.has_acted = start.run_id, False
-            self._store.note([breaker.row()])
+        if breaker is not None and breaker.holding_back(start.rule) is not None:
+            self._try(breaker, start)
 
     def note(self, start: Start, pc: int, step: Step, outcome: Outcome) -> None:
-        """Take note of how a step of a run ended."""
-        if outcome.kind in _GIVEN_UP:
+        """Take note of how a step of a run ended; one that was not tried says nothing."""
+        if outcome.kind in _GIVEN_UP and outcome.attempts:
             self._failed(start.rule, pc, step, outcome)
         elif outcome.kind in _GONE_WELL:
             self._succeeded(start, pc)
@@ -141,7 +164,7 @@ class Breakers:
         breaker = self._breakers.get(start.rule.version)
         if breaker is None or breaker.trial != start.run_id:
             return
-        if state in _ENDED_WELL and breaker.has_acted:
+        if state in _ENDED_WELL and breaker.has_acted and not breaker.has_failed:
             self._close(breaker)
 
     def restore(self, rows: Iterable[TimerSet], rules: Iterable[Rule]) -> None:
@@ -161,15 +184,31 @@ class Breakers:
         if gone:
             self._store.note([TimerGone(_row_id(version)) for version in gone])
 
+    def _open(self, breaker: _Breaker) -> tuple[str, str] | None:
+        """Return for how long it is open, and will be; None when a run may be tried."""
+        now = self._clock.now()
+        left_s = PAUSE_S - (now - breaker.tried_at).total_seconds()
+        # With more than the whole pause left, somebody has set the clock back.
+        if breaker.opened_at is None or not 0 < left_s <= PAUSE_S:
+            return None
+        open_s = max((now - breaker.opened_at).total_seconds(), 0.0)
+        return _told(open_s), _told(left_s)
+
+    def _try(self, breaker: _Breaker, start: Start) -> None:
+        """Let the run be the trial."""
+        breaker.tried_at, breaker.trial = self._clock.now(), start.run_id
+        breaker.has_acted = breaker.has_failed = False
+        self._store.note([breaker.row()])
+
     def _failed(self, rule: Rule, pc: int, step: Step, outcome: Outcome) -> None:
         now = self._clock.now()
         fresh = _Breaker(rule.id, rule.version, now)
         breaker = self._breakers.setdefault(rule.version, fresh)
         times = breaker.steps.get(pc, _Failing(step.action)).times + 1
         error = outcome.detail[:_ERROR_CHARACTERS]
-        breaker.steps[pc] = _Failing(step.action, times, error)
-        breaker.tried_at, breaker.trial = now, ""
-        if times >= IN_A_ROW:
+        breaker.steps[pc] = failing = _Failing(step.action, times, error)
+        breaker.tried_at, breaker.has_failed = now, True
+        if failing.is_open:
             breaker.opened_at = breaker.opened_at or now
             log.warning(
                 "rule.breaker_open",
@@ -189,7 +228,8 @@ class Breakers:
         breaker.has_acted = breaker.has_acted or breaker.trial == start.run_id
         if breaker.steps.pop(pc, None) is None:
             return
-        if not breaker.steps or (breaker.opened_at and breaker.worst.times < IN_A_ROW):
+        still_open = any(step.is_open for step in breaker.steps.values())
+        if not breaker.steps or (breaker.opened_at and not still_open):
             self._close(breaker)
         else:
             self._store.note([breaker.row()])
@@ -200,6 +240,13 @@ class Breakers:
         self._store.note([TimerGone(_row_id(breaker.version))])
         if breaker.opened_at is not None:
             log.info("rule.breaker_closed", rule=breaker.rule_id)
+
+
+def _is_covered(rule: Rule, pc: int) -> bool:
+    """Whether an ``on_error`` says what to do instead of a step: its own, or the rule's."""
+    act, on_error = rule.program.instructions[pc], rule.program.on_error
+    has_own = isinstance(act, Act) and act.on_error is not None
+    return has_own or (on_error is not None and pc < on_error)
 
 
 def _row_id(version: str) -> str:

@@ -288,16 +288,19 @@ class Runs:
     async def _carry_out(self, run: Run, planned: Next, scope: Scope) -> Outcome | Postponed:
         ledger, rule = run.acting.ledger, run.start.rule
         spending = self.past.shadow_spending if run.start.in_shadow else self.past.spending
-        spent = spending.why_not(rule, run.acting.session)
-        if spent and not ledger.has_tried(planned.step.key):
-            return Outcome(planned.step.key, OutcomeKind.WITHHELD, spent)
+        is_over, key = self._is_over(run, planned), planned.step.key
+        if not ledger.has_tried(key):
+            if spent := spending.why_not(rule, run.acting.session):
+                return Outcome(key, OutcomeKind.WITHHELD, spent)
+            if not is_over() and (broken := self.past.breakers.refuses(run.start, planned.pc)):
+                return Outcome(key, OutcomeKind.FAILED, broken, error_kind="temporary", attempts=0)
         if run.start.in_shadow:
             scope = with_own_writes(scope, ledger)
         return await self._actor.carry_out(
             planned,
             run.acting,
             scope,
-            is_over=self._is_over(run, planned),
+            is_over=is_over,
             release=run.release,
         )
 

@@ -5,7 +5,7 @@ block that was entered has names of its own, kept under a name that no author ca
 error of a step, for its ``on_error`` alone: in another branch another step may fail meanwhile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -116,7 +116,7 @@ def with_all_names(
     return names if enter is None else {**bound, frame_name(enter): names}
 
 
-def frame_name(enter: int) -> str:
+def frame_name(enter: int | str) -> str:
     """Return the name under which the names of the block entered here are kept."""
     return f"@{enter}"
 
@@ -124,6 +124,15 @@ def frame_name(enter: int) -> str:
 def error_name(path: str) -> str:
     """Return the name under which the error of the step at this path is kept."""
     return f"@error {path}"
+
+
+def errors_in(bound: Mapping[str, JSON]) -> Iterator[Mapping[str, str]]:
+    """Yield the errors of steps with an ``on_error`` of their own: kind, message and step."""
+    for name, value in bound.items():
+        if name.startswith(error_name("")):
+            yield value
+        elif name.startswith(frame_name("")):
+            yield from errors_in(value)
 
 
 def without_frames(bound: Mapping[str, JSON]) -> dict[str, JSON]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from imbot.cli.sessions import timeline
 from imbot.model import Reason
 from tests.flow.stage import CRM
 
@@ -22,6 +23,18 @@ rules:
   - id: look_up
     trigger: {{message: any}}
     do: [{{http: {{get: "http://{CRM}/nowhere"}}}}]
+"""
+
+
+GREET = f"""
+version: 1
+rules:
+  - id: greet
+    trigger: {{message: any}}
+    loop_guard: false
+    do:
+      - http: {{get: "http://{CRM}/nowhere"}}
+        on_error: [{{reply: "Good day."}}]
 """
 
 
@@ -80,3 +93,30 @@ async def test_a_breaker_stays_open_over_a_kill_and_closes_for_a_changed_rule(st
     await talk(stage, call, "g")
 
     assert len(suppressed(stage)) == 1
+
+
+async def test_with_the_crm_down_everybody_is_greeted_and_one_a_minute_asks_it(stage):
+    """The rule says what to do without it; also after a kill, and the story says why."""
+    imbot = await stage.start(GREET)
+    call = stage.ring("3001")
+    await stage.seconds(1)
+    await talk(stage, call, *"abcde")
+    await killed_and_started(stage, imbot, GREET)
+    await talk(stage, call, "f")
+    await stage.seconds(60)
+    await talk(stage, call, "g", "h")
+
+    assert call.heard == ["Good day."] * 8
+    assert suppressed(stage) == []
+    with stage.views() as views:
+        [history] = views.session(call.id)
+    failed = [details for _, _, details in timeline(history) if "on_error" in details]
+    assert [detail.partition(":")[0] for detail in failed] == ["do/0 failed, permanent"] * 5 + [
+        "do/0 failed, temporary",
+        "do/0 failed, permanent",
+        "do/0 failed, temporary",
+    ]
+    assert failed[5].startswith(
+        "do/0 failed, temporary: the breaker is open: http failed 5 times in a row, last: HTTP 404"
+    )
+    assert failed[5].endswith("; its on_error went on")

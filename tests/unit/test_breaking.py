@@ -228,8 +228,7 @@ async def test_a_trial_that_did_nothing_proves_nothing():
 
 async def test_a_second_step_that_fails_keeps_it_open():
     """The success of one step closes only when no other has failed five times."""
-    steps = [f"{{own.call: {{at: {at}}}, on_error: [{{log: x}}]}}" for at in ("here", "there")]
-    house, services = await failing(book(*steps), times=0)
+    house, services = await failing(covered("{own.call: {at: there}}"), times=0)
     services.errors["there"] = PermanentError("gone")
     for _ in range(IN_A_ROW):
         await house.say("x")
@@ -247,7 +246,6 @@ async def test_a_second_step_that_fails_keeps_it_open():
     [
         (CALL, TemporaryError("busy")),
         (CALL, AmbiguousError("no answer")),
-        ("{own.call: {}, on_error: [{log: x}]}", PermanentError("HTTP 503")),
         ("{own.call: {}, retry: {times: 3, backoff: 1s..2s}}", TemporaryError("busy")),
     ],
 )
@@ -260,6 +258,104 @@ async def test_what_is_given_up_is_a_failure_whatever_follows(step, error):
 
     assert reasons(house) == [Reason.BREAKER]
     assert len(services.calls) == calls == IN_A_ROW * (3 if "retry" in step else 1)
+
+
+def covered(*more, at="here"):
+    """Return a rule whose step says what to do instead, and then does more."""
+    instead = "on_error: [{reply: '{{ error.kind }}: {{ error.message }}'}]"
+    return book(f"{{own.call: {{at: {at}}}, {instead}}}", *more)
+
+
+OF_THE_RULE = book(CALL, on_error="[{reply: '{{ error.kind }}: {{ error.message }}'}]")
+
+
+@pytest.mark.parametrize("rules", [covered(), OF_THE_RULE])
+async def test_what_has_an_on_error_runs_on_without_what_fails(rules):
+    """With the CRM down each customer is greeted without a name, and not one a minute."""
+    house, services = await failing(rules)
+    await asyncio.sleep(20)
+    await house.say("x")
+
+    assert house.suppressed() == []
+    assert len(services.calls) == IN_A_ROW
+    assert house.said()[-1] == (
+        "temporary: the breaker is open: own.call failed 5 times in a row, last: HTTP 503; "
+        "open for 20s, it is tried again in 40s"
+    )
+    assert house.outcomes()[-2].attempts == 0
+
+
+@pytest.mark.parametrize("rules", [covered(), OF_THE_RULE])
+async def test_one_call_a_minute_is_the_trial_of_what_has_an_on_error(rules):
+    """What fails at once is no failure, else the trial would never come."""
+    house, services = await failing(rules)
+    for _ in range(3):
+        for _ in range(3):
+            await asyncio.sleep(PAUSE_S / 3)
+            await house.say("x")
+    assert len(services.calls) == IN_A_ROW + 3
+
+    services.errors.clear()
+    await asyncio.sleep(PAUSE_S)
+    with capture_logs() as logs:
+        await house.say("x")
+        await house.say("x")
+    assert [entry["event"] for entry in logs if "breaker" in entry["event"]] == [
+        "rule.breaker_closed"
+    ]
+    assert len(services.calls) == IN_A_ROW + 5
+    await house.store.commit(())
+    assert rows(house) == []
+
+
+async def test_a_trial_tries_every_step_that_fails():
+    """Else the first of two would take each trial, and the second never be found well again."""
+    second = "{own.call: {at: there}, on_error: [{log: x}]}"
+    house, services = await failing(covered(second), times=0)
+    services.errors["there"] = PermanentError("gone")
+    for _ in range(IN_A_ROW):
+        await house.say("x")
+    del services.errors["there"]
+    await asyncio.sleep(PAUSE_S)
+    await house.say("x")
+    await house.say("x")
+
+    assert services.calls[-3:] == ["here", "there", "there"]
+    assert services.calls.count("here") == IN_A_ROW + 1
+
+
+async def test_a_step_without_an_on_error_holds_its_rule_back_all_the_same():
+    """Also when another step of the rule has one."""
+    house, services = await failing(covered("{own.call: {at: there}}"), times=0)
+    services.errors["there"] = PermanentError("gone")
+    for _ in range(IN_A_ROW + 1):
+        await house.say("x")
+
+    (no,) = house.suppressed()
+    assert no.detail.startswith("own.call failed 5 times in a row, last: gone;")
+    assert len(services.calls) == 2 * IN_A_ROW
+
+
+async def test_what_a_rule_does_on_error_is_not_covered_by_itself():
+    rules = book("{own.call: {at: there}}", on_error="[{own.call: {}}]")
+    house, services = await failing(rules, times=0)
+    services.errors["there"] = PermanentError("gone")
+    for _ in range(IN_A_ROW + 1):
+        await house.say("x")
+
+    (no,) = house.suppressed()
+    assert "last: HTTP 503" in no.detail
+
+
+async def test_nothing_is_tried_again_of_what_fails_at_once():
+    retried = "{own.call: {}, retry: {times: 3, backoff: 1s..2s}, on_error: [{reply: later}]}"
+    house, services = await failing(book(retried), error=TemporaryError("busy"))
+    began = asyncio.get_running_loop().time()
+    await house.say("x")
+
+    assert house.said()[-1] == "later"
+    assert asyncio.get_running_loop().time() - began < 1
+    assert len(services.calls) == IN_A_ROW * 3
 
 
 async def test_a_withheld_or_cancelled_step_is_no_failure():
