@@ -13,7 +13,8 @@ from imbot.rulebook.reading import Desk
 from imbot.rulebook.scope import Names
 from imbot.yamlfile import Kind, Node
 
-_PATH = r"[A-Za-z_]\w*(?:\.\w+)+"
+#: Bounded, or a search in a long text would start over at each of its dots.
+_PATH = r"[A-Za-z_]\w{0,39}(?:\.\w{1,40}){1,9}"
 #: A value that is one field, or one call, and nothing else.
 _WHOLE = re.compile(rf"""{_PATH}(?:\[['"][^'"]*['"]\])?|[a-z_0-9]+\(.*\)""")
 #: Other languages' braces, or a half of ours.
