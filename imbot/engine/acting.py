@@ -219,7 +219,9 @@ class Actor:
             return _Result(None)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  a plugin may raise anything
+        except (Exception, asyncio.CancelledError) as error:  # a plugin may raise anything
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             told = f"{step.action} raised {type(error).__name__}: {error}"
             return AmbiguousError(told) if ledger.in_doubt(step.key) else PermanentError(told)
         return _Result(result)
@@ -388,6 +390,12 @@ def _untried(acting: Acting, outcome: Outcome) -> Outcome:
     """Return how a step ended that is not tried; what it did before a stop waits for a person."""
     acting.ledger.park(outcome.step_key, outcome.detail)
     return outcome
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody cancels this task; else an action came across a task of its own that was."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _failed(step: Step, error: ActionError) -> Outcome:

@@ -406,6 +406,26 @@ async def test_marks_of_new_sessions_do_not_pile_up():
     assert len(marks._known) <= REMEMBERED_MARKS
 
 
+@action("odd.cancelled", args=Text)
+async def waits_for_what_was_cancelled(_ctx, _args):
+    inner = asyncio.ensure_future(asyncio.sleep(9))
+    inner.cancel()
+    await inner
+
+
+async def test_an_action_that_comes_across_a_cancelled_task_fails_and_holds_up_nobody():
+    """Its run would stay for ever, hold its turn, and lose what waits behind it in its lane."""
+    do = "{odd.cancelled: x, on_error: [{reply: '{{ error.message }}'}]}"
+    actions = {"odd.cancelled": waits_for_what_was_cancelled}
+    house = build(book(do, trigger="{message: any}"), actions=actions)
+    await house.state("Talking")
+    await house.say("a")
+    await house.say("b")
+
+    assert house.said() == ["odd.cancelled raised CancelledError:"] * 2
+    assert len(house.flow.runs) == 0
+
+
 async def test_a_mark_that_is_asked_for_is_not_forgotten_meanwhile():
     """Else a greeting of last week is said again, for others have asked for theirs since."""
 
