@@ -15,6 +15,7 @@ from imbot.engine.doors import Acting, ImDoor, WebDoor, World
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError
 from imbot.engine.shadow_doors import ShadowIm, ShadowWeb
 from imbot.engine.stepping import Next, Postponed
+from imbot.engine.withholding import why_withheld
 from imbot.errors import (
     ActionError,
     AmbiguousError,
@@ -26,10 +27,8 @@ from imbot.errors import (
 from imbot.jsontext import encode_json
 from imbot.model import (
     JSON,
-    ImSession,
     Outcome,
     OutcomeKind,
-    Reason,
     Scope,
     SessionKey,
     SessionState,
@@ -339,33 +338,6 @@ class Actor:
 
     async def _change_of(self, key: SessionKey) -> None:
         await self._changed.setdefault(key, asyncio.Event()).wait()
-
-
-def why_withheld(
-    needs: Operation | None, session: ImSession | None, *, strict: bool
-) -> tuple[Reason, str] | None:
-    """Return why a step that needs an operation cannot succeed in a session; None when it can.
-
-    Args:
-        needs: The operation.
-        session: The session as it stands; None without one.
-        strict: Whether an operation that GWS does not list is withheld.
-    """
-    if needs is None or needs is Operation.INITIATE:
-        return None
-    if session is None:
-        return Reason.STATE, f"{needs} needs a session, and there is none"
-    if session.is_completed:
-        return Reason.STATE, f"{needs} cannot succeed: the session is Completed"
-    before_talking = session.state in (SessionState.INITIATING, SessionState.ALERTING)
-    if needs is Operation.SEND_MESSAGE and before_talking:
-        told = f"{needs} cannot succeed: the session is {session.state}, not Talking"
-        return Reason.STATE, told
-    listed = session.capabilities
-    if strict and listed is not None and needs not in listed:
-        told = f"{needs} is not among the capabilities that GWS lists: {', '.join(listed)}"
-        return Reason.CAPABILITY, told
-    return None
 
 
 @dataclass(frozen=True, slots=True)

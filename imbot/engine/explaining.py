@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from imbot.durations import format_duration
-from imbot.engine.acting import why_withheld
 from imbot.engine.blaming import LeafView, leaf_told, leaf_views
 from imbot.engine.facts import Moment, Surroundings, scope_of
 from imbot.engine.guard import LoopGuard
@@ -18,6 +17,7 @@ from imbot.engine.planning import judged, start_of, suppressions
 from imbot.engine.sessions import SessionEntry
 from imbot.engine.situation import Situation
 from imbot.engine.spending import UNLIMITED, Spent, why_spent
+from imbot.engine.withholding import why_withheld
 from imbot.model import SHADOW_PREFIX, Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation
 from imbot.ports import AgentFacts

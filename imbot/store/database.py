@@ -17,7 +17,7 @@ from imbot.store.connection import IN_MEMORY, Database
 from imbot.store.lock import StoreLock
 from imbot.store.migrations import migrate
 from imbot.store.statements import Statements
-from imbot.store.writer import InlineWriter, ThreadWriter
+from imbot.store.writer import InlineWriter, ThreadWriter, Writer
 
 #: Where the writes happen: on a thread of their own, or in the caller's turn of the event loop.
 Executor: TypeAlias = Literal["thread", "inline"]
@@ -30,7 +30,9 @@ class SqlStore:
         self, database: Database, *, clock: Clock, executor: Executor, lock: StoreLock | None
     ) -> None:
         self._statements = Statements(database.dialect)
-        self._writer = InlineWriter(database) if executor == "inline" else ThreadWriter(database)
+        self._writer: Writer = (
+            InlineWriter(database) if executor == "inline" else ThreadWriter(database)
+        )
         self._clock = clock
         self._lock = lock
 
