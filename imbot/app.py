@@ -30,6 +30,7 @@ from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
 from imbot.engine.past import Past
 from imbot.engine.running import Runs
+from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
@@ -144,6 +145,7 @@ class App:
             clock=ports.clock,
             quiesce_s=settings.delivery.quiesce,
             later=self._tasks.spawn,
+            secrets=Secrets(rule_secrets(settings, ports.environment)),
         )
         marks = OnceMarks(store)
         self._timers = Timers(ports.clock, self._fire)

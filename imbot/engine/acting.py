@@ -164,12 +164,14 @@ class Actor:
         """Have it written down what a step would do; what is not imbot's own is not even begun."""
         step, acting = job.step, job.acting
         if not job.installed.ships:
-            what = {"action": step.action, "operation": step.action, "payload": step.args}
+            payload = self._world.secrets.cut(step.args)
+            what = {"action": step.action, "operation": step.action, "payload": payload}
             acting.ledger.shade(f"{step.key}/all", key=acting.session, **what)
             return Outcome(step.key, OutcomeKind.SHADOW)
         error = await self._attempt(job, 1, repeatable=True)
         if isinstance(error, ActionError):
-            return _failed(step, error)
+            told = self._world.secrets.cut_text(str(error))
+            return Outcome(step.key, OutcomeKind.FAILED, told, error_kind=error.kind)
         return Outcome(step.key, OutcomeKind.SHADOW)
 
     async def _attempts(self, job: "_Job", tried: int) -> Outcome | Postponed:
@@ -259,11 +261,12 @@ class Actor:
             and fault.fault_class in (FaultClass.GONE, FaultClass.CONFLICT)
         ):
             return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempts)
-        parked = job.acting.ledger.park(job.step.key, str(error))
+        told = self._world.secrets.cut_text(str(error))
+        parked = job.acting.ledger.park(job.step.key, told)
         return Outcome(
             job.step.key,
             OutcomeKind.PARKED if parked else OutcomeKind.FAILED,
-            str(error),
+            told,
             error_kind=error.kind,
             attempts=attempts,
         )

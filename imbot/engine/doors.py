@@ -16,6 +16,7 @@ from imbot.engine.echoes import Echoes, normalised
 from imbot.engine.guard import LoopGuard
 from imbot.engine.ledger import Ledger
 from imbot.engine.ownwrites import ABSENT
+from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
 from imbot.errors import AmbiguousError, FaultClass, PermanentError, TemporaryError
 from imbot.jsontext import decode_json, encode_json
@@ -64,6 +65,7 @@ class World:
         clock: Tells the time.
         quiesce_s: Seconds after which a request that has not taken effect never does.
         later: Takes a coroutine to be carried out beside the run.
+        secrets: What is cut out of all that is kept and shown of requests and answers.
     """
 
     agents: Mapping[str, Gws]
@@ -74,6 +76,7 @@ class World:
     clock: Clock
     quiesce_s: float
     later: Callable[[Coroutine[Any, Any, None]], object]
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 @dataclass(slots=True)
@@ -351,7 +354,7 @@ class WebDoor:
         """Return the answer, whatever its status."""
         request = _request(method, url, headers, json, form, idempotency_key, timeout_s)
         if request.method in _READS:
-            return _answer(await self.world.http.send(request))
+            return self._answer(await self.world.http.send(request))
         self._calls += 1
         effect_id = f"{self.step.key}/web{self._calls}"
         ledger = self.acting.ledger
@@ -364,15 +367,17 @@ class WebDoor:
             agent=key.agent if key else "",
             action=self.step.action,
             operation=f"{request.method} {origin_of(url)}",
-            payload={"json": json} if form is None else {"form": dict(form)},
+            payload=self.world.secrets.cut({"json": json} if form is None else {"form": form}),
         )
         try:
-            answer = _answer(await self.world.http.send(request))
+            answer = self._answer(await self.world.http.send(request))
         except AmbiguousError as error:
-            ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
+            detail = self.world.secrets.cut_text(str(error))
+            ledger.close(effect_id, EffectState.UNKNOWN, detail=detail)
             raise
         except (TemporaryError, PermanentError) as error:
-            ledger.close(effect_id, EffectState.FAILED, detail=str(error))
+            detail = self.world.secrets.cut_text(str(error))
+            ledger.close(effect_id, EffectState.FAILED, detail=detail)
             raise
         kept = {
             "status": answer.status,
@@ -382,6 +387,15 @@ class WebDoor:
         }
         ledger.close(effect_id, EffectState.ACCEPTED, detail=f"HTTP {answer.status}", result=kept)
         return answer
+
+    def _answer(self, reply: Reply) -> HttpAnswer:
+        """Return an answer as it may be kept: services tell what they were sent."""
+        text, cut = reply.body.decode("utf-8", "replace"), self.world.secrets.cut_answer
+        try:
+            json = decode_json(reply.body) if reply.body else None
+        except ValueError:
+            json = None
+        return HttpAnswer(reply.status, cut(dict(reply.headers)), cut(text), cut(json))
 
 
 def _request(
@@ -404,15 +418,6 @@ def _request(
     if idempotency_key is not None:
         sent["Idempotency-Key"] = idempotency_key
     return Request(method.upper(), url, sent, body, timeout_s or _HTTP_TIMEOUT_S)
-
-
-def _answer(reply: Reply) -> HttpAnswer:
-    text = reply.body.decode("utf-8", "replace")
-    try:
-        json = decode_json(reply.body) if reply.body else None
-    except ValueError:
-        json = None
-    return HttpAnswer(reply.status, reply.headers, text, json)
 
 
 def origin_of(url: str) -> str:

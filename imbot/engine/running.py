@@ -257,7 +257,8 @@ class Runs:
             if isinstance(outcome, Postponed):
                 self._pause(run, postponed(run.standing, flight.pc, outcome))
                 return
-            self._watch(Acted(start, planned.step, outcome))
+            shown = planned.step._replace(args=self._world.secrets.cut(planned.step.args))
+            self._watch(Acted(start, shown, outcome))
             self.past.breakers.note(start, flight.pc, planned.step, outcome)
             if not run.stands_at(flight.pc):
                 return

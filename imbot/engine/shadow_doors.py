@@ -103,6 +103,8 @@ class ShadowWeb(WebDoor):
             key=self.acting.session,
             action=self.step.action,
             operation=operation,
-            payload=None if payload is None else {"json" if form is None else "form": payload},
+            payload=None
+            if payload is None
+            else self.world.secrets.cut({"json" if form is None else "form": payload}),
         )
         raise UnansweredError(f"the answer to {operation}")

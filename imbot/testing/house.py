@@ -21,6 +21,7 @@ from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
 from imbot.engine.past import Past
 from imbot.engine.running import Runs
+from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
 from imbot.engine.spending import UNLIMITED
 from imbot.engine.timers import Timers
@@ -232,6 +233,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         clock=clock,
         quiesce_s=90.0,
         later=tasks.spawn,
+        secrets=Secrets(secrets),
     )
     once = OnceMarks(store)
     around = around or Surroundings(

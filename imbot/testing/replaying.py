@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from imbot.engine.acting import Installed
 from imbot.engine.guard import MARK_PREFIX
+from imbot.engine.secrecy import stand_in
 from imbot.engine.situation import Situation
 from imbot.loading import installed
 from imbot.model import JSON, ConnectionChange, Event, EventKind, ImSession, SessionKey
@@ -222,7 +223,7 @@ def _idle(one: Installed) -> Installed:
 
 def stand_ins(names: Iterable[str]) -> dict[str, str]:
     """Return what stands in for each secret: no recording and no difference shows a real one."""
-    return {name: f"https://{name.lower().replace('_', '-')}.secret" for name in names}
+    return {name: stand_in(name) for name in names}
 
 
 # The difference -------------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+"""Cuts secrets out of what is kept or shown: in their places stand names that are none.
+
+A rule puts a secret into a request, and a service may send it back. Only what goes out holds it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, quote_plus
+
+from imbot.model import JSON
+
+#: A shorter secret is not cut out of an answer: it may be any word, and rules look at answers.
+_SURE_CHARACTERS = 8
+
+
+class Secrets:
+    """The secrets that rules may use.
+
+    Args:
+        values: By name.
+    """
+
+    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+        # One that holds another comes first, or a part of it would be left.
+        known = sorted((values or {}).items(), key=lambda item: -len(item[1]))
+        self._sent = _Pattern(item for item in known if item[1])
+        self._answered = _Pattern(item for item in known if len(item[1]) >= _SURE_CHARACTERS)
+
+    def cut(self, value: JSON) -> JSON:
+        """Return a value that is about to be kept or shown, without secrets."""
+        return _cut(value, self._sent) if self._sent.names else value
+
+    def cut_text(self, text: str) -> str:
+        """Return such a text."""
+        return self._sent.cut(text)
+
+    def cut_answer(self, value: JSON) -> JSON:
+        """Return what a service has answered, without secrets; short ones may be any word."""
+        return _cut(value, self._answered) if self._answered.names else value
+
+
+class _Pattern:
+    """Finds secrets in text, in any case and as URLs, forms and JSON write them."""
+
+    def __init__(self, secrets: Iterable[tuple[str, str]]) -> None:
+        self.names: list[str] = []
+        parts = []
+        for name, value in secrets:
+            self.names.append(stand_in(name))
+            written = dict.fromkeys(_written(value))
+            parts.append("|".join(map(re.escape, written)))
+        self._found = re.compile("|".join(f"({part})" for part in parts), re.IGNORECASE)
+
+    def cut(self, text: str) -> str:
+        if not self.names:
+            return text
+        return self._found.sub(lambda found: self.names[(found.lastindex or 1) - 1], text)
+
+
+def stand_in(name: str) -> str:
+    """Return what stands in for a secret, wherever a real one is not to be seen."""
+    return f"https://{name.lower().replace('_', '-')}.secret"
+
+
+def _written(value: str) -> Iterable[str]:
+    """Yield a value as it may stand in a text."""
+    yield value
+    yield quote(value, safe="")
+    yield quote(value)
+    yield quote_plus(value)
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield value.encode("unicode_escape").decode()
+
+
+def _cut(value: JSON, pattern: _Pattern) -> JSON:
+    match value:
+        case str():
+            return pattern.cut(value)
+        case Mapping():
+            return {pattern.cut(key): _cut(item, pattern) for key, item in value.items()}
+        case list() | tuple():
+            return [_cut(item, pattern) for item in value]
+        case _:
+            return value
