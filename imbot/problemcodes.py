@@ -61,6 +61,7 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "unknown-trigger": "No kind of trigger, or none that can be waited for, has this name.",
         "two-kinds": "One trigger, or one event of a test, is of one kind; here are two.",
         "message-test": "A message trigger has exactly one test.",
+        "repeated-text": "A list says the same twice, or a text of it adds nothing to another.",
         "bad-pattern": "A pattern is none that RE2 takes.",
         "impossible-edge": "No session goes from the one state to the other.",
         "unknown-calendar": "No calendar of the rulebook has this name.",

@@ -2,6 +2,7 @@
 
 import re
 
+from imbot.problems import Place
 from imbot.rulebook.reading import Desk
 from imbot.rulebook.scope import ANY, Names
 from imbot.yamlfile import Node
@@ -29,7 +30,7 @@ def check_name(node: Node, desk: Desk) -> None:
         what, cure = f"'{name}' has a meaning of its own", "choose another name"
         desk.error(node.place, "taken-name", what, cure)
     elif name is not None and not (name.isidentifier() and name.isascii()):
-        cure = "use letters, digits and _"
+        cure = "use letters (a to z), digits and _"
         desk.error(node.place, "bad-name", f"'{name}' cannot be a name", cure)
 
 
@@ -42,3 +43,16 @@ def either(names: Names, others: Names) -> Names:
         elif known != type_:
             names = names.bind(name, ANY)
     return names
+
+
+def bound_in(steps: Node, name: str) -> Place | None:
+    """Return where a step in or below a node binds a name; None where none does."""
+    waiting = [steps]
+    while waiting:
+        node = waiting.pop()
+        if (bound := node.get("as")) is not None and bound.raw == name:
+            return bound.place
+        if (let := node.get("let")) is not None and (entry := let.entries.get(name)) is not None:
+            return entry.key.place
+        waiting += reversed((*node.items, *(entry.value for entry in node.entries.values())))
+    return None

@@ -13,11 +13,21 @@ from imbot.model import SessionState
 from imbot.plugin import Action
 from imbot.problems import Place, Problem
 from imbot.rulebook.circles import circles
-from imbot.rulebook.contradictions import contradiction, terms
-from imbot.rulebook.facts import Equals, Fact
+from imbot.rulebook.contradictions import contradiction, may_pass, terms
+from imbot.rulebook.facts import Equals, Fact, Range, Truthy
 from imbot.rulebook.findings import error
 from imbot.rulebook.overlaps import problems_between
-from imbot.rulebook.schema import ConnectionTrigger, IdleTrigger, Rule, StateTrigger, Trigger
+from imbot.rulebook.schema import (
+    CalendarTrigger,
+    ConnectionTrigger,
+    IdleTrigger,
+    MessageTrigger,
+    Rule,
+    StateTrigger,
+    Trigger,
+    UserdataTrigger,
+    WebhookTrigger,
+)
 from imbot.rulebook.sessionstates import STATE
 from imbot.rulebook.stepchecks import Running
 
@@ -60,10 +70,17 @@ def _never_runs(rule: Rule, place: Place) -> Problem | None:
     if (clash := contradiction(facts)) is not None:
         what = f"the rule '{rule.id}' can never run: {clash}"
         return error(place, "never-runs", what, "mend 'when', or set 'enabled: false'")
-    if all(contradiction([*facts, *_facts_of_trigger(each)]) for each in rule.triggers):
+    if all(_rules_out(facts, each) for each in rule.triggers):
         what = f"the rule '{rule.id}' can never run: its 'when' rules its trigger out"
         return error(place, "never-runs", what, "make the two agree")
     return None
+
+
+def _rules_out(facts: Sequence[Fact], trigger: Trigger) -> bool:
+    """Whether facts cannot all hold where a trigger does."""
+    if isinstance(trigger, MessageTrigger) and not may_pass(trigger, facts):
+        return True
+    return contradiction([*facts, *_facts_of_trigger(trigger)]) is not None
 
 
 def _facts_of_trigger(trigger: Trigger) -> Iterator[Fact]:
@@ -77,7 +94,15 @@ def _facts_of_trigger(trigger: Trigger) -> Iterator[Fact]:
                 yield Equals(("event", "previous"), before)
         case ConnectionTrigger(changes=changes):
             yield Equals(("event", "change"), frozenset(change.value for change in changes))
-        case IdleTrigger():
+        case IdleTrigger(after_s=after_s):
             yield Equals(STATE, frozenset({SessionState.TALKING}))
+            yield Range(("event", "idle"), low=after_s)
+        case UserdataTrigger(keys=frozenset() as keys) if len(keys) == 1:
+            yield Truthy(("event", "changed", *keys))
+        case CalendarTrigger(calendar=calendar, edge=edge):
+            yield Equals(("event", "calendar"), frozenset({calendar}))
+            yield Equals(("event", "edge"), frozenset({edge}))
+        case WebhookTrigger(name=name):
+            yield Equals(("event", "name"), frozenset({name}))
         case _:
             pass

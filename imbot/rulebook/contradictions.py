@@ -5,7 +5,7 @@ Only what is certain counts; nothing here reads files or knows the steps of a ru
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from imbot.rulebook.facts import (
     NEVER,
@@ -18,7 +18,11 @@ from imbot.rulebook.facts import (
     Steps,
     Truthy,
 )
-from imbot.rulebook.schema import Rule
+from imbot.rulebook.facts import TextTest as Part
+from imbot.rulebook.schema import MessageTrigger, Rule, TextTest
+from imbot.rulebook.texttests import folded, passes
+
+_SAID: Final[Steps] = ("message", "text")
 
 
 def terms(rule: Rule) -> tuple[Fact, ...]:
@@ -96,3 +100,31 @@ def _lies_in(span: Range, value: Any) -> bool:  # noqa: ANN401  as above
     except TypeError:
         return False
     return bool(above and below)
+
+
+# What was said ---------------------------------------------------------------------------------
+
+
+def may_pass(trigger: MessageTrigger, facts: Iterable[Fact]) -> bool:
+    """Whether some message passes a trigger's test for which facts hold; False is certain."""
+    about = [fact for fact in facts if isinstance(fact, Equals | Part)]
+    about = [fact for fact in about if fact.path == _SAID]
+    for fact in about:
+        if isinstance(fact, Equals):
+            words = (value for value in fact.values if isinstance(value, str))
+            if not any(passes(trigger, value) for value in words):
+                return False
+        elif not any(_fit(trigger.test, folded(text), fact) for text in trigger.texts or ("",)):
+            return False
+    return True
+
+
+def _fit(test: TextTest, text: str, fact: Part) -> bool:
+    """Whether a message may pass a test with a text while it has the part that a fact demands."""
+    part = folded(fact.text)
+    if test is TextTest.EQUALS:
+        whole = {"startswith": text.startswith, "endswith": text.endswith}
+        return fact.kind == "matches" or whole.get(fact.kind, text.__contains__)(part)
+    if test is TextTest.STARTSWITH and fact.kind == "startswith":
+        return text.startswith(part) or part.startswith(text)
+    return True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from imbot.model import JSON
 from imbot.plugin import Action
@@ -139,6 +139,11 @@ def _telling(root: Node, faults: list[_Fault]) -> list[_Fault]:
 _OF_KEYS = frozenset({"missing", "extra_forbidden"})
 
 
+#: How arguments of a kind are written that have no names.
+_FORMS: Mapping[str, str] = MappingProxyType(
+    {"text": "some text", "a mapping": "{key: value}", "a list": "[key]"}
+)
+
 #: Complaints of a model about its arguments together: one is missing, or two exclude each other.
 _LACKING = frozenset({"value_error", "assertion_error"})
 
@@ -184,7 +189,7 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
             desk.error(place, "bad-argument", f"{subject} cannot be {shown(fault.node)}")
         elif (due := _DUE.get(fault.type)) is not None:
             what = f"{subject} must be {due}, not {shown(fault.node)}"
-            cure = _with_its_keys(action) if is_whole and fault.type == "model_type" else ""
+            cure = _as_a_whole(action, due) if is_whole else ""
             desk.error(place, "bad-argument", what, cure)
         else:
             said = fault.said.removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -192,11 +197,17 @@ def _report(fault: _Fault, entry: Entry, action: Action[Any], desk: Desk) -> Non
             desk.error(place, "bad-argument", f"{subject}: {what}", cure)
 
 
-def _with_its_keys(action: Action[Any]) -> str:
-    """Return how the arguments of an action are written that has no short form."""
-    fields = action.args.model_fields.items()
-    needed = [field.alias or name for name, field in fields if field.is_required()]
-    return f"write it like {{{', '.join(f'{name}: …' for name in needed)}}}" if needed else ""
+def _as_a_whole(action: Action[Any], due: str) -> str:
+    """Return how the arguments of an action are written, as far as its model tells."""
+    if due == "text" or issubclass(action.args, RootModel):
+        return f"write it like '{action.name}: {_FORMS.get(due, due)}'"
+    names = [field.alias or name for name, field in action.args.model_fields.items()]
+    fields = action.args.model_fields.values()
+    needed = [name for name, field in zip(names, fields, strict=True) if field.is_required()]
+    if action.name == origins.ACTION:
+        needed = [next(method for method in origins.METHODS if method in names)]
+    written = ", ".join(f"{name}: …" for name in needed)
+    return f"write it like {{{written}}}" if written else f"write {{}}, or {{{names[0]}: …}}"
 
 
 def _cure_of_unknown(key: str, owner: Mapping[str, Entry], action: Action[Any]) -> str:

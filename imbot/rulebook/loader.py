@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +15,7 @@ from imbot.model import JSON, EventKind
 from imbot.plugin import Action, Operation
 from imbot.problems import Place, Problem, Severity, first_causes
 from imbot.rulebook import checks
-from imbot.rulebook.binding import is_title
+from imbot.rulebook.binding import bound_in, is_title
 from imbot.rulebook.blocks import Shelf
 from imbot.rulebook.calendarreading import ReadFile
 from imbot.rulebook.calendars import Calendar
@@ -275,7 +276,7 @@ class Reader:
         rule_id = self._id(node)
         constants = {**home.constants, **self._constants(node)}
         triggers = self._triggers(node)
-        names = _names(triggers, constants)
+        names = _names(triggers, constants).bound_by(partial(bound_in, node))
         program = self._program(node, names, constants)
         rule = Rule(
             id=rule_id,

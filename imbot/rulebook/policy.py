@@ -76,9 +76,14 @@ class _Reader:
 
     def max_runs(self) -> int | None:
         """Return the most runs at a time of the mode parallel."""
+        mode = self.value("mode")
+        is_parallel = mode is not None and mode.raw == Mode.PARALLEL
         if (entry := self.entries.get("max")) is None:
+            if mode is not None and is_parallel:
+                what = "'mode: parallel' without 'max' lets any number of runs go on at once"
+                self.desk.warn(mode.place, "missing-key", what, "add such as 'max: 10'")
             return None
-        if (mode := self.value("mode")) is None or mode.raw != Mode.PARALLEL:
+        if not is_parallel:
             what, cure = "'max' says nothing without the mode parallel", "add 'mode: parallel'"
             self.desk.error(entry.key.place, "unknown-key", what, cure)
         return self.desk.whole(entry.value, "max", least=1, most=_MOST_RUNS)

@@ -3,6 +3,7 @@
 Nothing here knows the keys of a rule; what cannot be used is reported once and left out.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,6 +18,8 @@ from imbot.yamlfile import Entry, Kind, Node
 
 #: RE2's instructions of a pattern as people write it; it takes a tenth of a millisecond.
 _USUAL_PATTERN: Final = 100
+#: What looks like the path of a value.
+VALUE_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -164,6 +167,10 @@ class Desk:
 
     def seconds(self, text: str, place: Place) -> float | None:
         """Return the seconds that a text means, more than nothing."""
+        if "{{" in text or VALUE_PATH.fullmatch(text):
+            what = "of all durations only that of the step 'wait' may be a template"
+            self.error(place, "misplaced-template", what, "write it out, such as 5m")
+            return None
         try:
             seconds = parse_duration(text)
         except ValueError as error:

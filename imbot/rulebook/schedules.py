@@ -5,10 +5,11 @@ a day: a time that is skipped fires as much later as the clock was put forward, 
 twice fires the first time. A schedule of every hour, or shorter, keeps its pace through the jump.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
@@ -18,15 +19,18 @@ _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 _FIELDS = ("minute", "hour", "day of the month", "month", "weekday")
 
-_SHORTHANDS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-}
+#: What may stand for a whole line, to the line.
+SHORTHANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "@hourly": "0 * * * *",
+        "@daily": "0 0 * * *",
+        "@midnight": "0 0 * * *",
+        "@weekly": "0 0 * * 0",
+        "@monthly": "0 0 1 * *",
+        "@yearly": "0 0 1 1 *",
+        "@annually": "0 0 1 1 *",
+    }
+)
 
 #: No clock on a wall was ever put forward or back by more.
 _LARGEST_JUMP = timedelta(days=1)
@@ -59,7 +63,7 @@ class Cron:
         Raises:
             ValueError: It is no crontab line; the text says which field, and why.
         """
-        fields = _SHORTHANDS.get(line.strip().lower(), line).lower().split()
+        fields = SHORTHANDS.get(line.strip().lower(), line).lower().split()
         if len(fields) != len(_FIELDS):
             raise ValueError(
                 f"a schedule has five fields ({', '.join(_FIELDS)}), not {len(fields)}"

@@ -5,7 +5,7 @@ datetimes, lists and dicts, never objects with methods. What is not there, at an
 ``MISSING``. Nothing here reads files or knows a syntax.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, final
 
 from imbot.model import ConnectionChange, SessionState
+from imbot.problems import Place
 from imbot.rulebook.calendars import Calendar
 
 Scope: TypeAlias = Mapping[str, Any]
@@ -268,6 +269,10 @@ _SUPPLIED_BY: Mapping[str, tuple[Type, frozenset[str]]] = MappingProxyType(
 )
 
 
+def _nowhere(_name: str) -> Place | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """The names that an expression at some place of a rule may use, with their types.
@@ -278,12 +283,14 @@ class Names:
             to none of them what a block does not see.
         constants: What is known of ``vars`` before anything runs.
         of_block: Whether they are what a block sees.
+        binder: Returns where a name is bound that is not bound here; None where nothing binds it.
     """
 
     types: Mapping[str, Type] = field(default_factory=lambda: MappingProxyType({}))
     elsewhere: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     constants: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     of_block: bool = False
+    binder: Callable[[str], Place | None] = field(default=_nowhere, compare=False)
 
     @classmethod
     def for_trigger(cls, kinds: frozenset[str]) -> "Names":
@@ -315,6 +322,10 @@ class Names:
     def bind(self, name: str, type_: Type = ANY) -> "Names":
         """Return these names and one more, which hides an older one of the same name."""
         return replace(self, types=MappingProxyType({**self.types, name: type_}))
+
+    def bound_by(self, binder: Callable[[str], Place | None]) -> "Names":
+        """Return these names, with who knows where others are bound."""
+        return replace(self, binder=binder)
 
     def with_error(self) -> "Names":
         """Return what an ``on_error`` sees."""

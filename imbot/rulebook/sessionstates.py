@@ -5,7 +5,13 @@ from typing import Final
 
 from imbot.model import SessionState
 from imbot.rulebook.facts import Equals, Fact, Steps
-from imbot.rulebook.schema import IdleTrigger, StateTrigger, Trigger
+from imbot.rulebook.schema import (
+    IdleTrigger,
+    MessageTrigger,
+    StateTrigger,
+    Trigger,
+    UserdataTrigger,
+)
 
 STATE: Final[Steps] = ("session", "state")
 AT_THE_END: Final = frozenset[str]({SessionState.COMPLETED})
@@ -20,6 +26,8 @@ def states_after(trigger: Trigger) -> frozenset[str]:
             return to
         case IdleTrigger():
             return frozenset({SessionState.TALKING})
+        case MessageTrigger():  # it may come before the notice that the session is Talking
+            return _ANY_STATE - {SessionState.INITIATING}
         case _:
             return _ANY_STATE
 
@@ -51,6 +59,13 @@ def can_happen(trigger: Trigger, states: frozenset[str]) -> bool:
     last = max(map(rank, trigger.to or SessionState))
     before = [rank(state) for state in trigger.before or SessionState]
     return any(first <= rank < last for rank in before)
+
+
+def is_live(trigger: Trigger) -> bool:
+    """Whether the session surely is not over when a trigger holds."""
+    if isinstance(trigger, StateTrigger):
+        return trigger.to is not None and SessionState.COMPLETED not in trigger.to
+    return isinstance(trigger, MessageTrigger | UserdataTrigger | IdleTrigger)
 
 
 def is_the_end(trigger: Trigger) -> bool:

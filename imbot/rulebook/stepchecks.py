@@ -34,6 +34,7 @@ from imbot.rulebook.sessionstates import (
     AT_THE_END,
     and_later,
     can_happen,
+    is_live,
     is_the_end,
     narrowed,
     rank,
@@ -177,6 +178,7 @@ class Running:
                 return
             needs = self._needs(step)
             if needs is Operation.INITIATE:
+                yield from self._busy(pc, step)
                 return  # from here on steps are about the new session
             if isinstance(step, WaitFor):
                 yield from self._never_ends(pc, step, states)
@@ -202,6 +204,15 @@ class Running:
             shown = " or ".join(sorted(states))
             what = f"'{act.action}' is withheld while the session is {shown}{self._here(pc)}"
             yield warning(act.place, "dead-step", what, "use 'state: Talking'")
+
+    def _busy(self, pc: int, step: Instruction) -> Iterator[Problem]:
+        """Yield the problem of beginning a session for an agent that has one: GWS allows one."""
+        is_marked = isinstance(step, Act) and (names_agent(step) or step.even_if_completed)
+        if not isinstance(step, Act) or is_marked or not all(map(is_live, self.rule.triggers)):
+            return
+        what = f"'{step.action}' without 'agent' is for the session's agent, who is busy with it"
+        cure = "add 'agent: any', or an agent's user name"
+        yield warning(step.place, "dead-step", what + self._here(pc), cure)
 
     def _never_ends(self, pc: int, wait: WaitFor, states: frozenset[str]) -> Iterator[Problem]:
         """Yield the problem of waiting for what cannot happen any more."""

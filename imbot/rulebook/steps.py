@@ -3,16 +3,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from imbot.plugin import Action
 from imbot.rulebook.acts import ActReader, is_even_if_completed, result_type, timeout_of
-from imbot.rulebook.binding import check_name, either
+from imbot.rulebook.binding import bound_in, check_name, either
 from imbot.rulebook.blocks import MOST_IN_PROGRAM, Block, Shelf, read_call, written_out
 from imbot.rulebook.clearsecrets import refuse_clear_secrets
 from imbot.rulebook.expressions import Expression
 from imbot.rulebook.forgotten import warn_of_forgotten_braces
-from imbot.rulebook.reading import Desk, shown
+from imbot.rulebook.reading import VALUE_PATH, Desk, shown
 from imbot.rulebook.schema import (
     Act,
     Branch,
@@ -93,6 +94,7 @@ def read_block(
     """Return a block, made of its steps."""
     assembler, asked = _Assembler(workshop, desk), len(desk.calendars)
     names = Names.for_block(inputs).with_vars(workshop.constants)
+    names = names.bound_by(partial(bound_in, do.value))
     assembler.inner(do, f"blocks/{name}", names)
     code = tuple(assembler.code)
     within = (workshop.shelf.made[step.block] for step in code if isinstance(step, Enter))
@@ -299,10 +301,18 @@ class _Assembler:
                 what = f"'wait' must be a duration, not {type_}"
                 self.desk.error(entry.value.place, "wrong-type", what)
         else:
-            seconds = self.desk.duration(entry.value, key)
+            seconds = self._seconds(entry.value)
         always = is_even_if_completed(node.entries, self.desk)
         self.code.append(Wait(seconds or 0.0, path, entry.key.place, always))
         return names
+
+    def _seconds(self, node: Node) -> float | None:
+        """Return the seconds of a ``wait`` that is written out."""
+        if node.kind is Kind.TEXT and VALUE_PATH.fullmatch(node.raw):
+            what, cure = f"'{node.raw}' is no duration", f'write "{{{{ {node.raw} }}}}" for a value'
+            self.desk.error(node.place, "bad-duration", what, cure)
+            return None
+        return self.desk.duration(node, "wait")
 
     def _wait_for(self, key: str, node: Node, path: str, names: Names) -> Names:
         entries = node.entries

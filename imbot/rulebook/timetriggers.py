@@ -13,7 +13,7 @@ from imbot.durations import format_duration, parse_duration
 from imbot.problems import did_you_mean, nearest
 from imbot.rulebook.binding import is_title
 from imbot.rulebook.reading import Desk
-from imbot.rulebook.schedules import Cron, Every, Schedule
+from imbot.rulebook.schedules import SHORTHANDS, Cron, Every, Schedule
 from imbot.rulebook.schema import (
     CalendarTrigger,
     IdleTrigger,
@@ -40,6 +40,7 @@ _EDGES = frozenset({"opens", "closes"})
 _OFFSET = re.compile(r"(\S+)\s+(before|after)")
 _OFFSET_CURE = "write such as '10m before' or '0m after'"
 _CRON_CURE = "write such as '0 9 * * mon-fri'"
+_SHORT_CURE = f"write such as '0 9 * * mon-fri', or {', '.join(SHORTHANDS)}"
 #: What says which of a schedule's fields is wrong, by its number.
 _FIELDS: Mapping[str, int] = MappingProxyType(
     {"minute": 0, "hour": 1, "day of the month": 2, "month": 3, "weekday": 4}
@@ -140,7 +141,8 @@ def _no_schedule(node: Node, said: str, desk: Desk) -> None:
     found = _WRONG_FIELD.search(said)
     words = list(_WORD.finditer(node.raw))
     if found is None:
-        desk.error(node.place, "bad-schedule", said, _CRON_CURE)
+        cure = _SHORT_CURE if len(words) == 1 else _CRON_CURE
+        desk.error(node.place, "bad-schedule", said, cure)
         return
     number = _FIELDS[found[1]]
     at = words[number].start() if number < len(words) else 0

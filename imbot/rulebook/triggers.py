@@ -4,7 +4,7 @@ Nothing here looks at events; the index does.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from imbot.rulebook.schema import (
     Trigger,
     UserdataTrigger,
 )
+from imbot.rulebook.texttests import key_of
 from imbot.rulebook.timetriggers import (
     OPTIONS,
     read_calendar,
@@ -32,9 +33,11 @@ from imbot.rulebook.timetriggers import (
 from imbot.rulebook.values import STEP_OPTIONS
 from imbot.yamlfile import Entry, Kind, Node
 
-#: From the keys of a trigger to the trigger; None, and a problem, when something is wrong.
+#: In longer lists nobody looks for what stands in them twice.
+_MOST_COMPARED = 100
 #: A pattern as other languages write it; one between plain slashes may be about paths.
 _IN_SLASHES = re.compile(r"/(\^.*|.*\$|.+(?=/[a-z]+$))/([a-z]*)")
+#: From the keys of a trigger to the trigger; None, and a problem, when something is wrong.
 _Reader: TypeAlias = Callable[[Mapping[str, Entry], Desk], Trigger | None]
 
 _OPTIONS: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -62,6 +65,10 @@ def read_triggers(entry: Entry, desk: Desk) -> tuple[Trigger, ...]:
         desk.error(entry.key.place, "empty", "'trigger' lists nothing", "name what starts the rule")
     found = [_trigger(node, desk) for node in nodes]
     triggers = tuple(trigger for trigger in found if trigger is not None)
+    for number, trigger in enumerate(triggers[:_MOST_COMPARED]):
+        if len(triggers) == len(found) and trigger in triggers[:number]:
+            what, cure = "the same trigger stands in the list already", "leave it out"
+            desk.warn(nodes[number].place, "repeated-text", what, cure)
     return triggers if len(triggers) == len(found) else ()
 
 
@@ -156,6 +163,7 @@ def _good_states(node: Node, desk: Desk) -> bool:
         return texts is not None
     nodes = node.items or (node,)
     words = [desk.word(each, SessionState, "session state") for each in nodes]
+    _warn_of_repetition(node, desk)
     return None not in words
 
 
@@ -200,7 +208,51 @@ def _text_test(test: TextTest, node: Node, desk: Desk) -> MessageTrigger | None:
         return None
     nodes = node.items or (node,)
     good = [_is_good_text(test, each, desk) for each in nodes]
-    return MessageTrigger(test, texts) if all(good) else None
+    if not all(good):
+        return None
+    _warn_of_idle_texts(test, nodes, desk)
+    return MessageTrigger(test, texts)
+
+
+def _warn_of_idle_texts(test: TextTest, nodes: Sequence[Node], desk: Desk) -> None:
+    """Warn of each text of a list that no message passes without another of them."""
+    first: list[tuple[str, Node]] = []
+    for node in nodes[:_MOST_COMPARED]:
+        _, text = key_of(test, node.raw)
+        other = next((each for seen, each in first if _covers(test, text, seen)), None)
+        if other is not None:
+            _warn_of_covered(test, node, other, desk)
+            continue
+        for seen, each in first:
+            if _covers(test, seen, text):
+                _warn_of_covered(test, each, node, desk)
+        first = [(seen, each) for seen, each in first if not _covers(test, seen, text)]
+        first.append((text, node))
+
+
+def _covers(test: TextTest, longer: str, shorter: str) -> bool:
+    """Whether messages that pass a test with the one text pass it with the other, too."""
+    if test is TextTest.CONTAINS:
+        return shorter in longer
+    return longer.startswith(shorter) if test is TextTest.STARTSWITH else longer == shorter
+
+
+def _warn_of_covered(test: TextTest, idle: Node, by: Node, desk: Desk) -> None:
+    """Warn of a text that adds nothing to another one."""
+    what = f"'{test}' has '{idle.raw}' twice"
+    if key_of(test, idle.raw) != key_of(test, by.raw):
+        what = f"'{by.raw}' lets every message pass that '{idle.raw}' does"
+    desk.warn(idle.place, "repeated-text", what, f"leave '{idle.raw}' out")
+
+
+def _warn_of_repetition(node: Node, desk: Desk) -> None:
+    """Warn of each word of a list that stands in it already."""
+    seen: set[str] = set()
+    for each in node.items:
+        if each.raw in seen:
+            what, cure = f"'{each.raw}' stands in the list already", "leave it out"
+            desk.warn(each.place, "repeated-text", what, cure)
+        seen.add(each.raw)
 
 
 def _is_good_text(test: TextTest, node: Node, desk: Desk) -> bool:
@@ -242,6 +294,7 @@ def _is_good_pattern(node: Node, desk: Desk) -> bool:
 
 def _userdata(entries: Mapping[str, Entry], desk: Desk) -> UserdataTrigger | None:
     texts = desk.texts(entries["userdata"].value, "userdata")
+    _warn_of_repetition(entries["userdata"].value, desk)
     own: bool | None = False
     if (entry := entries.get("own")) is not None:
         own = desk.flag(entry.value, "own")
@@ -258,6 +311,7 @@ def _connection(entries: Mapping[str, Entry], desk: Desk) -> ConnectionTrigger |
     words = [desk.word(each, ConnectionChange, "connection change") for each in nodes]
     if None in words:
         return None
+    _warn_of_repetition(node, desk)
     return ConnectionTrigger(frozenset(ConnectionChange(word) for word in words if word))
 
 

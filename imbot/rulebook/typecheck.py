@@ -4,7 +4,7 @@ Shared by conditions and templates. Nothing here evaluates.
 """
 
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -70,6 +70,8 @@ _ADD: Mapping[Role, str] = MappingProxyType(
         Role.SECRET: "add it to the settings' secrets",
     }
 )
+#: What the result of a step has that began a session.
+_BEGUN = frozenset({"id", "agent"})
 #: Stands for what is wrong and was reported; a tree with it in is never run.
 _BROKEN = Path(("?",))
 _WORDS = (STATE.words or frozenset()) | (CAPABILITY.words or frozenset()) | EVENT_FIELDS.keys()
@@ -162,7 +164,10 @@ class Checker:
             what = f"no trigger of this rule supplies '{name}'"
             if not kinds:
                 what = f"a block does not see '{name}'"
-            return self._add(node.at, "unknown-name", what, by(kinds))
+            return self._add(node.at, "unknown-name", what, self._cure_of_unsupplied(name, kinds))
+        if (place := self.names.binder(name)) is not None:
+            what, cure = f"'{name}' is not bound yet", f"use it behind the step at {place}"
+            return self._add(node.at, "unknown-name", what, cure)
         if name in FUNCTIONS:
             return self._add(
                 node.at, "unknown-name", f"'{name}' is a function", f"call it: {name}(…)"
@@ -178,6 +183,15 @@ class Checker:
         if nearest(name, self.names.types) is None:
             cure = self._cure_of_unknown(name) or f"{cure}; text stands in quotes"
         return self._add(node.at, "unknown-name", f"unknown name '{name}'", cure)
+
+    def _cure_of_unsupplied(self, name: str, kinds: Collection[str]) -> str:
+        """Return the cure for a name of other triggers; of a session begun, the result is known."""
+        if name != "session" or not kinds:
+            return by(kinds)
+        for result, type_ in self.names.types.items():
+            if type_.fields is not None and type_.fields.keys() == _BEGUN:
+                return f"for the session that it begins write {result}.id or {result}.agent"
+        return by(kinds)
 
     def _cure_of_unknown(self, name: str) -> str:
         """Return what helps with a name that is like none that is known; often empty."""

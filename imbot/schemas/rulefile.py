@@ -31,7 +31,7 @@ from imbot.schemas.triggers import trigger, waited_for
 
 _ID: Final = {
     "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$",
-    "patternErrorMessage": "Use up to 80 letters, digits, '-', '_' and '.'.",
+    "patternErrorMessage": "Use up to 80 letters (a to z), digits, '-', '_' and '.'.",
 }
 _PRIORITIES: Final = 10**9
 _MOST_RUNS: Final = 10_000

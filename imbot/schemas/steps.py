@@ -28,7 +28,7 @@ from imbot.schemas.parts import (
 #: The shape of a name that authors give: to a value, an input, a block.
 NAME: Final = {
     "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
-    "patternErrorMessage": "Use letters, digits and _.",
+    "patternErrorMessage": "Use letters (a to z), digits and _.",
 }
 
 _LINE: Final = {"type": ["string", "number", "boolean"]}

@@ -25,7 +25,7 @@ _SAY_CRON = "Write minute, hour, day, month and weekday, such as 0 9 * * mon-fri
 
 _WEBHOOK = {
     "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$",
-    "patternErrorMessage": "Use up to 80 letters, digits, '-', '_' and '.'.",
+    "patternErrorMessage": "Use up to 80 letters (a to z), digits, '-', '_' and '.'.",
 }
 
 _STATES = one_or_list(words([*SessionState, _ANY]))

@@ -77,6 +77,54 @@ def test_an_edge_that_the_condition_rules_out_is_an_error():
 
 
 @pytest.mark.parametrize(
+    ("trigger", "when"),
+    [
+        ("{message: {equals: yes}}", "message.text == 'no'"),
+        ("{message: {equals: [yes, y]}}", "message.text in ['no', 'n']"),
+        ("{message: {startswith: order}}", "message.text == 'my order'"),
+        ("{message: {contains: order}}", "message.text == 'cancel'"),
+        ("{message: {matches: '^[0-9]+$'}}", "message.text == 'x'"),
+        ("{message: {equals: stop}}", "startswith(message.text, 'start')"),
+        ("{message: {equals: stop}}", "endswith(message.text, 's')"),
+        ("{message: {equals: stop}}", "contains(message.text, 'x')"),
+        ("{message: {startswith: stop}}", "startswith(message.text, 'start')"),
+        ("[{message: {equals: a}}, {message: {equals: b}}]", "message.text == 'c'"),
+        ("{idle: 5m}", "event.idle < 60"),
+        ("{userdata: [vip]}", "not event.changed.vip"),
+        ("{webhook: orders}", "event.name == 'order'"),
+    ],
+)
+def test_a_condition_that_contradicts_its_trigger_is_an_error(trigger, when):
+    """The author sees two right lines; only together they say that nothing ever happens."""
+    assert told(a_rule(trigger, f'"{when}"')) == NEVER
+
+
+@pytest.mark.parametrize(
+    ("trigger", "when"),
+    [
+        ("{message: {equals: yes}}", "message.text == ' YES '"),
+        ("{message: {equals: yes}}", "message.text != 'yes'"),
+        ("{message: {equals: [yes, no]}}", "message.text in ['no', 'n']"),
+        ("{message: {startswith: STRASSE}}", "message.text == 'straße 5'"),
+        ("{message: {equals: stop}}", "startswith(message.text, ' S')"),
+        ("{message: {equals: stop}}", "endswith(message.text, 'P ')"),
+        ("{message: {equals: stop}}", "matches(message.text, 'x')"),
+        ("{message: {startswith: st}}", "startswith(message.text, 'start')"),
+        ("{message: {startswith: st}}", "endswith(message.text, 'x')"),
+        ("{message: {startswith: start}}", "startswith(message.text, 'St')"),
+        ("{message: {contains: a}}", "contains(message.text, 'b')"),
+        ("{message: any}", "message.text == 'x' and startswith(message.text, 'x')"),
+        ("[{message: {equals: a}}, {state: Talking}]", "message.text == 'a'"),
+        ("{idle: 5m}", "event.idle <= 300"),
+        ("{userdata: [vip, tier]}", "not event.changed.vip"),
+        ("{userdata: any}", "not event.changed.vip"),
+    ],
+)
+def test_a_condition_that_its_trigger_leaves_room_for_is_none(trigger, when):
+    assert told(a_rule(trigger, f'"{when}"')) == []
+
+
+@pytest.mark.parametrize(
     ("final", "trigger", "problems"),
     [
         ("{state: Talking}", "{state: Talking}", NEVER),
@@ -163,12 +211,15 @@ def test_two_rules_that_answer_one_event_are_an_error_only_if_certain(first, sec
 def test_what_is_said_in_a_session_that_the_rule_begins_is_no_second_answer(on_error, problems):
     """After initiate steps act on the new session; it is another one that hears them."""
     failed = "" if on_error is None else f", on_error: {on_error}"
-    calling = a_rule("{idle: 5m}", do=f"[{{initiate: {{to: 1}}{failed}}}, {REPLY[1:]}")
+    calling = a_rule("{idle: 5m}", do=f"[{{initiate: {{to: 1, agent: any}}{failed}}}, {REPLY[1:]}")
     plain = a_rule("{idle: 5m}", do=REPLY)
 
     assert told(calling, plain) == told(plain, calling) == problems
     assert (
-        told(a_rule("{idle: 5m}", do=f"[{REPLY[1:-1]}, {{initiate: {{to: 1}}}}]"), plain) == DOUBLE
+        told(
+            a_rule("{idle: 5m}", do=f"[{REPLY[1:-1]}, {{initiate: {{to: 1, agent: any}}}}]"), plain
+        )
+        == DOUBLE
     )
 
 
@@ -242,7 +293,7 @@ def test_a_rule_that_starts_itself_is_an_error(trigger, do, more, problems):
 
 
 def test_a_rule_that_begins_sessions_must_not_start_on_them():
-    initiate = "[{initiate: {to: 3003}}]"
+    initiate = "[{initiate: {to: 3003, agent: any}}]"
 
     assert told(a_rule(do=initiate)) == ["warning[self-trigger]"]
     assert told(a_rule(when="not session.mine", do=initiate)) == []
@@ -255,6 +306,29 @@ def test_a_rule_that_begins_sessions_must_not_start_on_them():
     guarded = "[{if: not session.mine, then: [{initiate: {to: 3003}}]}]"
     assert told(a_rule("{state: Completed}", do=guarded)) == []
     assert told(a_rule("{message: any}", do=initiate)) == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "args", "more", "problems"),
+    [
+        ("{message: any}", "{to: 1}", "", ["warning[dead-step]"]),
+        ("{idle: 5m}", "{to: '{{ vars.number }}'}", "vars: {number: '1'}", ["warning[dead-step]"]),
+        ("[{userdata: [a]}, {message: any}]", "{to: 1}", "", ["warning[dead-step]"]),
+        ("{message: any}", "{to: 1, agent: bot2}", "", []),
+        ("{message: any}", "{to: 1, agent: '{{ vars.who }}'}", "vars: {who: bot2}", []),
+        ("[{message: any}, {connection: gap}]", "{to: 1}", "", []),
+        ("{state: {from: Talking}}", "{to: 1}", "once: day", []),
+    ],
+)
+def test_a_session_is_not_begun_for_the_agent_who_is_in_one(trigger, args, more, problems):
+    """An agent has one session at a time: GWS would answer that it is busy, each time."""
+    assert told(a_rule(trigger, do=f"[{{initiate: {args}}}]", more=more)) == problems
+
+
+def test_after_its_end_a_session_keeps_nobody_busy():
+    ended = "[{complete: bye}, {initiate: {to: 1}, even_if_completed: true}]"
+
+    assert told(a_rule("{message: any}", do=ended)) == []
 
 
 def test_a_message_too_long_to_send_is_an_error():
@@ -276,7 +350,10 @@ def test_a_message_too_long_to_send_is_an_error():
         ("{state: Talking}", "{wait_for: {state: {from: Alerting}}}", ["error[never-ends]"]),
         ("{state: Completed}", "{wait_for: {state: any}}", ["error[never-ends]"]),
         ("{state: Completed}", "{wait_for: {userdata: any}, timeout: 1s}", ["warning[never-ends]"]),
-        ("{message: any}", "{wait_for: {state: Alerting}}", []),
+        ("{message: any}", "{wait_for: {state: Alerting}}", ["error[never-ends]"]),
+        ("{message: any}", "{wait_for: {state: Alerting}, timeout: 1s}", ["warning[never-ends]"]),
+        ("{message: any}", "{wait_for: {state: Talking}}", []),
+        ("{userdata: any}", "{wait_for: {state: Alerting}}", []),
         ("{idle: 5m}", "{wait_for: {state: {from: Talking}}}", []),
     ],
 )
