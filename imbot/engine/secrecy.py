@@ -13,6 +13,9 @@ from imbot.model import JSON
 #: A shorter secret is not cut out of an answer: it may be any word, and rules look at answers.
 _SURE_CHARACTERS = 8
 
+#: Nor is a mere address: where a request goes is told anyway, and answers are full of links.
+_ADDRESS = re.compile(r"https?://[^/@?#\s]+/?", re.IGNORECASE)
+
 
 class Secrets:
     """The secrets that rules may use.
@@ -25,7 +28,7 @@ class Secrets:
         # One that holds another comes first, or a part of it would be left.
         known = sorted((values or {}).items(), key=lambda item: -len(item[1]))
         self._sent = _Pattern(item for item in known if item[1])
-        self._answered = _Pattern(item for item in known if len(item[1]) >= _SURE_CHARACTERS)
+        self._answered = _Pattern(item for item in known if _is_sure(item[1]))
 
     def cut(self, value: JSON) -> JSON:
         """Return a value that is about to be kept or shown, without secrets."""
@@ -36,7 +39,7 @@ class Secrets:
         return self._sent.cut(text)
 
     def cut_answer(self, value: JSON) -> JSON:
-        """Return what a service has answered, without secrets; short ones may be any word."""
+        """Return what a service has answered, without those that are surely secrets."""
         return _cut(value, self._answered) if self._answered.names else value
 
 
@@ -61,6 +64,11 @@ class _Pattern:
 def stand_in(name: str) -> str:
     """Return what stands in for a secret, wherever a real one is not to be seen."""
     return f"https://{name.lower().replace('_', '-')}.secret"
+
+
+def _is_sure(value: str) -> bool:
+    """Whether a text that holds it can be nothing but the secret."""
+    return len(value) >= _SURE_CHARACTERS and _ADDRESS.fullmatch(value) is None
 
 
 def _written(value: str) -> Iterable[str]:

@@ -53,6 +53,14 @@ def test_a_short_one_is_not_cut_out_of_answers():
     assert secrets.cut_answer(["2026", TOKEN]) == ["2026", stand_in("TOKEN")]
 
 
+def test_an_address_is_not_cut_out_of_answers():
+    """A customer is to follow the link that the shop gave; one with a path may be a key."""
+    secrets = Secrets({"SHOP_URL": "https://shop.test", "HOOK": "https://hooks.test/T0/B0/x"})
+    links = ["https://shop.test/orders/7", "https://hooks.test/T0/B0/x"]
+
+    assert secrets.cut_answer(links) == [links[0], stand_in("HOOK")]
+
+
 @pytest.mark.parametrize("secrets", [Secrets(), Secrets({"EMPTY": ""})])
 def test_without_secrets_everything_stays(secrets):
     value = {"a": "b"}
