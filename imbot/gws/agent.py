@@ -208,7 +208,7 @@ class Agent:
         except TemporaryError as error:
             if not is_conflict(error):
                 raise
-            return await self._adopt(destination, error)
+            return await self._adopt(slot, destination, error)
         if not await self._appeared(slot):
             raise doubt or AmbiguousError(
                 f"InitiateIMSession to {destination}: accepted, but no session came of it within "
@@ -236,11 +236,14 @@ class Agent:
                 await self._feed.show(session)
         return slot.found.is_set()
 
-    async def _adopt(self, destination: str, refusal: TemporaryError) -> str:
-        """Return the session that makes us busy if the other party began it at the same moment."""
+    async def _adopt(self, slot: Slot, destination: str, refusal: TemporaryError) -> str:
+        """Return the session that makes us busy if the other party began it at the same moment.
+
+        One that was there before has its own story, and is not begun anew by whoever calls again.
+        """
         sessions = await (await self._ready()).client.sessions()
         for session in sessions:
-            if not session.is_completed and reaches(session, destination):
+            if slot.is_new(session) and reaches(session, destination):
                 await self._feed.show(session)
                 return session.id
         raise TemporaryError(

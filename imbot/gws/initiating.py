@@ -32,13 +32,17 @@ class Slot:
         another way, so any other new one that does not ring is ours too as soon as GWS has accepted
         the operation: an agent has but one session.
         """
-        if session.is_completed or session.id in self._known or self.found.is_set():
+        if not self.is_new(session) or self.found.is_set():
             return
         if reaches(session, self._destination) or session.state == SessionState.INITIATING:
             self._find(session.id)
         elif session.state != SessionState.ALERTING:
             self._candidate = session.id
             self._find_candidate()
+
+    def is_new(self, session: ImSession) -> bool:
+        """Return whether a session lives that was not there before: only such a one can be ours."""
+        return not session.is_completed and session.id not in self._known
 
     def accept(self) -> None:
         """Note that GWS has accepted the operation."""

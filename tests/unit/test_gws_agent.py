@@ -550,6 +550,18 @@ async def test_glare_adopts_the_session_of_the_other_party():
         assert bot.taken.of(SessionNotice)[0].session.id == "THEIRS"
 
 
+async def test_a_session_that_was_there_before_is_not_begun_anew():
+    """A rule would say its first words a second time to whom it talks with already."""
+    async with rig() as bot:
+        bot.gws.sessions = [session("S1", "Talking", "16001")]
+        await bot.up()
+        await bot.until(lambda: bot.taken.of(SnapshotNotice))
+        bot.gws.answer_next("InitiateIMSession", refused(2, "Invalid state"))
+
+        with pytest.raises(TemporaryError, match="busy with another session"):
+            await bot.agent.initiate("16001", {})
+
+
 async def test_two_initiates_at_once_are_one_too_many():
     """With two slots nobody knows whose the new session is."""
     async with rig() as bot:
