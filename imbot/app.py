@@ -55,7 +55,7 @@ from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Aside, Network, Random, Store
 from imbot.problems import Problem
 from imbot.records import Retention, TimerSet
-from imbot.reloading import Reloader
+from imbot.reloading import LoadSettings, Reloader, tell_warnings
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rulebook
@@ -90,6 +90,7 @@ class Ports:
         serves_health: Whether to listen for operators.
         aside: Does beside the event loop what takes long.
         changes: Tells when the files at these paths may have changed; None: nobody looks.
+        settings: Reads the settings anew, to tell what a restart would change; None: nobody looks.
     """
 
     clock: Clock
@@ -100,6 +101,7 @@ class Ports:
     serves_health: bool = True
     aside: Aside = asyncio.to_thread
     changes: Callable[[Sequence[Path]], AsyncIterator[None]] | None = None
+    settings: LoadSettings | None = None
 
 
 class App:
@@ -181,6 +183,8 @@ class App:
             ports.aside,
             flow=flow,
             agenda=self.agenda,
+            settings=settings,
+            load_settings=ports.settings,
         )
         self.dispatch = Dispatch(
             world,
@@ -316,6 +320,7 @@ async def open_app(
     wanted = Wanted.by(settings, plugins, secrets)
     today = ports.clock.now().date()
     rulebook = require_rulebook(loaded, wanted, today=today)
+    tell_warnings(rulebook.warnings)
     async with AsyncExitStack() as stack:
         store = ports.store(settings.store, loaded.base)
         stack.push_async_callback(store.close)

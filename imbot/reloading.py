@@ -1,37 +1,51 @@
 """Reloads the rules while imbot serves, in two phases: load and check, then put in force.
 
-Whatever is wrong, the rules in force stay. The settings and the plugins are those of the start.
+Whatever is wrong, the rules in force stay. The settings and the plugins are those of the start; it
+is told which settings would be others after a restart.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
+from pydantic import BaseModel
 
 from imbot.engine.adopting import adopt
 from imbot.engine.agenda import Agenda
 from imbot.engine.flow import Flow
-from imbot.errors import StoreError
+from imbot.errors import ConfigError, StoreError
 from imbot.loading import NO_RULES
 from imbot.ports import Aside
 from imbot.problems import Problem, Severity
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rulebook
+from imbot.settings import Settings
 
 log = structlog.get_logger()
 
 #: Reads the rule files: their rulebook, None with an error among them, and every problem.
 Load = Callable[[], tuple[Rulebook | None, list[Problem]]]
 
+#: Reads the settings anew; raises a ConfigError with every mistake.
+LoadSettings = Callable[[], Settings]
+
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What the files hold now."""
+    """What the files hold now.
+
+    Attributes:
+        book: Their rulebook; None with an error among them.
+        index: Of its rules.
+        problems: All of them.
+        waiting: The settings that would be others after a restart.
+    """
 
     book: Rulebook | None
     index: Index
     problems: Sequence[Problem]
+    waiting: Sequence[str]
 
 
 class Reloader:
@@ -43,19 +57,31 @@ class Reloader:
         aside: Where that is done, for it takes long.
         flow: The stages.
         agenda: What rules wait for.
+        settings: Those of the start.
+        load_settings: Reads them anew; None: nobody looks whether they have changed.
 
     Attributes:
         book: The rules in force.
     """
 
     def __init__(
-        self, book: Rulebook, load: Load, aside: Aside, *, flow: Flow, agenda: Agenda
+        self,
+        book: Rulebook,
+        load: Load,
+        aside: Aside,
+        *,
+        flow: Flow,
+        agenda: Agenda,
+        settings: Settings,
+        load_settings: LoadSettings | None = None,
     ) -> None:
         self.book = book
         self._load = load
         self._aside = aside
         self._flow = flow
         self._agenda = agenda
+        self._settings = settings
+        self._load_settings = load_settings
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -86,6 +112,8 @@ class Reloader:
         """
         try:
             read = await self._aside(self._read)
+            if read.waiting:
+                log.warning("reload.settings_wait", settings=list(read.waiting))
             if read.book is None or self._is_lost(read.book, read.problems):
                 wrong = [each for each in read.problems if _is_grave(each)]
                 log.error("reload.refused", problems=[str(each) for each in wrong])
@@ -97,12 +125,25 @@ class Reloader:
             log.exception("reload.refused", problems=[f"imbot's own error: {error!r}"])
             return False
         self._tell(self.book, read.book)
+        tell_warnings(read.problems)
         self.book = read.book
         return True
 
     def _read(self) -> _Read:
         book, problems = self._load()
-        return _Read(book, Index(() if book is None else book.rules), problems)
+        index = Index(() if book is None else book.rules)
+        return _Read(book, index, problems, list(self._waiting()))
+
+    def _waiting(self) -> Iterator[str]:
+        """Yield the settings that would be others after a restart; no value, it may be secret."""
+        if self._load_settings is None:
+            return
+        try:
+            settings = self._load_settings()
+        except ConfigError as error:
+            log.warning("reload.settings_wrong", problems=[str(each) for each in error.problems])
+            return
+        yield from _changed(self._settings, settings)
 
     def _is_lost(self, book: Rulebook, problems: Iterable[Problem]) -> bool:
         """Whether all rule files are gone: on their way, or with their disk, and not withdrawn."""
@@ -128,6 +169,33 @@ class Reloader:
                 self.ask()
         except Exception as error:  # noqa: BLE001  the top of a task; a signal still reloads
             log.warning("reload.unwatched", cause=str(error))
+
+
+def tell_warnings(problems: Iterable[Problem]) -> None:
+    """Log what is worth a warning in the rules that are in force from now on."""
+    warnings = [str(each) for each in problems if each.severity is Severity.WARNING]
+    if warnings:
+        log.warning("rules.warned", problems=warnings)
+
+
+def _changed(old: BaseModel, new: BaseModel, above: str = "") -> Iterator[str]:
+    """Yield the dotted names of what two settings differ in."""
+    theirs = dict(new)
+    for name, value in old:
+        yield from _differing(f"{above}{name}", value, theirs[name])
+
+
+def _differing(name: str, ours: object, theirs: object) -> Iterator[str]:
+    match ours, theirs:
+        case (BaseModel(), BaseModel()):
+            yield from _changed(ours, theirs, f"{name}.")
+        case (Mapping(), Mapping()):
+            for key in sorted(ours.keys() | theirs.keys()):
+                if ours.get(key) != theirs.get(key):
+                    yield f"{name}.{key}"
+        case _:
+            if ours != theirs:
+                yield name
 
 
 def _is_grave(problem: Problem) -> bool:

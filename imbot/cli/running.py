@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -13,7 +14,7 @@ import structlog
 
 from imbot.app import App, Ports, open_app
 from imbot.cli import EXIT_INTERRUPTED
-from imbot.cli.settings import load_and_warn
+from imbot.cli.settings import load, load_and_warn
 from imbot.cli.sightlog import log_sight
 from imbot.clock import SystemClock
 from imbot.config import Loaded
@@ -27,7 +28,8 @@ def run(config: Path | None, options: Sequence[str]) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     loaded = load_and_warn(config, options)
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
-    return on_loop(_serve(loaded, system_ports()))
+    ports = replace(system_ports(), settings=lambda: load(config, options).settings)
+    return on_loop(_serve(loaded, ports))
 
 
 def system_ports() -> Ports:

@@ -5,10 +5,14 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from imbot.errors import ConfigError
 from imbot.loading import installed
 from imbot.model import MessageNotice
 from imbot.pluginhost import PluginSettings, find_plugins
+from imbot.problems import Place, Problem
 from imbot.testing.fake_gws import FakeGws
 from imbot.testing.house import build, rulebook_of
 from imbot.testing.memory_store import MemoryStore
@@ -234,6 +238,62 @@ async def test_rules_are_reloaded_when_files_change(stage, rules):
     assert "And you are" in again.app.rulebook.rules[0].source
     await reload(again, rules, GONE)
     assert again.app.rulebook.rules == ()
+
+
+WARNED = RULES.replace("version: 1\n", "version: 1\nvars: {unused: 1}\n")
+
+
+async def test_a_reload_tells_what_check_would_warn_of(stage, rules):
+    imbot = await stage.start(rules)
+    with capture_logs() as logs:
+        await reload(imbot, rules, WARNED)
+        await reload(imbot, rules, RULES)
+
+    (told,) = [each for each in logs if each["event"] == "rules.warned"]
+    assert told["problems"]
+    assert all("warning" in each for each in told["problems"])
+
+
+async def test_a_reload_tells_which_settings_wait_for_a_restart(stage, rules):
+    """They are not taken over, and nobody would know; no value is told, it may be secret."""
+    first = await stage.start(rules, secrets={"TOKEN": "canary-1", "OLD": "canary-2"})
+    await first.stop()
+    now = first.loaded.settings.model_copy(
+        update={
+            "secrets": {"TOKEN": SecretStr("canary-3"), "NEW": SecretStr("canary-4")},
+            "bot": first.loaded.settings.bot.model_copy(update={"nickname": "Ann"}),
+            "timezone": "UTC",
+        }
+    )
+    again = Imbot(first.loaded, replace(first.ports, settings=lambda: now))
+    stage.imbots.append(again)
+    await again.start()
+    with capture_logs() as logs:
+        await reload(again, rules, CHANGED)
+
+    (told,) = [each for each in logs if each["event"] == "reload.settings_wait"]
+    names = ["bot.nickname", "secrets.NEW", "secrets.OLD", "secrets.TOKEN", "timezone"]
+    assert sorted(told["settings"]) == names
+    assert "canary" not in str(logs)
+    assert "And you are" in again.app.rulebook.rules[0].source
+
+
+async def test_settings_that_are_wrong_meanwhile_are_told_and_the_rules_are_reloaded(stage, rules):
+    first = await stage.start(rules)
+    await first.stop()
+
+    def wrong():
+        raise ConfigError([Problem(Place("imbot.yaml", 3, 1), "unknown-key", "no", "yes")])
+
+    again = Imbot(first.loaded, replace(first.ports, settings=wrong))
+    stage.imbots.append(again)
+    await again.start()
+    with capture_logs() as logs:
+        await reload(again, rules, CHANGED)
+
+    told = {each["event"]: each for each in logs}
+    assert "imbot.yaml:3:1" in told["reload.settings_wrong"]["problems"][0]
+    assert told["reload.done"]["changed"] == ["patient"]
 
 
 # At every moment --------------------------------------------------------------------------------
