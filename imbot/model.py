@@ -293,8 +293,7 @@ class OutcomeKind(Meant):
     CANCELLED = "cancelled", "The session, or the run, was over before it."
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One call of one action, fully rendered: nothing is left to decide.
 
     Attributes:
@@ -312,8 +311,7 @@ class Step:
     place: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one step ended; every step gets exactly one.
 
     Attributes:
