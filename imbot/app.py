@@ -166,12 +166,14 @@ class App:
             reason_key=settings.delivery.reason_key,
         )
         actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
+        past = Past.of(marks, ports.clock, store, budget=budget_of_all(settings))
+        self._breakers = past.breakers
         runs = Runs(
             actor,
             world,
             view,
             store,
-            past=Past.of(marks, ports.clock, store, budget=budget_of_all(settings)),
+            past=past,
             watch=watch,
             spawn=self._tasks.spawn,
             timers=self._timers,
@@ -256,8 +258,9 @@ class App:
         up = sum(agent.is_up for agent in self.agents.values())
         reasons = [_told(status) for status in statuses if status.state is not AgentState.UP]
         if up == len(statuses):
-            return Health("ready", (), len(statuses), up)
-        return Health("degraded" if up else "starting", reasons[:20], len(statuses), up)
+            return Health("ready", (), len(statuses), up, self._breakers.told())
+        status = "degraded" if up else "starting"
+        return Health(status, reasons[:20], len(statuses), up, self._breakers.told())
 
     def _fire(self, timer: TimerSet) -> None:
         self.dispatch.fire(timer)

@@ -1,7 +1,7 @@
 """``GET /health``: whether imbot serves, and if not, why. Tells no secret and no message."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
@@ -18,12 +18,14 @@ class Health:
         reasons: Why it is not ready.
         agents: How many agents there are.
         agents_up: How many of them are logged in and subscribed.
+        breakers: Why the breakers of rules are open, by rule id; imbot is ready all the same.
     """
 
     status: str
     reasons: Sequence[str]
     agents: int
     agents_up: int
+    breakers: Mapping[str, str] = field(default_factory=dict)
 
 
 #: HTTP status by health; a degraded imbot still serves.
@@ -70,6 +72,7 @@ class HealthServer:
             "reasons": list(health.reasons),
             "agents": health.agents,
             "agents_up": health.agents_up,
+            "breakers": dict(health.breakers),
         }
         headers = {"Cache-Control": "no-store"}
         return web.json_response(body, status=_HTTP_STATUS[health.status], headers=headers)

@@ -129,6 +129,12 @@ class Breakers:
         until = f"open for {open_s}, one run is tried in {left_s}"
         return f"{worst}; {until} and closes it if it succeeds"
 
+    def told(self) -> dict[str, str]:
+        """Return why the breakers that are open are, by rule id; no error, it may quote a message."""
+        return {
+            each.rule_id: self._told(each) for each in self._breakers.values() if each.opened_at
+        }
+
     def refuses(self, start: Start, pc: int) -> str:
         """Return why a step is to fail at once, into its ``on_error``; empty when it is not.
 
@@ -193,6 +199,14 @@ class Breakers:
             return None
         open_s = max((now - breaker.opened_at).total_seconds(), 0.0)
         return _told(open_s), _told(left_s)
+
+    def _told(self, breaker: _Breaker) -> str:
+        worst = max(breaker.steps.values(), key=lambda step: step.times)
+        since = self._open(breaker)
+        until = (
+            f"open for {since[0]}, tried again in {since[1]}" if since else "tried when next due"
+        )
+        return f"{worst.action} failed {worst.times} times in a row; {until}"
 
     def _try(self, breaker: _Breaker, start: Start) -> None:
         """Let the run be the trial."""

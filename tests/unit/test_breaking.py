@@ -358,6 +358,24 @@ async def test_nothing_is_tried_again_of_what_fails_at_once():
     assert len(services.calls) == IN_A_ROW * 3
 
 
+@pytest.mark.parametrize("rules", [RULES, covered()])
+async def test_open_breakers_are_told_to_who_asks(rules):
+    """An operator sees what is down without looking for a session that it happened in."""
+    house, services = await failing(rules, times=IN_A_ROW - 1)
+    breakers = house.flow.runs.past.breakers
+    assert breakers.told() == {}
+    await house.say("x")
+    await asyncio.sleep(20)
+
+    failed = "own.call failed 5 times in a row"
+    assert breakers.told() == {"r": f"{failed}; open for 20s, tried again in 40s"}
+    await asyncio.sleep(PAUSE_S)
+    assert breakers.told() == {"r": f"{failed}; tried when next due"}
+    services.errors.clear()
+    await house.say("x")
+    assert breakers.told() == {}
+
+
 async def test_a_withheld_or_cancelled_step_is_no_failure():
     """In the wrong state nothing was tried; the rule works where it can."""
     house, services = await failing(times=IN_A_ROW - 1)

@@ -8,7 +8,7 @@ import pytest
 from imbot.admin.health import Health, HealthServer
 from imbot.errors import ImbotError
 
-DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1)
+DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "http failed"})
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,7 @@ async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
             "reasons": list(health.reasons),
             "agents": health.agents,
             "agents_up": health.agents_up,
+            "breakers": dict(health.breakers),
         }
 
 
