@@ -130,7 +130,7 @@ class Breakers:
         return f"{worst}; {until} and closes it if it succeeds"
 
     def told(self) -> dict[str, str]:
-        """Return why the breakers that are open are, by rule id; no error, it may quote a message."""
+        """Return why breakers are open, by rule id; no error, for it may quote a message."""
         return {
             each.rule_id: self._told(each) for each in self._breakers.values() if each.opened_at
         }
