@@ -274,6 +274,20 @@ async def test_an_interrupted_run_that_is_too_old_is_not_resumed():
     assert (await started(rules, left)).said() == []
 
 
+async def test_an_interrupted_run_that_has_begun_goes_on_however_old_its_event_is():
+    """What it may have said is looked after, and its on_error does what is to be done then."""
+    rules = book("{reply: Hello, on_error: [{set: {a: '1'}}]}", max_age="60s")
+    house = build(rules)
+    house.gws["bot1"].hangs = True
+    await house.state("Talking", settle=False)
+    left = await crashed(house)
+    await asyncio.sleep(3600)
+
+    again = await started(rules, left)
+
+    assert [done.name for done in again.gws["bot1"].done] == ["UpdateUserData"]
+
+
 async def test_a_queued_run_that_has_become_too_old_does_not_act():
     house = build(book("{reply: hi}", key="\"'one'\"", mode="queue", max_age="60s"))
     house.gws["bot1"].failures = deque([AmbiguousError("?")])
