@@ -316,7 +316,8 @@ class Dispatch:
                 return []
         if self._is_ours(agent, notice.sender):
             # Said by somebody else under our name: not the other party's words, but no silence.
-            world.guard.note_person(key, now)
+            if entry is not None and not entry.session.is_completed:
+                world.guard.note_person(key, now)
             changes += self._agenda.of_batch((), (key,))
             return []
         world.guard.note_message(key, now)

@@ -41,3 +41,15 @@ async def test_where_nobody_names_the_sender_no_rule_keeps_quiet():
     await house.say("I take over")
 
     assert house.said() == ["hi"]
+
+
+async def test_nothing_is_kept_of_who_typed_in_a_session_that_is_over():
+    """The echo of a last word may come behind the end, and nobody would ever forget it."""
+    house = build(RULES)
+    await house.state("Talking")
+    await house.state("Completed")
+    for session_id in ("s1", "s9"):
+        notice = MessageNotice(session_id, "bye", house.clock.now(), sender="bot1")
+        await house.hear(notice)
+
+    assert house.flow.world.guard._talks == {}
