@@ -91,7 +91,7 @@ def rule_files(paths: Iterable[Path]) -> tuple[list[RuleFile], list[Problem]]:
             continue
         inside = list(_unread(path))
         if not found and not inside:
-            what, cure = f"no rule file in '{path}'", "put one there, named such as rules.yaml"
+            what, cure = f"no rule file in '{path}'", _cure_of_empty(path)
             problems.append(Problem(place, NO_RULES, what, cure, Severity.WARNING))
         files += found
         problems += inside
@@ -125,6 +125,20 @@ def _unread(path: Path) -> Iterator[Problem]:
             what = "rule files in it are not read: a folder is read without those inside"
             cure = "name it beside the other paths, or in the settings' rules"
             yield Problem(Place(str(folder)), "unread-folder", what, cure, Severity.WARNING)
+
+
+def _cure_of_empty(path: Path) -> str:
+    """Return what helps where a folder holds no rule file; rulebooks may lie further below."""
+    below = sorted(
+        {
+            found.parent
+            for found in path.glob("[!._]*/[!._]*/*")
+            if found.is_file() and _holds_rules(found)
+        }
+    )
+    if not below:
+        return "put one there, named such as rules.yaml"
+    return f"a rulebook is one folder: name that, such as '{below[0]}'"
 
 
 def _rule_file(path: Path) -> RuleFile:

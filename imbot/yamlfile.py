@@ -29,6 +29,8 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _BASED = re.compile(r"0(x[0-9a-fA-F]+|o[0-7]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 
+#: What turns the direction of text, or cannot be seen in it.
+_TURNS_TEXT = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 #: ``{{ x }}`` without quotes is, to YAML, a map with a map as its key.
 _UNQUOTED = re.compile(r"\{\{.*\}\}", re.DOTALL)
 #: A line as far as a value in quotes, behind which more stands.
@@ -432,6 +434,18 @@ def _number(text: str) -> int | float | None:
 
 
 def dump(value: JSON) -> str:
-    """Return plain values as YAML text, keys in their order."""
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-    return text
+    """Return plain values as YAML text, keys in their order; what turns text is escaped."""
+    text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return _TURNS_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts text that steers a reader's eye into double quotes, for only there it is escaped."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _TURNS_TEXT.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)

@@ -267,8 +267,9 @@ def trigger_told(trigger: Trigger) -> str:  # noqa: PLR0911  one case per kind
             return f"idle {format_duration(after_s)}"
         case CalendarTrigger(calendar=calendar, opens=opens, offset_s=offset_s):
             return _edge(calendar, offset_s, "opens" if opens else "closes")
-        case ScheduleTrigger(identity=identity):
-            return f"schedule {identity}"
+        case ScheduleTrigger(identity=identity, missed=missed):
+            line, zone = identity.removesuffix(f" {missed}").rsplit(" ", 1)
+            return f"{line if line.startswith('every ') else f'schedule {line}'} ({zone})"
         case WebhookTrigger(name=name):
             return f"webhook {name}"
 

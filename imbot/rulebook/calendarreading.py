@@ -240,7 +240,9 @@ class _Reader:
             self._add(path, "bad-ics", what, "name an iCalendar file, from the folder of this file")
             return NO_TIME_OFF
         if found.repeating:
-            what = f"{found.repeating} events of '{file}' repeat otherwise than each year"
+            one = "an event" if found.repeating == 1 else f"{found.repeating} events"
+            repeats = "repeats" if found.repeating == 1 else "repeat"
+            what = f"{one} of '{file}' {repeats} otherwise than each year"
             self._add(path, "ics-repeats", what, "write each day", Severity.WARNING)
         if found.last_year <= self.today.year:
             what = f"'{file}' ends before {self.today.year + 1}"

@@ -229,6 +229,13 @@ def _owner(root: Node, child: Node) -> Mapping[str, Entry]:
     return {}
 
 
+def argument_names(model: type[BaseModel]) -> frozenset[str] | None:
+    """Return the names of a model's arguments; None where they may have any name, or none."""
+    if issubclass(model, RootModel) or model.model_config.get("extra") == "allow":
+        return None
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
 def _argument_names(model: type[BaseModel]) -> set[str]:
     """Return every name that a model's arguments may have, at any depth."""
     schema = model.model_json_schema()

@@ -215,7 +215,10 @@ class _Runner:
             timed.what.paths: timed.place for timed in events if isinstance(timed.what, Reloaded)
         }
         day = min((test.start for test in tests), default=START).date()
-        books = {paths: self._book(paths, day, place) for paths, place in reloaded.items()}
+        books = {
+            paths: self._book(paths, day, dict.fromkeys(paths, place))
+            for paths, place in reloaded.items()
+        }
         books[()] = self._book(first, day, script.rules_at)
         usable = self._usable(script)
         found = {name: book for name, book in books.items() if book is not None}
@@ -232,15 +235,19 @@ class _Runner:
             habits=self.given.habits,
         )
 
-    def _book(self, paths: tuple[str, ...], day: date, place: Place | None) -> Rulebook | None:
+    def _book(
+        self, paths: tuple[str, ...], day: date, named_at: Mapping[str, Place]
+    ) -> Rulebook | None:
         """Return the rulebook of these paths; None, and its errors, when it has some.
 
-        A path that leads nowhere is a mistake of whoever names it, at this place.
+        A path that leads nowhere is a mistake of whoever names it, at its place.
         """
         if paths not in self._books:
             book, problems = make_rulebook(map(Path, paths), self.given.wanted, today=day)
             self.problems += (
-                replace(each, place=place) if place and each.code == NO_RULES else each
+                replace(each, place=named_at.get(each.place.path, each.place))
+                if each.code == NO_RULES
+                else each
                 for each in problems
                 if each.severity is Severity.ERROR
             )

@@ -189,7 +189,7 @@ class Script:
         path: The file.
         tests: In order.
         rules: The rule files and folders; None where the file names none.
-        rules_at: Where it names them.
+        rules_at: Each of them to where it is named.
         plugins: Folders with plugins of one's own.
         nickname: ``bot.nickname``.
         options: Plugin options, by plugin.
@@ -199,7 +199,7 @@ class Script:
     path: str
     tests: tuple[RuleTest, ...] = ()
     rules: tuple[str, ...] | None = None
-    rules_at: Place | None = None
+    rules_at: Mapping[str, Place] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     nickname: str = NICKNAME
     options: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)

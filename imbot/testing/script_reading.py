@@ -3,19 +3,22 @@
 Reads no file: the text is given. What the rules do is not looked at here.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from os.path import normpath
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from imbot.jsontext import encode_json
 from imbot.model import JSON, ConnectionChange, Participant, SessionState
+from imbot.plugin import Action
 from imbot.problems import Place, Problem, did_you_mean, first_causes, nearest
+from imbot.rulebook.fitting import argument_names
 from imbot.rulebook.functions import compile_pattern
 from imbot.rulebook.reading import Desk
+from imbot.rulebook.scope import CAPABILITY
 from imbot.testing.moments import read_moment
 from imbot.testing.script import (
     AGENT,
@@ -66,7 +69,7 @@ LIMITS = Limits(size_bytes=4 * 1024 * 1024, nodes=500_000)
 
 
 def read_script(
-    path: str, text: str | bytes, actions: Collection[str]
+    path: str, text: str | bytes, actions: Mapping[str, Action[Any]]
 ) -> tuple[Script | None, list[Problem]]:
     """Return the tests of a file, None with a mistake among them, and every mistake.
 
@@ -88,13 +91,13 @@ def plugin_folders(path: str, text: bytes) -> tuple[str, ...]:
     They are wanted first: only with them is known which actions there are.
     """
     root = load(path, text, limits=LIMITS)[0] if b"plugins" in text else None
-    return () if root is None else _Reader(path, Desk(), ()).plugins(root)
+    return () if root is None else _Reader(path, Desk(), {}).plugins(root)
 
 
 class _Reader:
     """Reads one file."""
 
-    def __init__(self, path: str, desk: Desk, actions: Collection[str]) -> None:
+    def __init__(self, path: str, desk: Desk, actions: Mapping[str, Action[Any]]) -> None:
         self._folder = Path(path).parent
         self._path = path
         self._desk = desk
@@ -114,7 +117,7 @@ class _Reader:
             path=self._path,
             tests=() if tests is None else self._tests(tests),
             rules=None if (rules := root.get("rules")) is None else self._paths(rules, "rules"),
-            rules_at=None if rules is None else rules.place,
+            rules_at={} if rules is None else self._places(rules),
             plugins=self.plugins(root),
             nickname=self._nickname(root),
             options={
@@ -151,6 +154,10 @@ class _Reader:
         """Return paths, which stand relative to the test file."""
         texts = self._desk.texts(node, what) or ()
         return tuple(normpath(self._folder / text) for text in texts)
+
+    def _places(self, node: Node) -> Mapping[str, Place]:
+        """Return where each of some paths is named."""
+        return {normpath(self._folder / each.raw): each.place for each in node.items or (node,)}
 
     # Tests ------------------------------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class _Reader:
         if "capabilities" in entries:
             listed = entries["capabilities"].value
             is_none = listed.kind is Kind.LIST and not listed.items
-            capabilities = () if is_none else desk.texts(listed, "capabilities")
+            capabilities = () if is_none else self._capabilities(listed)
         data = node.get("userdata") or node.get("userData")
         if session is None or ("state" in entries and state is None):
             return None
@@ -296,6 +303,15 @@ class _Reader:
             capabilities=capabilities,
             agent=self._text_at(node, "agent"),
         )
+
+    def _capabilities(self, node: Node) -> tuple[str, ...] | None:
+        """Return what GWS lists, which may be more than imbot knows; not what is nearly known."""
+        known = sorted(CAPABILITY.words or ())
+        for each in node.items or (node,):
+            if each.raw not in known and (near := nearest(each.raw, known)) is not None:
+                what, cure = f"unknown capability '{each.raw}'", f"did you mean '{near}'?"
+                self._desk.error(each.place, "unknown-capability", what, cure)
+        return self._desk.texts(node, "capabilities")
 
     def _session(self, node: Node) -> str | None:
         found = node.get("session")
@@ -425,6 +441,8 @@ class _Reader:
             desk.error(known[1].key.place, "two-actions", what, "make two expectations of it")
         if not actions:
             desk.error(node.place, "no-action", "an expectation without an action", example)
+        for entry in known:
+            self._refuse_unknown_arguments(entry)
         if at_ms is None or len(known) != 1 or len(actions) != 1:
             return None
         return Expected(
@@ -435,6 +453,17 @@ class _Reader:
             session=self._text_at(node, "session"),
             agent=self._text_at(node, "agent"),
         )
+
+    def _refuse_unknown_arguments(self, entry: Entry) -> None:
+        """Report each argument that the action of an expectation cannot have."""
+        action = self._actions[entry.key.raw]
+        names = argument_names(action.args)
+        if names is None:
+            return
+        for name, (key, _) in entry.value.entries.items():
+            if name not in names:
+                what = f"'{action.name}' has no '{name}'"
+                self._desk.error(key.place, "unknown-argument", what, did_you_mean(name, names))
 
     def _pattern(self, node: Node) -> JSON:
         """Return what an effect is compared with: each scalar as spelled; searches are checked."""

@@ -60,7 +60,7 @@ class SmallGws:
     def add_agents(self, users: Iterable[str]) -> None:
         """Let there be these agents, with numbers of their own."""
         self.agents = {
-            user: SmallAgent(facts=AgentFacts(user, number=str(number)), gws=self)
+            user: SmallAgent(facts=AgentFacts(user, name=user, number=str(number)), gws=self)
             for number, user in enumerate(users, start=1001)
         }
 
@@ -75,7 +75,10 @@ class SmallGws:
         key = self.key_of(shown)
         old = self._sessions.get(key)
         if old is None and (shown.state is None or shown.session in self.begun):
-            raise UnknownSessionError(f"there is no session '{shown.session}' by then")
+            raise UnknownSessionError(
+                f"there is no session '{shown.session}' by then; a session that the bot begins "
+                "is named by 'session:' beside the 'initiate' that is expected"
+            )
         session = self._changed(key, shown)
         is_new = old is None or old.state != session.state
         type_ = _STATUS if is_new or not shown.user_data else _DATA

@@ -289,7 +289,7 @@ def test_days_and_hours_off_come_from_a_file():
             lambda _: FEED.replace("END:VEVENT", "RRULE:FREQ=WEEKLY\nEND:VEVENT", 1),
             "off.ics",
             "ics-repeats",
-            "1 events of 'off.ics' repeat otherwise than each year",
+            "an event of 'off.ics' repeats otherwise than each year",
         ),
     ],
 )

@@ -311,3 +311,20 @@ def test_any_bytes_are_right_or_bring_a_line_with_a_place(content, tmp_path_fact
     lines = capsys.readouterr().out.splitlines()
     assert (code == 1) == any(" error[" in line for line in lines)
     assert all(line.startswith(f"{path}:") for line in lines)
+
+
+def test_a_folder_of_rulebooks_says_which_to_name(tmp_path, monkeypatch, capsys):
+    """A rulebook is a folder; ``imbot test`` finds tests in all of them, ``check`` takes one."""
+    monkeypatch.chdir(tmp_path)
+    rules = tmp_path / "bots" / "one" / "rules"
+    rules.mkdir(parents=True)
+    (rules / "a.yaml").write_text(GREET, encoding="utf-8")
+
+    assert check([Path("bots")], None, strict=False) == 0
+    assert (
+        capsys.readouterr()
+        .out.rstrip()
+        .endswith(
+            "no rule file in 'bots'; a rulebook is one folder: name that, such as 'bots/one/rules'"
+        )
+    )

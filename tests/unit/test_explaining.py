@@ -324,7 +324,7 @@ def test_any_message_is_explained_as_the_engine_decides(text, state):
         ("{calendar: support, opens: 10m before}", "calendar support 10m before it opens",
          {"calendar": "support", "edge": "closes", "offset_s": 0},
          "calendar support 0s after it closes"),
-        ("{schedule: '0 9 * * *'}", "schedule 0 9 * * * Europe/Berlin run_once",
+        ("{schedule: '0 9 * * *'}", "schedule 0 9 * * * (Europe/Berlin)",
          {"schedule": "0 8 * * *"}, "schedule 0 8 * * *"),
         ("{webhook: news}", "webhook news", {"name": "old"}, "webhook old"),
     ],

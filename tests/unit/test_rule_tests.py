@@ -332,7 +332,11 @@ def test_a_session_that_the_bot_has_not_begun_by_then_is_told(played):
     events = "{at: 0s, session: out, state: Talking}"
     report = played(GREET, one(events, "{at: 0s, session: out, initiate: {}}"))
 
-    assert "    ! t.test.yaml:7:9: there is no session 'out' by then" in as_text(report)
+    told = next(line for line in as_text(report) if line.startswith("    ! "))
+    assert told == (
+        "    ! t.test.yaml:7:9: there is no session 'out' by then; a session that the bot begins "
+        "is named by 'session:' beside the 'initiate' that is expected"
+    )
 
 
 RULE = rules(rule("{message: any}", "wait: 1h", "reply: old"))
@@ -541,7 +545,7 @@ def test_rules_that_are_not_there_are_a_mistake_of_whoever_names_them(played):
     one_more = one(f"{TALKING}\n{{at: 1s, reload: [gone.yaml]}}", "")
     report = played(GREET, one_more, rules="[absent.yaml]")
     assert sorted(str(problem).split("'")[0] for problem in report.problems) == [
-        "t.test.yaml:1:8: error[no-rules]: ",
+        "t.test.yaml:1:9: error[no-rules]: ",
         "t.test.yaml:8:9: error[no-rules]: ",
     ]
 

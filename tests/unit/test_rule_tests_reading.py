@@ -19,8 +19,7 @@ from imbot.testing.script import (
     Shown,
 )
 from imbot.testing.script_reading import START, participant_of, read_script, search_of
-
-ACTIONS = {"reply", "set", "unset", "complete", "initiate", "http", "crm.lookup"}
+from tests.unit.rulebooks import ACTIONS
 
 
 def read(text):
@@ -301,6 +300,36 @@ tests:
     assert script.tests[0].agents == ("bot1", "bot3")
 
 
+@pytest.mark.parametrize(
+    ("expect", "problem"),
+    [
+        ("reply: {txt: Hello}", "'reply' has no 'txt'; did you mean 'text'?"),
+        ("http: {pots: 'https://a.example/x'}", "'http' has no 'pots'; did you mean 'post'?"),
+        ("initiate: {too: 3003}", "'initiate' has no 'too'; did you mean 'to'?"),
+        ("crm.upsert: {jsn: {a: b}}", "'crm.upsert' has no 'jsn'; did you mean 'json'?"),
+    ],
+)
+def test_a_misspelt_argument_is_told_before_anything_is_played(expect, problem):
+    """Else the difference to what came is all that an author sees."""
+    (line,) = wrong(expect=f"{{at: 0s, session: s1, {expect}}}")
+
+    assert line.endswith(f"error[unknown-argument]: {problem}")
+
+
+def test_keys_of_user_data_are_no_arguments():
+    assert read("tests:\n  - name: t\n    expect: [{at: 0s, set: {any: thing}}]\n")
+
+
+def test_a_misspelt_capability_is_told_and_another_one_may_be_new():
+    """GWS may list what imbot does not know."""
+    listed = "capabilities: [SendMesage, Complete, Whisper, Accept]"
+
+    assert wrong(f"{{at: 1s, session: s1, state: Talking, {listed}}}") == [
+        "5:62: error[unknown-capability]: unknown capability 'SendMesage'; "
+        "did you mean 'SendMessage'?"
+    ]
+
+
 def test_a_text_between_slashes_is_a_search():
     assert search_of("/^a/") == "^a"
     assert search_of("/") is None
@@ -311,7 +340,7 @@ def test_the_files_that_ship_can_be_read():
     root = Path(__file__).parents[2]
     found = [*root.glob("rules/*.test.yaml"), *root.glob("examples/*/*.test.yaml")]
     for path in found:
-        actions = {*ACTIONS, "crm.upsert", "faq.answer"}
+        actions = {**ACTIONS, "faq.answer": ACTIONS["set"]}
         _script, problems = read_script(str(path), path.read_bytes(), actions)
         assert problems == []
     assert found

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imbot import yamlfile
 from imbot.errors import ImbotError
-from imbot.yamlfile import Kind, Limits, load
+from imbot.yamlfile import Kind, Limits, dump, load
 
 
 def plain(text):
@@ -302,3 +302,14 @@ def test_a_long_text_is_walked_once_for_all_its_mistakes():
 
     assert [str(place) for place in places[:2]] == ["f.yaml:2:8", "f.yaml:3:8"]
     assert yamlfile.source_offsets.cache_info().misses == 1
+
+
+def test_what_turns_the_direction_of_text_is_escaped_where_it_is_written():
+    """A reader of the file must see what stands there, and a loader read the same."""
+    value = {"text": "a\u202eb\u200f", "plain": "ä “x”", "\u2066key": "x" * 200 + "\u200b y"}
+
+    text = dump(value)
+
+    assert not set(text) & set("\u202e\u200f\u2066\u200b")
+    assert "ä “x”" in text
+    assert load("f.yaml", text)[0].plain() == value
