@@ -309,6 +309,7 @@ class Recovered:
         effects: Effects of those runs, and every effect whose echo is still awaited.
         sessions: Sessions not Completed, and those completed most recently (at most 100 an agent).
         said: What the other party said in the sessions not Completed, oldest first.
+        heard_at: When each agent last heard any of it; until then no message was lost.
         timers: Everything that is or was due, in order.
         rules: The rule versions that runs which had not ended began with.
         spent: How many effects each rule has begun in each session not Completed.
@@ -321,6 +322,7 @@ class Recovered:
     effects: tuple[Effect, ...] = ()
     sessions: tuple[SessionSeen, ...] = ()
     said: Mapping[SessionKey, tuple[str, ...]] = field(default_factory=dict)
+    heard_at: Mapping[str, datetime] = field(default_factory=dict)
     timers: tuple[TimerSet, ...] = ()
     rules: tuple[RuleSeen, ...] = ()
     spent: Mapping[tuple[str, SessionKey], int] = field(default_factory=dict)

@@ -237,7 +237,8 @@ class Dispatch:
             key = SessionKey(session.agent, session.session.id)
             self._world.table.restore(session, found.said.get(key, ()))
             if not session.session.is_completed:
-                since = self._away_since.get(session.agent, session.seen_at)
+                heard_at = found.heard_at.get(session.agent, session.seen_at)
+                since = self._away_since.get(session.agent, heard_at)
                 self._away_since[session.agent] = max(since, session.seen_at)
         self._store.note(self._agenda.restore(found))
         for effect in found.effects:
@@ -291,7 +292,8 @@ class Dispatch:
     def _absence(self, batch: Batch, now: datetime) -> list[ConnectionNotice]:
         """Return the gap between two starts, once, when the agent's sessions are seen again.
 
-        Nobody heard what was said in them meanwhile. It begins when GWS last told of them.
+        Nobody heard what was said in them meanwhile. It begins when GWS last told of them, or of
+        what was said in them.
         """
         if not any(isinstance(notice, SnapshotNotice) for notice in batch.notices):
             return []

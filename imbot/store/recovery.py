@@ -43,7 +43,7 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
     def found(statement: sa.Select[Any]) -> list[rows.Row]:
         return list(connection.execute(statement).mappings())
 
-    kept = found(_open_sessions()) + found(_completed_sessions(now))
+    kept, said = found(_open_sessions()) + found(_completed_sessions(now)), found(_said())
     return Recovered(
         events=tuple(rows.to_event(row) for row in found(_undecided_events())),
         runs=tuple(
@@ -51,7 +51,8 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
         ),
         effects=tuple(rows.to_effect(row) for row in found(_unfinished_effects())),
         sessions=tuple(sorted(map(rows.to_session_seen, kept), key=_session_order)),
-        said=_by_session(found(_said())),
+        said=_by_session(said),
+        heard_at={row["agent"]: row["received_at"] for row in said},
         timers=tuple(rows.to_timer(row) for row in found(_timers())),
         rules=tuple(rows.to_rule_seen(row) for row in found(_versions_of_open_runs())),
         spent={
@@ -173,7 +174,7 @@ def _session_order(seen: SessionSeen) -> tuple[datetime, str, str]:
 def _said() -> sa.Select[Any]:
     is_said = events.c.kind == EventKind.MESSAGE.value
     return (
-        sa.select(events.c.agent, events.c.session_id, events.c.fields)
+        sa.select(events.c.agent, events.c.session_id, events.c.fields, events.c.received_at)
         .where(_is_in_open_session(events), is_said)
         .order_by(events.c.seq)
     )

@@ -6,7 +6,7 @@ and for the store on SQLite.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import takewhile
@@ -67,9 +67,8 @@ class MemoryStore:
         """Make these changes, and all noted before, durable."""
         if self.broken:
             raise StoreError(self.broken)
-        self._durable += self._noted
-        self._noted.clear()
-        self._durable += changes
+        self._noted += changes
+        self._flush()
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they become durable with the next commit or 50 ms later."""
@@ -122,8 +121,11 @@ class MemoryStore:
     def _settle(self) -> None:
         """Make durable what is so by now: nobody sees that it was not done at that very moment."""
         if asyncio.get_running_loop().time() >= self._due_at_s:
-            self._durable += self._noted
-            self._noted.clear()
+            self._flush()
+
+    def _flush(self) -> None:
+        self._durable += self._noted
+        self._noted.clear()
 
 
 _CLOSED = "store: it is closed"
@@ -197,6 +199,7 @@ class _Found:
             effects=tuple(e for e in self.effects.values() if self._is_unfinished(e)),
             sessions=self._kept_sessions(now),
             said=self._said(),
+            heard_at={event.agent: event.received_at for event in self._said_in_open_sessions()},
             timers=tuple(sorted(self.timers.values(), key=lambda timer: (timer.due_at, timer.id))),
             rules=self._versions(),
             spent=self._spent(),
@@ -253,8 +256,13 @@ class _Found:
 
     def _said(self) -> dict[SessionKey, tuple[str, ...]]:
         texts: dict[SessionKey, list[str]] = defaultdict(list)
+        for event in self._said_in_open_sessions():
+            if (key := event.session_key) is not None:
+                texts[key].append(event.fields.get("text", ""))
+        return {key: tuple(spoken) for key, spoken in texts.items()}
+
+    def _said_in_open_sessions(self) -> Iterator[Event]:
         for event in self.events.values():
             key = event.session_key
             if event.kind is EventKind.MESSAGE and key is not None and self._is_open(key):
-                texts[key].append(event.fields.get("text", ""))
-        return {key: tuple(spoken) for key, spoken in texts.items()}
+                yield event

@@ -442,6 +442,24 @@ async def test_what_was_said_while_nobody_ran_is_told_as_a_gap():
     assert again.said() == ["Sorry, say it again?"]
 
 
+async def test_a_gap_between_two_starts_begins_when_something_was_last_heard():
+    """Who has talked for an hour and was heard a moment before the kill has lost no hour."""
+    house = build(GREET)
+    await house.state("Talking")
+    await asyncio.sleep(3600)
+    heard_at = house.clock.now()
+    await house.say("still here")
+
+    again = build(GREET, store=house.store.reopened())
+    await again.dispatch.recover(again.book.rules)
+    await asyncio.sleep(10)
+    live = ImSession("s1", "Talking", {}, (CUSTOMER,))
+    await again.snapshot(live, since=again.clock.now())
+
+    (gap,) = [change for change in again.store.durable if isinstance(change, GapSeen)]
+    assert gap.started_at == heard_at - timedelta(seconds=15)
+
+
 async def test_a_reply_that_was_being_sent_at_the_crash_is_parked_not_repeated():
     """The store knows the intent and no outcome: nobody knows."""
     store = MemoryStore()

@@ -271,6 +271,7 @@ async def test_what_was_said_in_open_sessions_comes_back_in_order(shelf):
     found = await recovered(shelf, [seen("s1"), *texts, *over, EventSeen(event(5))])
 
     assert found.said == {SessionKey("bot1", "s1"): ("text 1", "text 2", "text 3")}
+    assert found.heard_at == {"bot1": message(3, "").received_at}
 
 
 async def test_marks_are_seen_at_once_and_can_be_taken_back(shelf):
