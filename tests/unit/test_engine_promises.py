@@ -16,6 +16,7 @@ from imbot.model import (
     ImSession,
     MessageNotice,
     OutcomeKind,
+    Reason,
     SessionKey,
     SessionNotice,
 )
@@ -76,7 +77,7 @@ async def test_a_doubt_outlives_the_next_attempt():
     house.gws["bot1"].failures = deque([AmbiguousError("?"), PermanentError("no")])
     await house.state("Talking")
     await house.say("hi")
-    assert len(house.gws["bot1"].done) == 2
+    assert [no.reason for no in house.suppressed()] == [Reason.ONCE]
 
 
 async def test_a_doubt_outlives_a_restart():
