@@ -8,7 +8,7 @@ seam of time.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from imbot.model import JSON, Batch
 from imbot.records import Change, Recovered, Retention
@@ -57,8 +57,7 @@ class Request:
     limit_bytes: int = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One HTTP response, whole.
 
     Attributes:

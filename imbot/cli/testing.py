@@ -1,5 +1,6 @@
 """``imbot test``: rules against their tests, in virtual time, the same every time."""
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,7 +52,12 @@ def run(
         print_problems(error.problems, to_stderr=True)
         return 1
     files = list(dict.fromkeys(test_files(paths)))
-    report = run_tests(files, given, word=word, with_coverage=coverage)
+    # What is loaded by now stays: the collector need not look through it test after test.
+    gc.freeze()
+    try:
+        report = run_tests(files, given, word=word, with_coverage=coverage)
+    finally:
+        gc.unfreeze()
     if not report.results and not report.problems:
         _complain_of_nothing(files, word)
         return 2

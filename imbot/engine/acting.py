@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -343,8 +344,7 @@ class Actor:
         await self._changed.setdefault(key, asyncio.Event()).wait()
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(NamedTuple):
     """One step with all that its attempts share."""
 
     step: Step
@@ -356,8 +356,7 @@ class _Job:
     is_over: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Result:
+class _Result(NamedTuple):
     value: JSON
 
 

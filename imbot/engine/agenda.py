@@ -5,8 +5,8 @@ is returned to whoever keeps it, in the same transaction as what led to it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from imbot.clock import Clock
 from imbot.engine.appointments import Appointment, appointments_of, caught_up, firing
@@ -30,8 +30,7 @@ class UnknownWebhookError(ImbotError):
     """No rule waits for a hook of this name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fired:
+class Fired(NamedTuple):
     """What a timer brought.
 
     Attributes:

@@ -8,7 +8,6 @@ rules never see them.
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -390,5 +389,5 @@ class Dispatch:
         # What the run took its turn and its once scope by is as it was when it began.
         start = start_of(rule, event, scope, senses._replace(at=event.received_at))
         # Nothing of what began in shadow is ever sent, whatever its rule says now.
-        start = replace(start, key=seen.key, in_shadow=seen.in_shadow or start.in_shadow)
+        start = start._replace(key=seen.key, in_shadow=seen.in_shadow or start.in_shadow)
         return self._flow.runs.claim(start, interrupted(seen, effects))

@@ -52,16 +52,16 @@ class Flow:
 
         candidates = [start_of(rule, event, scope, senses) for rule in rules]
         await self._learn_marks(candidates)
-        decision = plan(event, candidates, senses.now(), Known(self.runs.past, self.world))
+        now = senses.now()
+        decision = plan(event, candidates, now, Known(self.runs.past, self.world))
 
         waking = self.runs.hear(event, scope)
-        self._record(decision, waking)
+        self._record(decision, waking, now)
 
         begun = [self.runs.claim(start) for start in decision.starts]
-        return [
-            *(partial(self.runs.go_on, run) for run in waking.runs),
-            *(partial(self.runs.begin, run) for run in begun),
-        ]
+        work: list[Work] = [partial(self.runs.go_on, run) for run in waking.runs]
+        work += [partial(self.runs.begin, run) for run in begun]
+        return work
 
     async def _learn_marks(self, candidates: Sequence[Start]) -> None:
         """Make sure that the once marks which planning asks for are known."""
@@ -80,11 +80,11 @@ class Flow:
                 asked.append((start.rule.id, start.once_scope))
         await marks.load(asked)
 
-    def _record(self, decision: Plan, waking: Heard) -> None:
+    def _record(self, decision: Plan, waking: Heard, now: datetime) -> None:
         """Write the decision down together with the runs that it begins and those that it wakes."""
-        now, event = self.world.clock.now(), decision.event
-        rule_ids = tuple(start.rule.id for start in decision.starts if not start.in_shadow)
-        changes: list[Change] = [EventHandled(event.id, now, rule_ids, decision.suppressed)]
+        rule_ids = tuple([start.rule.id for start in decision.starts if not start.in_shadow])
+        handled = EventHandled(decision.event.id, now, rule_ids, decision.suppressed)
+        changes: list[Change] = [handled]
         for start in decision.starts:
             changes.append(_begun(start, now))
             if start.throttle_scope is not None:

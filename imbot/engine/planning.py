@@ -4,9 +4,8 @@ Every decision is taken here, before anything acts: so ``explain`` and tests can
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from imbot.durations import format_duration
@@ -18,8 +17,7 @@ from imbot.rulebook.scope import MISSING, Senses
 # The plan of an event -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """A rule that will run for an event.
 
     Attributes:
@@ -41,8 +39,7 @@ class Start:
     in_shadow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What one event leads to.
 
     Attributes:
@@ -133,8 +130,7 @@ def _apart(start: Start) -> Start:
     def apart(scope: str | None) -> str | None:
         return None if scope is None else f"{SHADOW_PREFIX}{scope}"
 
-    return replace(
-        start,
+    return start._replace(
         key=f"{SHADOW_PREFIX}{start.key}",
         once_scope=apart(start.once_scope),
         throttle_scope=apart(start.throttle_scope),

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from imbot.engine.standing import Standing, standing_of
 from imbot.model import SessionKey
@@ -28,8 +28,7 @@ _UNDONE = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILE
 _CHANGED = "its rule has changed since"
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(NamedTuple):
     """Where a run stood when imbot stopped.
 
     Attributes:

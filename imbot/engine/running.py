@@ -19,7 +19,7 @@ from imbot.engine.past import Past
 from imbot.engine.planning import Start, lateness
 from imbot.engine.recovering import Interrupted
 from imbot.engine.shadow import ALL_KNOWN, NOT_BEGUN, unknown_names, with_own_writes
-from imbot.engine.standing import Standing
+from imbot.engine.standing import BEGINNING, Standing
 from imbot.engine.stepping import (
     Next,
     Over,
@@ -120,7 +120,7 @@ class Runs:
         turn = past.turns.take(start.run_id, rule.id, start.key, side_by_side=beside)
         spending = past.shadow_spending if start.in_shadow else past.spending
         ledger = Ledger(start, self._store, self._world.clock, spending=spending)
-        from_here = interrupted or Interrupted(Standing(), start.event.session_key)
+        from_here = interrupted or Interrupted(BEGINNING, start.event.session_key)
         ledger.restore(from_here.effects)
         acting = Acting(ledger, from_here.session, start.event.agent)
         run = self._runs[start.run_id] = Run(start, acting, from_here.standing, turn)

@@ -6,16 +6,15 @@ error of a step, for its ``on_error`` alone: in another branch another step may 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from imbot.model import JSON
 from imbot.records import RunSeen, Strand
 from imbot.rulebook.schema import Program
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a run stands.
 
     Attributes:
@@ -26,7 +25,7 @@ class Standing:
     """
 
     strands: tuple[Strand, ...] = (Strand(),)
-    bound: Mapping[str, JSON] = field(default_factory=dict)
+    bound: Mapping[str, JSON] = {}
     failing: str = ""
     cancelled: str = ""
 
@@ -80,6 +79,10 @@ class Standing:
     def is_last_in(self, fork: int) -> bool:
         """Whether no more than one strand stands in the branches of this Fork."""
         return sum(fork in strand.forks for strand in self.strands) <= 1
+
+
+#: Where every run begins.
+BEGINNING = Standing()
 
 
 def standing_of(seen: RunSeen) -> Standing:

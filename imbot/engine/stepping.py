@@ -5,8 +5,8 @@ it is carried out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from imbot.durations import LONGEST_S, parse_duration
 from imbot.engine.matching import rule_scope
@@ -49,8 +49,7 @@ from imbot.rulebook.scope import MISSING, Missing, Senses
 _GOES_ON = frozenset({OutcomeKind.DONE, OutcomeKind.WITHHELD, OutcomeKind.SHADOW})
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(NamedTuple):
     """The step that a strand carries out, where the run stands with it, and lines to log before."""
 
     step: Step
@@ -60,8 +59,7 @@ class Next:
     logs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
+class Paused(NamedTuple):
     """A strand has come to where nothing is to be carried out now.
 
     Attributes:
@@ -72,8 +70,7 @@ class Paused:
     logs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Postponed:
+class Postponed(NamedTuple):
     """A step has failed and is to be tried again, at its time.
 
     Attributes:
@@ -85,8 +82,7 @@ class Postponed:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(NamedTuple):
     """The run has ended."""
 
     state: RunState
@@ -130,7 +126,7 @@ def next_step(
             failure = "permanent", str(error)
             failed = _after_failure(start.rule, walk.standing, walk.pc, instruction, *failure)
             if isinstance(failed, Over):
-                return replace(failed, logs=tuple(walk.logs))
+                return failed._replace(logs=tuple(walk.logs))
             logs, walk = walk.logs, _Walk(start, *failed, base, senses, unknown)
             walk.logs = logs
 
@@ -142,7 +138,7 @@ def after(
     pc, act, program = planned.pc, planned.act, start.rule.program
     bound = standing.bound
     if outcome.kind is OutcomeKind.CANCELLED:
-        standing = replace(standing, cancelled=standing.cancelled or outcome.detail)
+        standing = standing._replace(cancelled=standing.cancelled or outcome.detail)
     elif outcome.kind not in _GOES_ON:
         failure = outcome.error_kind, outcome.detail
         return _after_failure(start.rule, standing, pc, act, *failure)
@@ -183,7 +179,7 @@ def cancelled(start: Start, standing: Standing, why: str) -> Standing:
 
     Its waits are over, but for those marked so too that end by themselves.
     """
-    standing = replace(standing, cancelled=standing.cancelled or why)
+    standing = standing._replace(cancelled=standing.cancelled or why)
     for strand in standing.waiting:
         wait = start.rule.program.instructions[strand.pc]
         stays = isinstance(wait, Act | Wait | WaitFor) and wait.even_if_completed

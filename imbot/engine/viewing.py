@@ -11,6 +11,9 @@ from imbot.ports import AgentFacts
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.schema import Rule
 
+#: Whom ``agent`` shows where there is none.
+_NONE = AgentFacts("")
+
 
 class View:
     """Looks at events and sessions with the eyes of rules.
@@ -52,8 +55,8 @@ class View:
         now = world.clock.now()
         key = event.session_key
         entry = None if key is None else world.table.get(key)
-        gws = world.agents.get(event.agent)
-        agent = AgentFacts(event.agent) if gws is None else gws.facts
+        gws = world.agents.get(event.agent) if event.agent else None
+        agent = gws.facts if gws is not None else AgentFacts(event.agent) if event.agent else _NONE
         scope = scope_of(event, session, entry, agent=agent, bot=around.bot, now=now)
         texts = () if entry is None else entry.said
         done = await self._done(event) if self.asked_once else frozenset()

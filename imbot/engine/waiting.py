@@ -13,7 +13,7 @@ from imbot.engine.doors import Acting
 from imbot.engine.once import Turn
 from imbot.engine.planning import Start
 from imbot.engine.sessions import SessionEntry
-from imbot.engine.standing import Standing
+from imbot.engine.standing import BEGINNING, Standing
 from imbot.engine.stepping import Over, resumed
 from imbot.model import JSON, Event, EventKind, SessionKey
 from imbot.records import Strand, TimerGone, TimerSet
@@ -95,7 +95,7 @@ class Run:
     def is_new(self) -> bool:
         """Whether it stands where every run begins."""
         standing = self.standing
-        return standing.strands == (Strand(),) and not standing.failing
+        return standing.strands == BEGINNING.strands and not standing.failing
 
     def stands_at(self, pc: int) -> bool:
         """Return whether it has not ended and a strand of it stands here."""

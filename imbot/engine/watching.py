@@ -1,30 +1,26 @@
 """What can be watched: each stage says what it saw, as a frozen value. Nothing here decides."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from imbot.engine.planning import Plan, Start
 from imbot.engine.stepping import Over
 from imbot.model import Event, Outcome, SessionKey, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(NamedTuple):
     """An event was taken in."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """It was decided which rules run."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Acted:
+class Acted(NamedTuple):
     """A step was carried out, or not."""
 
     start: Start
@@ -32,24 +28,21 @@ class Acted:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(NamedTuple):
     """A rule wrote a line."""
 
     start: Start
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A run is over."""
 
     start: Start
     over: Over
 
 
-@dataclass(frozen=True, slots=True)
-class Echoed:
+class Echoed(NamedTuple):
     """The text of an effect came back."""
 
     effect_id: str

@@ -66,9 +66,9 @@ def test_each_stage_of_an_event_stands_on_a_line_of_its_own(lines):
 
 
 def test_what_went_wrong_and_what_came_out_is_shown(lines):
-    parked = replace(DONE, kind=OutcomeKind.PARKED, detail="no echo came")
-    found = replace(DONE, result={"found": True})
-    lookup = replace(REPLY, action="crm.lookup", args={})
+    parked = DONE._replace(kind=OutcomeKind.PARKED, detail="no echo came")
+    found = DONE._replace(result={"found": True})
+    lookup = REPLY._replace(action="crm.lookup", args={})
 
     assert [
         line[30:] for line in lines(Acted(START, REPLY, parked), Acted(START, lookup, found))
@@ -120,7 +120,7 @@ def test_the_tally_counts_and_knows_whom_nobody_served():
         Happened(other),
         Happened(message(3, "hi")),
         Acted(START, REPLY, DONE),
-        Acted(START, REPLY, replace(DONE, kind=OutcomeKind.PARKED)),
+        Acted(START, REPLY, DONE._replace(kind=OutcomeKind.PARKED)),
         Echoed("e", KEY),
         Decided(Plan(TALKING)),
     ):
@@ -135,9 +135,9 @@ def test_the_tally_counts_and_knows_whom_nobody_served():
 
 def test_whom_the_bot_has_called_need_not_be_served():
     tally = Tally()
-    begun = replace(DONE, result={"agent": "bot1", "id": "out"})
+    begun = DONE._replace(result={"agent": "bot1", "id": "out"})
     tally.see(Happened(event(1, session_id="out")))
-    tally.see(Acted(START, replace(REPLY, action="initiate"), begun))
+    tally.see(Acted(START, REPLY._replace(action="initiate"), begun))
 
     assert tally.unserved(T0 + timedelta(seconds=6)) == []
 
@@ -187,7 +187,7 @@ def test_what_a_rule_logs_is_in_the_log_with_where_it_was():
 )
 def test_trouble_with_a_step_is_a_warning(kind, level):
     """An operator who reads warnings only must meet each reply that was not said."""
-    ((found, name, facts),) = logged(Acted(START, REPLY, replace(DONE, kind=kind, detail="why")))
+    ((found, name, facts),) = logged(Acted(START, REPLY, DONE._replace(kind=kind, detail="why")))
 
     assert (found, name) == (level, f"step.{kind}")
     assert facts["action"] == "reply"

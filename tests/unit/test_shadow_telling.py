@@ -233,7 +233,7 @@ def test_a_rule_in_shadow_by_the_settings_is_a_version_that_can_be_made_again():
 def test_with_settings_in_shadow_no_kept_version_acts():
     [live, _] = rulebook_of(LIVE).rules
     kept = RuleSeen(live.version, live.id, "rules.yaml", live.source)
-    shaded = replace(kept, source=in_shadow(live).source)
+    shaded = kept._replace(source=in_shadow(live).source)
     compiled = compile_kept(ACTIONS, today=date(2026, 3, 1), shadow=True)
 
     assert compiled(kept) is None

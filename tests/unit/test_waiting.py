@@ -787,7 +787,8 @@ class Dying(MemoryStore):
 
     async def commit(self, changes):
         if changes:
-            self._refuse_if_broken()
+            if self.broken:
+                raise StoreError(self.broken)
             self._noted.extend(changes)
         self._call(flush=True)
         await super().commit(())
