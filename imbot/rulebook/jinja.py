@@ -3,6 +3,8 @@
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import cache
 from typing import Any, cast
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
@@ -65,10 +67,9 @@ def read_template(source: Source) -> Iterator[str | Tree]:
 def _parsed(source: Source) -> Iterator[nodes.Expr]:
     """Yield Jinja's nodes, whose ``lineno`` is the offset in the source."""
     try:
-        with warnings.catch_warnings():
-            # A text such as "\d" is fine here; Python would rather have it raw.
-            warnings.simplefilter("ignore")
-            body = _Jinja().parse(source.text).body
+        # A text such as "\d" is fine here; Python would rather have it raw.
+        with warnings.catch_warnings(action="ignore") if "\\" in source.text else nullcontext():
+            body = _jinja().parse(source.text).body
     except TemplateSyntaxError as error:
         raise _refused(source, error.lineno, *_slip(error.message or "")) from error
     except (ValueError, RecursionError) as error:
@@ -110,6 +111,12 @@ class _Jinja(Environment):
     ) -> TokenStream:
         tokens = _with_offsets(source, self.lexer.tokeniter(source, name, filename, state))
         return TokenStream(self.lexer.wrap(tokens, name, filename), name, filename)
+
+
+@cache
+def _jinja() -> _Jinja:
+    """Return the parser, which keeps nothing of what it has read."""
+    return _Jinja()
 
 
 def _with_offsets(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, final
 
@@ -293,6 +294,7 @@ class Names:
     binder: Callable[[str], Place | None] = field(default=_nowhere, compare=False)
 
     @classmethod
+    @cache
     def for_trigger(cls, kinds: frozenset[str]) -> "Names":
         """Return what a rule with triggers of these kinds sees before its first step.
 
@@ -338,8 +340,9 @@ class Names:
             name: value if isinstance(value, Type) else type_of(value)
             for name, value in values.items()
         }
-        names = self.bind("vars", map_of({**older, **newer}))
-        return replace(names, constants=MappingProxyType({**self.constants, **values}))
+        types = {**self.types, "vars": map_of({**older, **newer})}
+        constants = MappingProxyType({**self.constants, **values})
+        return replace(self, types=MappingProxyType(types), constants=constants)
 
 
 @dataclass(frozen=True, slots=True)
