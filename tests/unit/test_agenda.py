@@ -152,6 +152,7 @@ async def test_each_message_of_another_begins_the_silence_anew():
     one.say()
     await asyncio.sleep(240)
     one.see(spoken=[KEY, SessionKey("bot1", "unknown")])
+    assert one.timers.get("idle bot1/unknown/300.0") is None
     await asyncio.sleep(240)
     one.see(ConnectionNotice(ConnectionChange.LOST, one.clock.now()))
     await asyncio.sleep(3600)
