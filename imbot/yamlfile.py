@@ -215,7 +215,10 @@ def load(
 
 
 def _decode(path: str, text: str | bytes, size_bytes: int) -> tuple[str, Problem | None]:
-    """Return the text without a byte order mark; a problem where it is no Unicode or too long."""
+    """Return the text without a byte order mark, its last line ended; a problem where it is wrong.
+
+    Wrong is what is no Unicode, or too long.
+    """
     try:
         decoded = text if isinstance(text, str) else text.decode()
         size = len(decoded.encode())
@@ -227,7 +230,9 @@ def _decode(path: str, text: str | bytes, size_bytes: int) -> tuple[str, Problem
     if size > size_bytes:
         what = f"the file is larger than {size_bytes} bytes"
         return "", Problem(Place(path, 1, 1), "too-large", what, "split it")
-    return decoded.removeprefix("\ufeff"), None
+    decoded = decoded.removeprefix("\ufeff")
+    # Or a block of text would say something else at the end of a file than in its middle.
+    return decoded if decoded.endswith(("\n", "\r")) else f"{decoded}\n", None
 
 
 class _Stop(Exception):  # noqa: N818  not an error: it ends the reading after a problem

@@ -6,6 +6,7 @@ each as its author wrote it, where it stood. Whoever has the document needs no f
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +14,9 @@ from functools import cached_property
 from imbot.model import JSON
 from imbot.problems import Place
 from imbot.yamlfile import Entry, Kind, Node
+
+#: A block of text ends where the next line begins to say something. Blanks that end a line stay.
+_NEXT_INDENT = re.compile(r"(?<=[\r\n])[ \t]+\Z")
 
 #: Keys of a rule that change nothing about what it does.
 _NO_DECISION = frozenset({"description"})
@@ -121,7 +125,7 @@ class Parts:
 
 def _slice(first: Node, last: Node) -> str:
     """Return what stands from one node to the end of another, with the line ends behind it."""
-    return first.source.text[first.start : last.end].rstrip(" \t")
+    return _NEXT_INDENT.sub("", first.source.text[first.start : last.end])
 
 
 def _in_lines(texts: Iterable[str]) -> str:

@@ -162,3 +162,17 @@ def test_text_that_keeps_its_line_ends_stays_the_same():
     old = rule(text)
 
     assert compile_stored(old.source, ACTIONS, today=TODAY).version == old.version
+
+
+@pytest.mark.parametrize("head", ["|", "|-", "|+", ">", ">-", ">+"])
+@pytest.mark.parametrize("end", ["", " ", "\n", "\n  ", "\n\n", "\n             ", " \n# c\n"])
+@pytest.mark.parametrize("constants", ["", "vars: {a: x}\n"])
+def test_a_block_of_text_is_the_same_wherever_the_file_ends(head, end, constants):
+    """What ends a block, a blank at its end or none, is a part of what is said."""
+    said = "{{ vars.a }}" if constants else "Hello"
+    old = first(
+        f"version: 1\n{constants}rules:\n  - id: a\n    trigger: {{message: any}}\n"
+        f"    do:\n      - reply: {head}\n          {said}\n          there{end}"
+    )
+
+    assert compile_stored(old.source, ACTIONS, today=TODAY).version == old.version
