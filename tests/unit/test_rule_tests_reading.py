@@ -325,8 +325,10 @@ def test_a_misspelt_capability_is_told_and_another_one_may_be_new():
     listed = "capabilities: [SendMesage, Complete, Whisper, Accept]"
 
     assert wrong(f"{{at: 1s, session: s1, state: Talking, {listed}}}") == [
-        "5:62: error[unknown-capability]: unknown capability 'SendMesage'; "
-        "did you mean 'SendMessage'?"
+        (
+            "5:62: error[unknown-capability]: unknown capability 'SendMesage'; "
+            "did you mean 'SendMessage'?"
+        )
     ]
 
 
