@@ -93,7 +93,8 @@ class Source:
         return cls(path, text, (0, *breaks))
 
     def place(self, offset: int) -> Place:
-        """Return the place of the character at ``offset``."""
+        """Return the place of the character at ``offset``, or of the end of the text before it."""
+        offset = min(offset, len(self.text))
         line = bisect_right(self.starts, offset)
         return Place(self.path, line, offset - self.starts[line - 1] + 1)
 
@@ -215,10 +216,7 @@ def load(
 
 
 def _decode(path: str, text: str | bytes, size_bytes: int) -> tuple[str, Problem | None]:
-    """Return the text without a byte order mark, its last line ended; a problem where it is wrong.
-
-    Wrong is what is no Unicode, or too long.
-    """
+    """Return the text without a byte order mark; a problem where it is no Unicode or too long."""
     try:
         decoded = text if isinstance(text, str) else text.decode()
         size = len(decoded.encode())
@@ -230,9 +228,7 @@ def _decode(path: str, text: str | bytes, size_bytes: int) -> tuple[str, Problem
     if size > size_bytes:
         what = f"the file is larger than {size_bytes} bytes"
         return "", Problem(Place(path, 1, 1), "too-large", what, "split it")
-    decoded = decoded.removeprefix("\ufeff")
-    # Or a block of text would say something else at the end of a file than in its middle.
-    return decoded if decoded.endswith(("\n", "\r")) else f"{decoded}\n", None
+    return decoded.removeprefix("\ufeff"), None
 
 
 class _Stop(Exception):  # noqa: N818  not an error: it ends the reading after a problem
@@ -266,7 +262,10 @@ class _Composer:
     def _document(self) -> Node | None:
         """Return the value of the one document; None when there is none."""
         root = None
-        events: Iterator[yaml.Event] = iter(yaml.parse(self._source.text, yaml.CSafeLoader))
+        # With its last line ended, or a block of text would not say there what it says elsewhere.
+        text = self._source.text
+        ended = text if text.endswith(("\n", "\r")) else f"{text}\n"
+        events: Iterator[yaml.Event] = iter(yaml.parse(ended, yaml.CSafeLoader))
         for event in events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:

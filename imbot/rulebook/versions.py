@@ -125,7 +125,9 @@ class Parts:
 
 def _slice(first: Node, last: Node) -> str:
     """Return what stands from one node to the end of another, with the line ends behind it."""
-    return _NEXT_INDENT.sub("", first.source.text[first.start : last.end])
+    text = first.source.text
+    said = text[first.start : last.end]
+    return _NEXT_INDENT.sub("", said) if last.end < len(text) else said
 
 
 def _in_lines(texts: Iterable[str]) -> str:
