@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
+from imbot.errors import FaultClass
 from imbot.meaning import Meant
 
 #: A decoded JSON value. Recursive aliases cost more at every door than they catch.
@@ -321,6 +322,7 @@ class Outcome(NamedTuple):
         result: What the action returned, as plain values; None without a result.
         error_kind: ``temporary``, ``ambiguous`` or ``permanent`` when it failed or was parked.
         attempts: How often it was tried.
+        fault_class: What kind of trouble GWS said it was; None when it said nothing.
     """
 
     step_key: str
@@ -329,3 +331,4 @@ class Outcome(NamedTuple):
     result: JSON = None
     error_kind: str = ""
     attempts: int = 1
+    fault_class: FaultClass | None = None

@@ -254,13 +254,9 @@ class Actor:
 
     def _give_up(self, job: "_Job", error: ActionError, attempts: int) -> Outcome:
         """Park what was intended; say how the step ended."""
-        fault = error.fault
+        fault_class = None if error.fault is None else error.fault.fault_class
         over = job.is_over()
-        if (
-            over
-            and fault is not None
-            and fault.fault_class in (FaultClass.GONE, FaultClass.CONFLICT)
-        ):
+        if over and fault_class in (FaultClass.GONE, FaultClass.CONFLICT):
             return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempts)
         told = self._world.secrets.cut_text(str(error))
         parked = job.acting.ledger.park(job.step.key, told)
@@ -270,6 +266,7 @@ class Actor:
             told,
             error_kind=error.kind,
             attempts=attempts,
+            fault_class=fault_class,
         )
 
     # Proof ------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 A failure is a step that was given up, failed or parked, however often it was tried before and
 whatever its ``on_error`` did then: that many attempts at one moment say no more than one. A step
-that was withheld or cancelled says nothing. Each step of a rule is counted by itself, for the
-success of one must not hide that another never works.
+that was withheld or cancelled says nothing, nor does one that failed only because the session was
+not there any more, or not in that state. Each step of a rule is counted by itself, for the success
+of one must not hide that another never works.
 
 With five failures in a row the breaker opens. Where an ``on_error`` says what to do instead, the
 rule runs on and only the step fails, at once; else the rule is held back. Each minute it lets one
@@ -22,6 +23,7 @@ import structlog
 from imbot.clock import Clock
 from imbot.durations import format_duration
 from imbot.engine.planning import Start
+from imbot.errors import FaultClass
 from imbot.model import Outcome, OutcomeKind, Step
 from imbot.ports import Store
 from imbot.records import RunState, TimerGone, TimerSet
@@ -40,6 +42,9 @@ BREAKER = "breaker"
 
 #: So much of an error is kept.
 _ERROR_CHARACTERS = 200
+
+#: The session's trouble, not the action's.
+_OF_SESSION = frozenset({FaultClass.GONE, FaultClass.CONFLICT})
 
 _GIVEN_UP = frozenset({OutcomeKind.FAILED, OutcomeKind.PARKED})
 _GONE_WELL = frozenset({OutcomeKind.DONE, OutcomeKind.SHADOW})
@@ -160,6 +165,8 @@ class Breakers:
 
     def note(self, start: Start, pc: int, step: Step, outcome: Outcome) -> None:
         """Take note of how a step of a run ended; one that was not tried says nothing."""
+        if outcome.fault_class in _OF_SESSION:
+            return
         if outcome.kind in _GIVEN_UP and outcome.attempts:
             self._failed(start.rule, pc, step, outcome)
         elif outcome.kind in _GONE_WELL:

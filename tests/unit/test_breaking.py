@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from imbot.engine.breaking import BREAKER, IN_A_ROW, PAUSE_S, Breakers
 from imbot.engine.planning import Start
-from imbot.errors import AmbiguousError, PermanentError, TemporaryError
+from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.model import Event, EventKind, Outcome, OutcomeKind, Reason, Step
 from imbot.plugin import action
 from imbot.records import TimerGone, TimerSet
@@ -95,6 +95,16 @@ async def test_five_failures_in_a_row_open_the_breaker():
         "own.call failed 5 times in a row, last: HTTP 503; "
         "open for 20s, one run is tried in 40s and closes it if it succeeds"
     )
+
+
+@pytest.mark.parametrize("trouble", [FaultClass.GONE, FaultClass.CONFLICT])
+async def test_a_session_that_is_gone_is_no_failure_of_the_action(trouble):
+    """Visitors hang up before imbot is told; the next one must be greeted all the same."""
+    house, services = await failing(error=PermanentError("HTTP 404", fault=Fault(trouble)))
+    await house.say("x")
+
+    assert house.suppressed() == []
+    assert len(services.calls) == IN_A_ROW + 1
 
 
 async def test_four_failures_do_not_open_it():

@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from imbot.cli.recording import moment
@@ -81,11 +79,7 @@ def imbot(tmp_path, monkeypatch):
         return result.stdout
 
     run.home = tmp_path
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield run
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    structlog.reset_defaults()
+    return run
 
 
 def test_a_recording_has_no_names_unless_it_is_asked_for(imbot):

@@ -7,7 +7,6 @@ import signal
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from imbot.cli import demo, running, simulating
 from imbot.cli.running import EXIT_INTERRUPTED, on_loop, stop_on_signal
@@ -21,8 +20,6 @@ def _quiet_logs(monkeypatch):
     """Commands set up the log of the whole process; here there is none."""
     for module in (running, demo):
         monkeypatch.setattr(module, "configure_logs", lambda *_: None)
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -14,19 +14,14 @@ from imbot.logs import configure_logs, harmless
 
 @pytest.fixture
 def written():
-    """Configure logs, and undo it after the test; return what was written."""
-    handlers, level = logging.root.handlers[:], logging.root.level
+    """Configure logs; return what was written."""
 
     def configure(level="info", style="json", stream=None):
         out = stream or io.StringIO()
         configure_logs(level, style, out)
         return lambda: out.getvalue().splitlines()
 
-    yield configure
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    logging.getLogger("imbot").setLevel(logging.NOTSET)
-    structlog.reset_defaults()
+    return configure
 
 
 def test_json_begins_with_when_how_bad_and_what(written):

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import logging
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -91,11 +89,7 @@ def imbot(tmp_path, monkeypatch):
         return result.stdout
 
     run.home = tmp_path
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield run
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    structlog.reset_defaults()
+    return run
 
 
 @pytest.mark.parametrize(
