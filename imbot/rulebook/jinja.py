@@ -72,6 +72,8 @@ def _parsed(source: Source) -> Iterator[nodes.Expr]:
             body = _jinja().parse(source.text).body
     except TemplateSyntaxError as error:
         raise _refused(source, error.lineno, *_slip(error.message or "")) from error
+    except SyntaxError as error:  # Jinja lets Python read numbers, and takes any script's digits
+        raise _refused(source, 0, f"no template that can be read ({error.msg})") from error
     except (ValueError, RecursionError) as error:
         raise _refused(source, 0, f"no template that can be read ({error})") from error
     # Statements were refused with their first token; what is left is output.

@@ -224,6 +224,7 @@ def test_what_cannot_be_rendered_fails_for_good_and_says_where(source, column, t
         ("{{ 99999999999999999999 }}", 3, "bad-template", "too large"),
         ("{{ 1e999 }}", 3, "bad-template", "too large"),
         ("{{ " + "1" * 5000 + " }}", 0, "bad-template", "no template that can be read"),
+        ("{{ 1e9\u0665 }}", 0, "bad-template", "no template that can be read (invalid"),
         ("{{ " + "not " * 40 + "1 }}", 131, "bad-template", "nested deeper than 32"),
         ("{{ " + "(" * 3000 + " }}", 0, "bad-template", "no template that can be read"),
         ("{{ a }}" + "x" * 20_000, 0, "bad-template", "longer than 16384"),
