@@ -335,7 +335,7 @@ class Runs:
                 standing = cancelled(run.start, standing, over)
             elif run.acting.session is None:
                 standing = _without_session(run.start, standing)
-            elif run.acting.session.session_id == NOT_BEGUN and _hears(run.start, standing):
+            elif run.acting.session.session_id == NOT_BEGUN and _listening(run.start, standing):
                 told = "in shadow: it would need the session that would be begun"
                 run.over = Over(RunState.STOPPED, told, standing)
             else:
@@ -423,12 +423,12 @@ def _must_land(run: Run, planned: Next) -> bool:
 
 def _without_session(start: Start, standing: Standing) -> Standing:
     """Return the standing with no strand that waits for what only a session brings."""
-    for strand in _hears(start, standing):
+    for strand in _listening(start, standing):
         standing = resumed(start, standing, strand.pc)
     return standing
 
 
-def _hears(start: Start, standing: Standing) -> list[Strand]:
+def _listening(start: Start, standing: Standing) -> list[Strand]:
     """Return the strands that wait for what only a session brings."""
     instructions = start.rule.program.instructions
     return [each for each in standing.waiting if isinstance(instructions[each.pc], WaitFor)]
