@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from imbot.model import JSON, Batch
-from imbot.records import Change, Recovered, Retention
+from imbot.records import Change, Order, Recovered, Retention
 
 T = TypeVar("T")
 
@@ -133,6 +133,21 @@ class AgentFacts:
         return {"user": self.user, "name": self.name, "number": self.number, "place": self.place}
 
 
+class Hearing(NamedTuple):
+    """A stretch of time in which an agent heard all that GWS told: no reply lost, no new handshake.
+
+    What GWS did within it, and would have told of, and of which nothing was heard, was not done.
+    A restart does not end it where the Bayeux session was resumed and nothing was lost.
+
+    Attributes:
+        since: When it began.
+        through: When the last poll was sent that was answered well; all it brought is kept.
+    """
+
+    since: datetime
+    through: datetime
+
+
 class Gws(Protocol):
     """The operations of the IM Session API for one agent. Source: contract 1.2.
 
@@ -148,6 +163,11 @@ class Gws(Protocol):
     @property
     def is_up(self) -> bool:
         """Whether the agent is logged in and subscribed."""
+        ...
+
+    @property
+    def hearing(self) -> Hearing | None:
+        """How long the agent has heard everything; None while it is not sure to."""
         ...
 
     async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:
@@ -200,6 +220,10 @@ class Store(Protocol):
 
     async def recover(self, now: datetime) -> Recovered:
         """Return what was unfinished, to be called once before anything is written."""
+        ...
+
+    async def orders(self) -> Sequence[Order]:
+        """Return what people have decided and nobody has taken up, oldest first."""
         ...
 
     async def forget(self, what: Retention) -> int:

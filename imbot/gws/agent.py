@@ -32,7 +32,7 @@ from imbot.gws.service import Service, is_login_lost
 from imbot.gws.settings import AgentSettings, GwsSettings
 from imbot.gws.status import AgentState, AgentStatus
 from imbot.model import JSON, ImSession
-from imbot.ports import AgentFacts, Intake, Network, Random
+from imbot.ports import AgentFacts, Hearing, Intake, Network, Random
 
 #: Stopping takes no longer.
 STOP_S = 10.0
@@ -104,6 +104,15 @@ class Agent:
     def is_up(self) -> bool:
         """Whether the agent is logged in and subscribed."""
         return self._in_service.is_set() and self._feed.is_whole
+
+    @property
+    def hearing(self) -> Hearing | None:
+        """How long the agent has heard everything; None while it is not sure to."""
+        good = None if self._login is None else self._login.last_good
+        since = self._feed.heard_since
+        if not self.is_up or good is None or since is None:
+            return None
+        return Hearing(since, good.asked_at)
 
     @property
     def status(self) -> AgentStatus:

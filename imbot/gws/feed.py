@@ -114,6 +114,7 @@ class Feed:
         gaps: How often some may have been lost.
         is_due: Whether a snapshot is due.
         services_changed: Whether GWS told of a change in its services.
+        heard_since: Since when nothing can have been lost; None while something is.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class Feed:
         self.gaps = 0
         self.is_due = False
         self.services_changed = False
+        self.heard_since: datetime | None = None
 
     # What the Bayeux client calls -------------------------------------------------------------
 
@@ -162,6 +164,7 @@ class Feed:
 
     async def gap(self, cause: str, good: GoodPoll) -> None:
         """Note that messages may have been lost; the agent reads a snapshot."""
+        self.heard_since = self._clock.now()
         self._owe_gap(cause, good)
 
     async def down(self, cause: str) -> None:
@@ -211,6 +214,7 @@ class Feed:
         """Note that the login is given up; messages after its last good poll may be lost."""
         self._is_in_service = False
         self.is_due = False
+        self.heard_since = None
         await self.down(cause)
         self.cause = self.cause or cause
         self._cut = self._cut or good
@@ -220,6 +224,7 @@ class Feed:
 
         The login must be given up; its gap begins there.
         """
+        self.heard_since = None
         self._cut = GoodPoll(self._heard_at, answered_at=self._clock.now())
 
     def want_snapshot(self) -> None:
@@ -250,6 +255,7 @@ class Feed:
                 await self._hand(Batch(self._user, owed))
             raise
         if enters:
+            self.heard_since = self.heard_since or asked_at
             self._is_in_service, is_due = True, self.is_due
             self._restore()
             self.is_due = is_due  # what is restored needs no snapshot but this one

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from imbot.errors import ActionError
 from imbot.model import JSON
-from imbot.ports import AgentFacts
+from imbot.ports import AgentFacts, Hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class FakeGws:
         failures: Errors that the next operations fail with, one each; None lets one through.
         on_done: Called with each operation that is let through.
         hangs: Whether operations are taken and never answered.
+        hearing: How long it has heard everything; None for not sure to.
     """
 
     facts: AgentFacts = field(default_factory=lambda: AgentFacts("bot1", number="1001"))
@@ -44,6 +45,7 @@ class FakeGws:
     failures: deque[ActionError | None] = field(default_factory=deque)
     on_done: Callable[[Done], None] | None = None
     hangs: bool = False
+    hearing: Hearing | None = None
     _begun: int = 0
 
     def named(self, name: str) -> list[Done]:

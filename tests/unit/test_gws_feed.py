@@ -266,3 +266,31 @@ def test_what_a_snapshot_showed_is_no_difference_any_more(told, listed):
     known.note_snapshot(listed, tuple(known.live))
 
     assert known.differences(listed) == frozenset()
+
+
+async def test_what_was_heard_without_a_break_is_a_proof():
+    """An unknown reply whose echo did not come was not said, if the agent heard all since."""
+    async with rig() as bot:
+        assert bot.agent.hearing is None
+        await bot.up()
+        began = bot.agent.hearing.since
+        await asyncio.sleep(30)
+        assert bot.agent.hearing.through < bot.agent._clock.now()
+        await bot.bayeux.say(said("hi"), ack=1)
+        assert bot.agent.hearing == (began, bot.bayeux.last_good.asked_at)
+
+        await bot.bayeux.listener.gap("poll lost", bot.bayeux.last_good)
+        assert bot.agent.hearing.since == bot.agent._clock.now()
+        await bot.bayeux.listener.down("no route")
+        assert bot.agent.hearing is None
+
+
+async def test_another_login_is_another_stretch():
+    async with rig() as bot:
+        await bot.up()
+        began = bot.agent.hearing.since
+        await bot.bayeux.listener.refused(Fault(FaultClass.AUTH, text="ended"))
+        await asyncio.sleep(0.01)
+        assert bot.agent.hearing is None
+        await bot.until(lambda: bot.agent.is_up)
+        assert bot.agent.hearing.since > began
