@@ -229,6 +229,8 @@ class Event:
             in both, ``name`` and ``body`` (webhook).
         resync: Whether it was seen by a snapshot and not by a notification.
         own: Whether our own write made it; only userdata events can be.
+        depth: How many runs led to it one after another, each by what it did: 0 for what came
+            from outside.
         session_key: The pair that orders, marks and echoes are kept by; None without a session.
     """
 
@@ -241,6 +243,7 @@ class Event:
     fields: Mapping[str, JSON] = field(default_factory=dict)
     resync: bool = False
     own: bool = False
+    depth: int = 0
     session_key: SessionKey | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

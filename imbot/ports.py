@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
+from imbot.cookies import Cookies
 from imbot.model import JSON, Batch
 from imbot.records import Change, Order, Recovered, Retention
 
@@ -93,12 +94,15 @@ class Http(Protocol):
 class Network(Protocol):
     """Gives every agent, and the plugins, a door of their own over shared connections."""
 
-    def door(self, *, polls: bool = False, guarded: bool = False) -> Http:
+    def door(
+        self, *, polls: bool = False, guarded: bool = False, cookies: Cookies | None = None
+    ) -> Http:
         """Return a new door.
 
         Args:
             polls: Whether long polls go through it, which must not use up the pool.
             guarded: Whether only hosts allowed by ``http.allow`` may be reached.
+            cookies: What it keeps its cookies in; None for a new jar.
         """
         ...
 

@@ -174,6 +174,43 @@ class Verdict(NamedTuple):
     result: JSON = None
 
 
+class OrderKind(Meant):
+    """What a person decides about a parked effect."""
+
+    RESEND = "resend", "It is sent again, whatever became of it before."
+    DROP = "drop", "It is given up for good."
+
+
+class OrderGiven(NamedTuple):
+    """A person has decided about a parked effect; the imbot of this store is to carry it out.
+
+    Attributes:
+        effect_id: The effect.
+        kind: What is to be done.
+        by: Who says so: the user of the operating system.
+        at: When it was said.
+    """
+
+    effect_id: str
+    kind: OrderKind
+    by: str
+    at: datetime
+
+
+class OrderTaken(NamedTuple):
+    """An order was taken up: from now on it is not carried out again, whatever happens.
+
+    Attributes:
+        number: The order's.
+        at: When.
+        refused: Why nothing was done; empty when it was.
+    """
+
+    number: int
+    at: datetime
+    refused: str = ""
+
+
 class EchoSeen(NamedTuple):
     """The text of an effect came back: the proof that it was said."""
 
@@ -266,6 +303,8 @@ Change: TypeAlias = (
     | OnceTakenBack
     | Intent
     | Verdict
+    | OrderGiven
+    | OrderTaken
     | EchoSeen
     | SessionSeen
     | GapSeen
@@ -284,6 +323,22 @@ class Effect:
     state: EffectState
     result: JSON = None
     detail: str = ""
+
+
+class Order(NamedTuple):
+    """An order as the store has it.
+
+    Attributes:
+        number: Grows with time.
+        given: What is to be done, by whom and since when.
+        taken: When it was taken up, and why nothing was done; None before.
+        effect: The effect as it stood when the order was read; None if the store has it no more.
+    """
+
+    number: int
+    given: OrderGiven
+    taken: OrderTaken | None = None
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +369,7 @@ class Recovered:
         rules: The rule versions that runs which had not ended began with.
         spent: How many effects each rule has begun in each session not Completed.
         lately: The rule and the moment of each effect begun within the last minute, oldest first.
+        parked: The ids of the effects that wait for a person.
         last_event_number: The highest number used in event ids; new ids go on from there.
     """
 
@@ -327,4 +383,5 @@ class Recovered:
     rules: tuple[RuleSeen, ...] = ()
     spent: Mapping[tuple[str, SessionKey], int] = field(default_factory=dict)
     lately: tuple[tuple[str, datetime], ...] = ()
+    parked: frozenset[str] = frozenset()
     last_event_number: int = 0

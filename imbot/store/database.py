@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from imbot.clock import Clock
 from imbot.errors import ConfigError
 from imbot.problems import Place, Problem
-from imbot.records import Change, Recovered, Retention
+from imbot.records import Change, Order, Recovered, Retention
 from imbot.store import recovery, retention
 from imbot.store.connection import IN_MEMORY, Database
 from imbot.store.lock import StoreLock
@@ -73,6 +73,17 @@ class SqlStore:
             lambda database: recovery.recover(database.connection, now)
         )
         return recovered
+
+    async def orders(self) -> Sequence[Order]:
+        """Return what people have decided and nobody has taken up, oldest first.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        found: Sequence[Order] = await self._writer.carry_out(
+            lambda database: recovery.waiting_orders(database.connection)
+        )
+        return found
 
     async def forget(self, what: Retention) -> int:
         """Delete what ended too long ago, between the commits of others; return how many rows.

@@ -30,6 +30,14 @@ MIGRATIONS: tuple[Migration, ...] = (
         """UPDATE runs SET strands = replace(replace(strands, 'true', 'true,0'), 'false', 'false,0')
         WHERE strands IS NOT NULL""",
     ),
+    (
+        "ALTER TABLE events ADD COLUMN depth BIGINT",
+        """CREATE TABLE orders (seq INTEGER NOT NULL, effect_id TEXT NOT NULL, kind TEXT NOT NULL,
+        ordered_by TEXT NOT NULL, at BIGINT NOT NULL, taken_at BIGINT, refused TEXT NOT NULL,
+        PRIMARY KEY (seq))""",
+        "CREATE INDEX ix_orders_effect_id ON orders (effect_id)",
+        "CREATE INDEX orders_waiting ON orders (seq) WHERE taken_at IS NULL",
+    ),
 )
 
 _FIRST = 1

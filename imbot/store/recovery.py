@@ -8,19 +8,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from imbot.model import EventKind, SessionKey
-from imbot.records import Recovered, SessionSeen
+from imbot.records import Order, Recovered, SessionSeen
 from imbot.store import rows
 from imbot.store.schema import (
+    EFFECT_IS_PARKED,
     EFFECT_IS_SHADOW,
     EFFECT_IS_UNSETTLED,
     EFFECT_MAY_ECHO,
     EVENT_IS_UNDECIDED,
+    ORDER_IS_WAITING,
     RUN_IS_OPEN,
     SESSION_IS_OPEN,
     SESSION_IS_OVER,
     effects,
     events,
     once_marks,
+    orders,
     rule_versions,
     runs,
     sessions,
@@ -60,6 +63,9 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
             for row in found(_spent())
         },
         lately=tuple((row["rule_id"], row["at"]) for row in found(_begun_since(now - LATELY))),
+        parked=frozenset(
+            connection.scalars(sa.select(effects.c.effect_id).where(EFFECT_IS_PARKED))
+        ),
         last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
     )
 
@@ -76,6 +82,18 @@ def marked(
         for rule_id, scope, at in connection.execute(statement.where(pair.in_(some))):
             found[rule_id, scope] = at
     return found
+
+
+def waiting_orders(connection: sa.Connection) -> tuple[Order, ...]:
+    """Return the orders that nobody has taken up, oldest first, each with its effect."""
+    statement = sa.select(orders).where(ORDER_IS_WAITING).order_by(orders.c.seq)
+    found = connection.execute(statement).mappings().all()
+    if not found:
+        return ()
+    wanted = effects.c.effect_id.in_({row["effect_id"] for row in found})
+    held = map(rows.to_effect, connection.execute(sa.select(effects).where(wanted)).mappings())
+    by_id = {effect.intent.effect_id: effect for effect in held}
+    return tuple(rows.to_order(row, by_id.get(row["effect_id"])) for row in found)
 
 
 def _undecided_events() -> sa.Select[Any]:

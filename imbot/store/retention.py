@@ -15,6 +15,7 @@ from imbot.store.schema import (
     EFFECT_IS_PARKED,
     EFFECT_IS_UNSETTLED,
     EVENT_IS_UNDECIDED,
+    ORDER_IS_WAITING,
     RUN_IS_ENDED,
     SESSION_IS_OPEN,
     SESSION_IS_OVER,
@@ -22,6 +23,7 @@ from imbot.store.schema import (
     events,
     gaps,
     once_marks,
+    orders,
     runs,
     sessions,
 )
@@ -77,6 +79,7 @@ def forget(database: Database, retention: Retention, now: datetime) -> int:
             + _forget(
                 connection, sessions, _old(sessions.c.completed_at, before).where(*_SESSION_IS_GONE)
             )
+            + _forget(connection, orders, _old(orders.c.at, before).where(~ORDER_IS_WAITING))
             + _forget(connection, gaps, _old(gaps.c.ended_at, before))
             + _forget(connection, once_marks, _old(once_marks.c.at, marks_before))
         )

@@ -28,6 +28,10 @@ from imbot.records import (
     Intent,
     OnceMarked,
     OnceTakenBack,
+    Order,
+    OrderGiven,
+    OrderKind,
+    OrderTaken,
     RuleSeen,
     RunSeen,
     RunState,
@@ -94,6 +98,7 @@ def from_event_seen(change: EventSeen) -> Row:
         "own": event.own,
         "session": None if session is None else session_to_plain(session),
         "fields": dict(event.fields) or None,
+        "depth": event.depth or None,
     }
 
 
@@ -110,6 +115,7 @@ def to_event(row: Row) -> Event:
         fields=row["fields"] or {},
         resync=row["resync"],
         own=row["own"],
+        depth=row["depth"] or 0,
     )
 
 
@@ -248,6 +254,30 @@ def from_verdict(change: Verdict) -> Row:
         "result": change.result,
         "detail": change.detail,
     }
+
+
+def from_order_given(change: OrderGiven) -> Row:
+    """Return the columns of an order."""
+    return {
+        "effect_id": change.effect_id,
+        "kind": change.kind.value,
+        "ordered_by": change.by,
+        "at": change.at,
+        "refused": "",
+    }
+
+
+def from_order_taken(change: OrderTaken) -> Row:
+    """Return the columns that taking an order up sets."""
+    return {"seq_": change.number, "taken_at": change.at, "refused": change.refused}
+
+
+def to_order(row: Row, effect: Effect | None = None) -> Order:
+    """Return the order of a row."""
+    given = OrderGiven(row["effect_id"], OrderKind(row["kind"]), row["ordered_by"], row["at"])
+    at = row["taken_at"]
+    taken = None if at is None else OrderTaken(row["seq"], at, row["refused"])
+    return Order(row["seq"], given, taken, effect)
 
 
 def from_echo_seen(change: EchoSeen) -> Row:

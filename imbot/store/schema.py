@@ -55,6 +55,7 @@ events = sa.Table(
     sa.Column("handled_at", Moment),
     sa.Column("rule_ids", Json),
     sa.Column("suppressed", Json),
+    sa.Column("depth", sa.BigInteger),
     sa.Index("events_by_session", "agent", "session_id"),
 )
 EVENT_IS_UNDECIDED = events.c.handled_at.is_(None)
@@ -170,6 +171,19 @@ acks = sa.Table(
     # JSON, because the peer chooses the number and a column would refuse a huge one.
     sa.Column("ack", Json),
 )
+
+orders = sa.Table(
+    "orders",
+    METADATA,
+    _seq(),
+    sa.Column("effect_id", Text, nullable=False, index=True),
+    *_words("kind", "ordered_by"),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("taken_at", Moment),
+    *_words("refused"),
+)
+ORDER_IS_WAITING = orders.c.taken_at.is_(None)
+_where("orders_waiting", ORDER_IS_WAITING, orders.c.seq)
 
 rule_versions = sa.Table(
     "rule_versions",

@@ -22,6 +22,8 @@ from imbot.records import (
     Intent,
     OnceMarked,
     OnceTakenBack,
+    OrderGiven,
+    OrderTaken,
     RuleSeen,
     RunSeen,
     SessionSeen,
@@ -56,6 +58,8 @@ class Statements:
         self._add(OnceTakenBack, _delete_mark(), rows.from_once_taken_back)
         self._add(Intent, _upsert_effect(), rows.from_intent)
         self._add(Verdict, _settle_effect(), rows.from_verdict)
+        self._add(OrderGiven, _insert_order(), rows.from_order_given)
+        self._add(OrderTaken, _take_order(), rows.from_order_taken)
         self._add(EchoSeen, _confirm_effect(), rows.from_echo_seen)
         self._add(SessionSeen, _upsert(schema.sessions), rows.from_session_seen)
         self._add(GapSeen, _insert(schema.gaps), rows.from_gap_seen)
@@ -176,6 +180,19 @@ def _settle_effect() -> sa.Update:
             result=_bind(effects.result),
             detail=_bind(effects.detail),
         )
+    )
+
+
+def _insert_order() -> sqlite.Insert:
+    return _insert(schema.orders, without={"taken_at"})
+
+
+def _take_order() -> sa.Update:
+    orders = schema.orders.c
+    return (
+        sa.update(schema.orders)
+        .where(orders.seq == _bind(orders.seq, "seq_"))
+        .values(taken_at=_bind(orders.taken_at), refused=_bind(orders.refused))
     )
 
 

@@ -23,6 +23,9 @@ from imbot.records import (
     Intent,
     OnceMarked,
     OnceTakenBack,
+    Order,
+    OrderGiven,
+    OrderTaken,
     Recovered,
     Retention,
     RuleSeen,
@@ -91,6 +94,11 @@ class MemoryStore:
         await self.commit(())
         return self._look().recovered(now)
 
+    async def orders(self) -> Sequence[Order]:
+        """Return what people have decided and nobody has taken up, oldest first."""
+        await self.commit(())
+        return self._look().waiting_orders()
+
     async def forget(self, what: Retention) -> int:  # noqa: ARG002  a test is over before then
         """Forget nothing."""
         return 0
@@ -143,6 +151,7 @@ class _Found:
         self.sessions: dict[SessionKey, SessionSeen] = {}
         self.timers: dict[str, TimerSet] = {}
         self.rules: dict[tuple[str, str], RuleSeen] = {}
+        self.orders: list[Order] = []
 
     def apply(self, change: Change) -> None:
         """Add the next change."""
@@ -176,6 +185,10 @@ class _Found:
                 self.timers.pop(timer_id, None)
             case RuleSeen(version, rule_id):
                 self.rules[rule_id, version] = change
+            case OrderGiven():
+                self.orders.append(Order(len(self.orders) + 1, change))
+            case OrderTaken(number) if number <= len(self.orders):
+                self.orders[number - 1] = self.orders[number - 1]._replace(taken=change)
             case _:
                 pass  # gaps and acknowledgements are not given back
 
@@ -204,7 +217,19 @@ class _Found:
             rules=self._versions(),
             spent=self._spent(),
             lately=self._lately(now - LATELY),
+            parked=frozenset(
+                effect_id
+                for effect_id, effect in self.effects.items()
+                if effect.state is EffectState.PARKED
+            ),
             last_event_number=max(map(event_number, self.events), default=0),
+        )
+
+    def waiting_orders(self) -> tuple[Order, ...]:
+        """Return the orders that nobody has taken up, each with its effect."""
+        waiting = [order for order in self.orders if order.taken is None]
+        return tuple(
+            order._replace(effect=self.effects.get(order.given.effect_id)) for order in waiting
         )
 
     def _open_runs(self) -> list[RunSeen]:

@@ -15,6 +15,9 @@ from imbot.records import (
     Intent,
     OnceMarked,
     OnceTakenBack,
+    OrderGiven,
+    OrderKind,
+    OrderTaken,
     RuleSeen,
     RunSeen,
     RunState,
@@ -183,6 +186,8 @@ changes = st.one_of(
         _numbers, _rules, st.sampled_from(RunState), _moments, _facts,
         st.none() | _session_ids, st.none() | _moments, _strands, st.just("") | st.just("why"),
     ),
+    st.builds(OrderGiven, _effects, st.sampled_from(OrderKind), st.just("ann"), _moments),
+    st.builds(OrderTaken, _numbers, _moments, st.just("") | st.just("why")),
     st.builds(OnceMarked, _rules, _session_ids, st.just("r"), _moments),
     st.builds(OnceTakenBack, _rules, _session_ids),
     st.builds(

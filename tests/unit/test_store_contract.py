@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,12 +14,17 @@ from imbot.model import Reason, SessionKey, Suppressed
 from imbot.records import (
     AckSeen,
     EchoSeen,
+    Effect,
     EffectState,
     EventHandled,
     EventSeen,
     GapSeen,
     OnceMarked,
     OnceTakenBack,
+    Order,
+    OrderGiven,
+    OrderKind,
+    OrderTaken,
     Recovered,
     RuleSeen,
     RunState,
@@ -95,6 +101,44 @@ async def test_an_event_seen_twice_stays_the_first(shelf):
     found = await recovered(shelf, [EventSeen(event(1, at=T0)), EventSeen(event(1, at=after(5)))])
 
     assert found.events == (event(1, at=T0),)
+
+
+async def test_an_event_comes_back_with_what_led_to_it(shelf):
+    """A chain of rules that set each other off is not begun anew by a restart."""
+    deep = replace(event(1), depth=3)
+
+    found = await recovered(shelf, [EventSeen(deep)])
+
+    assert found.events == (deep,)
+
+
+async def test_parked_effects_are_told_by_their_ids(shelf):
+    parked, said = intent(1), intent(2)
+    verdicts = [verdict(parked, EffectState.PARKED), verdict(said, EffectState.ACCEPTED)]
+
+    found = await recovered(shelf, [parked, said, *verdicts])
+
+    assert found.parked == {parked.effect_id}
+
+
+async def test_an_order_waits_with_its_effect_until_it_is_taken_up(shelf):
+    """Also over a restart: what a person decided is done, and done once."""
+    parked = intent(1)
+    resend = OrderGiven(parked.effect_id, OrderKind.RESEND, "ann", after(1))
+    drop = OrderGiven("nobody's", OrderKind.DROP, "bob", after(2))
+    store = shelf.open()
+    await store.commit([parked, verdict(parked, EffectState.PARKED, detail="no echo")])
+    await store.commit([resend, drop])
+    store.abandon()
+
+    store = shelf.open()
+    first, second = await store.orders()
+    effect = Effect(parked, EffectState.PARKED, detail="no echo")
+    assert (first, second) == (Order(1, resend, None, effect), Order(2, drop))
+    store.note([OrderTaken(1, after(3)), OrderTaken(2, after(3), "there is no such effect")])
+
+    assert await store.orders() == ()
+    await store.close()
 
 
 async def test_a_run_comes_back_where_it_stood_with_its_event(shelf):

@@ -182,6 +182,8 @@ def test_an_old_store_ends_up_with_the_tables_of_a_new_one(tmp_path):
 #: Makes the tables those of version 1 again.
 UNDO = [
     "DROP TABLE timers",
+    "DROP TABLE orders",
+    "ALTER TABLE events DROP COLUMN depth",
     "ALTER TABLE runs DROP COLUMN strands",
     "ALTER TABLE runs DROP COLUMN cancelled",
     "ALTER TABLE runs DROP COLUMN in_shadow",
@@ -203,6 +205,8 @@ async def test_what_waits_in_a_store_of_the_second_version_goes_on_where_it_stoo
         "UPDATE runs SET strands = replace(strands, 'true,0,', 'true,')",
         "UPDATE runs SET strands = replace(strands, 'false,0,', 'false,')",
         "ALTER TABLE runs DROP COLUMN in_shadow",
+        "DROP TABLE orders",
+        "ALTER TABLE events DROP COLUMN depth",
         "UPDATE meta SET value = '2' WHERE key = 'schema_version'",
     )
 
@@ -502,11 +506,19 @@ async def test_a_start_is_quick_however_old_the_store():
 
     recovery.recover(database.connection, T0)
     recovery.marked(database.connection, [("a", "b")])
+    recovery.waiting_orders(database.connection)
     database.close()
 
     assert plans
-    tables = {"events", "runs", "effects", "sessions", "once_marks"}
-    small = ("events_undecided", "runs_open", "sessions_open", "effects_unsettled")
+    tables = {"events", "runs", "effects", "sessions", "once_marks", "orders"}
+    small = (
+        "events_undecided",
+        "runs_open",
+        "sessions_open",
+        "effects_unsettled",
+        "effects_parked",
+        "orders_waiting",
+    )
     scans = [p for p in plans if p.startswith("SCAN") and p.split()[1] in tables]
     assert [plan for plan in scans if not plan.endswith(small)] == []
 

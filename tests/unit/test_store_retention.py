@@ -13,6 +13,9 @@ from imbot.records import (
     EventSeen,
     GapSeen,
     OnceMarked,
+    OrderGiven,
+    OrderKind,
+    OrderTaken,
     Retention,
     RunState,
 )
@@ -32,7 +35,7 @@ from tests.unit.store_samples import (
 )
 
 OLD = T0 - timedelta(days=31)
-TABLES = ("events", "runs", "effects", "sessions", "gaps", "once_marks")
+TABLES = ("events", "runs", "effects", "sessions", "gaps", "once_marks", "orders")
 
 
 @pytest.fixture
@@ -123,6 +126,15 @@ async def test_once_marks_go_by_their_own_age(store):
     assert await store.forget(Retention()) == 1
 
     assert set(await store.marked([("r", "s399"), ("r", "s401")])) == {("r", "s399")}
+
+
+async def test_an_order_is_kept_until_it_is_taken_up(store):
+    given = OrderGiven("e", OrderKind.DROP, "ann", OLD)
+    await store.commit([given, given, OrderTaken(1, OLD), *NEWEST])
+
+    assert await store.forget(Retention()) == 1
+
+    assert [order.number for order in await store.orders()] == [2]
 
 
 async def test_much_is_forgotten_a_little_at_a_time(store):
