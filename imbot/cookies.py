@@ -12,9 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookies import Morsel
+from typing import TypeAlias
 
 from yarl import URL
 
+#: One cookie as plain values, for another process: host, path, name, ``name=value``, whether it
+#: needs TLS, and the second since 1970 at which it ends, or None for with the session.
+PlainCookie: TypeAlias = tuple[str, str, str, str, bool, int | None]
+
+_PAIR = re.compile(r"[!-:<-~][ -:<-~]*")
 _SECONDS = re.compile(r"(-?)([0-9]+)", re.ASCII)
 #: Some thirty years; a cookie that asks for more gets these.
 _MOST_SECONDS = 10**9
@@ -37,6 +43,10 @@ class _Cookie:
     def is_over(self, now: datetime) -> bool:
         return self.ends_at is not None and self.ends_at <= now
 
+    def plain(self) -> PlainCookie:
+        ends_at = None if self.ends_at is None else int(self.ends_at.timestamp())
+        return self.host, self.path, self.name, self.pair, self.is_secure, ends_at
+
     def is_for(self, url: URL) -> bool:
         within = self.path if self.path.endswith("/") else f"{self.path}/"
         return (
@@ -47,12 +57,20 @@ class _Cookie:
 
 
 class Cookies:
-    """What one door keeps, and no other sees."""
+    """What one door keeps, and no other sees.
+
+    Args:
+        left: What :meth:`plain` of an earlier process returned; what is none is left out.
+    """
 
     __slots__ = ("_kept",)
 
-    def __init__(self) -> None:
-        self._kept: tuple[_Cookie, ...] = ()
+    def __init__(self, left: Iterable[object] = ()) -> None:
+        self._kept: tuple[_Cookie, ...] = tuple(filter(None, map(_from_plain, left)))
+
+    def plain(self) -> tuple[PlainCookie, ...]:
+        """Return every cookie as plain values; they are as secret as a password."""
+        return tuple(one.plain() for one in self._kept)
 
     def keep(self, url: URL, given: Iterable[Morsel[str]], *, now: datetime) -> None:
         """Take in the cookies that came with the answer from ``url``; forget those that ended."""
@@ -83,6 +101,20 @@ def _cookie(url: URL, morsel: Morsel[str], now: datetime) -> _Cookie:
     pair = f"{morsel.key}={morsel.coded_value}"
     ends_at = _end(morsel, now)
     return _Cookie(url.raw_host or "", path, morsel.key, pair, bool(morsel["secure"]), ends_at)
+
+
+def _from_plain(plain: object) -> _Cookie | None:
+    match plain:
+        case [str(host), str(path), str(name), str(pair), bool(is_secure), None | int() as ends]:
+            if not _PAIR.fullmatch(pair) or pair.partition("=")[0] != name:
+                return None
+        case _:
+            return None
+    try:
+        ends_at = None if ends is None else datetime.fromtimestamp(ends, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return _Cookie(host, path, name, pair, is_secure, ends_at)
 
 
 def _end(morsel: Morsel[str], now: datetime) -> datetime | None:

@@ -130,10 +130,13 @@ class AiohttpNetwork:
             for connector in _connectors(ca_file, link, (0, operations_limit))
         )
 
-    def door(self, *, polls: bool = False, guarded: bool = False) -> Http:
-        """Return a new door with cookies of its own."""
+    def door(
+        self, *, polls: bool = False, guarded: bool = False, cookies: Cookies | None = None
+    ) -> Http:
+        """Return a new door with cookies of its own, or with these."""
         session = self._polls if polls else self._operations
-        return _Door(session, self._allowed if guarded else None, clock=self._clock)
+        allowed = self._allowed if guarded else None
+        return _Door(session, allowed, clock=self._clock, cookies=cookies or Cookies())
 
     async def close(self) -> None:
         """Close every connection, and with them every door; what is under way fails."""
@@ -170,12 +173,17 @@ class _Door:
     """Sends requests with cookies of its own; see :class:`imbot.ports.Http`."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, allowed: frozenset[str] | None, *, clock: Clock
+        self,
+        session: aiohttp.ClientSession,
+        allowed: frozenset[str] | None,
+        *,
+        clock: Clock,
+        cookies: Cookies,
     ) -> None:
         self._session = session
         self._allowed = allowed
         self._clock = clock
-        self._cookies = Cookies()
+        self._cookies = cookies
         self._is_closed = False
 
     async def send(self, request: Request) -> Reply:

@@ -102,11 +102,11 @@ class FakeGws:
         self.doors = []
         self.closed = 0
 
-    def door(self, *, polls=False, guarded=False):
+    def door(self, *, polls=False, guarded=False, cookies=None):
         """Return a door; every login takes a new one."""
         assert polls
         assert not guarded
-        door = FakeDoor(self)
+        door = FakeDoor(self, cookies)
         self.doors.append(door)
         return door
 
@@ -190,8 +190,9 @@ class FakeGws:
 class FakeDoor:
     """One cookie jar."""
 
-    def __init__(self, gws):
+    def __init__(self, gws, cookies):
         self._gws = gws
+        self.cookies = cookies
         self.is_closed = False
 
     async def send(self, request):

@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime, timedelta
 from http.cookies import Morsel
 
@@ -151,3 +152,51 @@ def test_each_name_is_sent_once_with_the_value_given_last_for_its_path(givens):
     for (name, _), value in sorted(latest.items(), key=lambda item: len(item[0][1])):
         wanted[name] = f"{name}={value}"
     assert sorted(filter(None, sent(cookies).split("; "))) == sorted(wanted.values())
+
+
+MORSELS = st.builds(
+    morsel,
+    st.sampled_from(["JSESSIONID", "BAYEUX_BROWSER", "SERVERID"]),
+    st.text(
+        st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=';,"\\'), max_size=9
+    ),
+    path=st.sampled_from(["", "/", "/api/v2"]),
+    max_age=st.sampled_from(["", "60", "100000000000"]),
+    secure=st.booleans(),
+)
+
+
+@given(st.lists(MORSELS, max_size=5))
+def test_another_process_goes_on_with_the_same_cookies(morsels):
+    """A Bayeux session is resumed only with the cookies that it began with."""
+    cookies = kept(*morsels, url=URL("https://gws:8090/api/v2/me"))
+    resumed = Cookies(json.loads(json.dumps(cookies.plain())))
+    for url in ("https://gws:8090/api/v2/notifications", "http://gws:8090/api/v2", "https://x/"):
+        assert sent(resumed, url) == sent(cookies, url)
+    assert resumed.plain() == cookies.plain()
+
+
+@given(
+    st.lists(
+        st.none() | st.integers() | st.text() | st.lists(st.none() | st.text() | st.integers())
+    )
+)
+def test_what_is_no_cookie_is_left_out(left):
+    """The row of a store may be damaged."""
+    assert isinstance(Cookies(left).plain(), tuple)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        ["h", "/", "a", "a=b\r\nX-Y: z", False, None],
+        ["h", "/", "a", "b=c", False, None],
+        ["h", "/", "a", "a=b; c=d", False, None],
+        ["h", "/", "a", "a=b", False, 10**30],
+        ["h", "/", "a", "a=b", 1, None],
+        ["h", "/", "a", "a=b", False],
+        "h/aab",
+    ],
+)
+def test_a_damaged_cookie_is_none(plain):
+    assert Cookies([plain]).plain() == ()
