@@ -179,6 +179,46 @@ Notice: TypeAlias = SessionNotice | MessageNotice | SnapshotNotice | ConnectionN
 
 
 @dataclass(frozen=True, slots=True)
+class GoodPoll:
+    """The last poll that was answered well, by the wall clock.
+
+    Attributes:
+        asked_at: When it was sent. Its reply brought whatever the server had for us by then, so
+            nothing older can be lost any more: here a gap begins. What came up later, even while
+            the reply was on its way, goes with a server that forgets the client id.
+        answered_at: When it was answered: how old a thing is at most that was not there before.
+    """
+
+    asked_at: datetime
+    answered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An agent's event subscription, as another process could go on with it.
+
+    Attributes:
+        url: The GWS that it is held with.
+        client_id: The Bayeux client id.
+        acknowledges: Whether GWS sends again what was not acknowledged.
+        since: Since when nothing can have been lost; None for not sure.
+        gap_cause: Why messages may be lost that no gap tells of yet; empty when they cannot.
+        pending: Channels that were still to be subscribed.
+        cookies: Its cookies, as :class:`imbot.cookies.Cookies` takes them.
+        tokens: The headers that a POST needs, a CSRF token most likely.
+    """
+
+    url: str
+    client_id: str
+    acknowledges: bool
+    since: datetime | None = None
+    gap_cause: str = ""
+    pending: tuple[str, ...] = ()
+    cookies: tuple[tuple[JSON, ...], ...] = field(default=(), repr=False)
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """What one reply of the wire brought for one agent, in order.
 
@@ -187,12 +227,20 @@ class Batch:
         notices: What it brought; may be empty.
         client_id: Bayeux client id; None when the batch came from a GET.
         ack: Bayeux acknowledgement number; None when the extension is off.
+        good: From when on messages can be lost should this process die now; None for untold.
+        subscription: What another process needs to go on; None for as told before.
+        is_unbroken: Whether the agent goes on from an earlier process, and nothing was lost.
+        is_farewell: Whether nobody can go on: the agent has logged out.
     """
 
     agent: str
     notices: tuple[Notice, ...]
     client_id: str | None = None
     ack: int | None = None
+    good: GoodPoll | None = None
+    subscription: Subscription | None = None
+    is_unbroken: bool = False
+    is_farewell: bool = False
 
 
 # What rules are about -------------------------------------------------------------------------

@@ -11,7 +11,6 @@ Source: GWS contract 2.6 to 2.11; cometd-client section 2.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
@@ -31,6 +30,7 @@ from imbot.bayeux.replies import (
     reconnect_of,
 )
 from imbot.errors import Fault, FaultClass
+from imbot.model import GoodPoll
 from imbot.ports import Random
 
 #: The longest back-off [C]; a ``Retry-After`` may ask for more, up to MAX_ADVICE_MS.
@@ -56,21 +56,6 @@ class Channel:
 
     name: str
     required: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class GoodPoll:
-    """The last poll that was answered well, by the wall clock.
-
-    Attributes:
-        asked_at: When it was sent. Its reply brought whatever the server had for us by then, so
-            nothing older can be lost any more: here a gap begins. What came up later, even while
-            the reply was on its way, goes with a server that forgets the client id.
-        answered_at: When it was answered: how old a thing is at most that was not there before.
-    """
-
-    asked_at: datetime
-    answered_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
