@@ -25,7 +25,8 @@ from imbot.records import RunState
 from imbot.rulebook.schema import Rule, Rulebook, WaitFor
 from imbot.rulebook.scope import MISSING
 from imbot.rulebook.stored import compile_stored
-from imbot.store.queries import SessionHistory, Views, open_views
+from imbot.store.queries import Views, open_views
+from imbot.store.views import SessionHistory
 
 #: An event is small; a whole day is not to be explained at once.
 _LARGEST_BYTES = 1024 * 1024

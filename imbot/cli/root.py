@@ -174,6 +174,25 @@ def sessions(
 
 
 @cli.command()
+def parked(
+    deed: Annotated[
+        Literal["list", "show", "resend", "drop"],
+        typer.Argument(help="What to do; the last two are orders to the imbot of this store."),
+    ] = "list",
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of parked effects, as `list` tells them.")
+    ] = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the effects that wait for a person, send one again, or give it up for good."""
+    from imbot.cli import parked as waiting
+
+    raise typer.Exit(waiting.parked(deed, ids or [], config, settings or (), as_json=as_json))
+
+
+@cli.command()
 def explain(
     event_file: Annotated[
         Path | None, typer.Argument(help="An event as JSON, such as `imbot record` writes.")

@@ -7,11 +7,12 @@ from typing import TypeAlias
 
 from imbot.cli.output import complain, print_table
 from imbot.cli.settings import load
-from imbot.cli.telling import arguments, is_mere_mark, quoted, told
+from imbot.cli.telling import carried, is_mere_mark, told
 from imbot.engine.standing import errors_in
 from imbot.model import Reason
-from imbot.records import Effect, GapSeen, RunState
-from imbot.store.queries import EffectView, EventView, SessionHistory, SessionView, open_views
+from imbot.records import Effect, GapSeen, Order, RunState
+from imbot.store.queries import open_views
+from imbot.store.views import EffectView, EventView, SessionHistory, SessionView
 
 _COLUMNS = (
     *("agent", "session", "number", "state", "began", "ended"),
@@ -76,6 +77,8 @@ def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Lin
         yield from _event(seen, f" {seen.event.id}" if with_ids else "")
     for view in history.effects:
         yield from _effect(view)
+    for order in history.orders:
+        yield from _ordered(order, history)
     for each in history.runs:
         run = each.run
         detail = f": {run.detail}" if run.detail else ""
@@ -117,8 +120,18 @@ def _effect(view: EffectView) -> Iterator[Line]:
     answer = "" if view.answer_s is None else f" after {_ms(view.answer_s)}"
     echo = "" if view.echo_s is None else f", echo after {_ms(view.echo_s)}"
     detail = f": {effect.detail}" if effect.detail else _begun(effect)
-    told_so = f"{_payload(effect)} {effect.state}{answer}{echo}{detail}".strip()
+    told_so = f"{carried(effect.intent)} {effect.state}{answer}{echo}{detail}".strip()
     yield intent.at, f"{intent.action} of {intent.rule_id}", told_so
+
+
+def _ordered(order: Order, history: SessionHistory) -> Iterator[Line]:
+    given, taken = order.given, order.taken
+    of = [one.effect for one in history.effects if one.effect.intent.effect_id == given.effect_id]
+    what = f"{of[0].intent.action} of {of[0].intent.rule_id}" if of else given.effect_id
+    yield given.at, what, f"{given.kind} ordered by {given.by}"
+    if taken is not None:
+        became = f"refused: {taken.refused}" if taken.refused else "taken up"
+        yield taken.at, what, f"{given.kind} ordered by {given.by} {became}"
 
 
 def _begun(effect: Effect) -> str:
@@ -130,22 +143,14 @@ def _begun(effect: Effect) -> str:
 
 
 def _named(effect: Effect) -> str:
-    return f"{effect.intent.action} {_payload(effect)}".strip()
-
-
-def _payload(effect: Effect) -> str:
-    """Return what an effect carries, in words."""
-    payload = effect.intent.payload
-    if isinstance(payload, dict) and isinstance(payload.get("text"), str):
-        return quoted(payload["text"])
-    return arguments(payload) if payload else effect.intent.operation
+    return f"{effect.intent.action} {carried(effect.intent)}".strip()
 
 
 def _would(effect: Effect) -> str:
     """Return what a rule in shadow would do, in words."""
     intent = effect.intent
     to = f" {intent.operation}" if "://" in intent.operation else ""
-    return f"{intent.action}{to} {_payload(effect) if intent.payload else ''}".strip()
+    return f"{intent.action}{to} {carried(effect.intent) if intent.payload else ''}".strip()
 
 
 def _lasted(gap: GapSeen) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from imbot.durations import format_duration
 from imbot.engine.guard import MARK_PREFIX
 from imbot.model import JSON, Event, EventKind
+from imbot.records import Intent
 
 #: Longer texts are cut off: what is told stays on a line.
 _WIDTH = 90
@@ -69,6 +70,14 @@ def arguments(given: JSON) -> str:
             return quoted(given["text"])
         return _pairs(given)
     return quoted(given) if isinstance(given, str) else value(given)
+
+
+def carried(intent: Intent) -> str:
+    """Return what an effect carries, or what it is where it carries nothing."""
+    payload = intent.payload
+    if isinstance(payload, dict) and isinstance(payload.get("text"), str):
+        return quoted(payload["text"])
+    return arguments(payload) if payload else intent.operation
 
 
 def quoted(text: object) -> str:

@@ -14,7 +14,8 @@ from imbot.loading import rule_paths
 from imbot.logs import configure_logs
 from imbot.model import SessionKey
 from imbot.plugin import Operation
-from imbot.store.queries import EffectView, EventView, SessionHistory, Views, open_views
+from imbot.store.queries import Views, open_views
+from imbot.store.views import EffectView, EventView, SessionHistory
 from imbot.testing.playing import Effect, Played, play
 from imbot.testing.replaying import scene_of
 from imbot.testing.tracing import answers_of, file_of

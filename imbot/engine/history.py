@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from imbot.engine.situation import Situation
-from imbot.store.queries import EventView, Views
+from imbot.store.queries import Views
+from imbot.store.views import EventView
 
 
 def situation_of(views: Views, seen: EventView) -> Situation:

@@ -40,3 +40,18 @@ class StoreLock:
         """Let go; afterwards another may hold it."""
         # The file stays: who waits for it may have it open, and a new one would be another lock.
         os.close(self._file)
+
+
+def is_used(store: Path) -> bool:
+    """Return whether an imbot works on this store now."""
+    try:
+        file = os.open(store.with_name(f"{store.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False

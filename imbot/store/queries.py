@@ -1,11 +1,7 @@
-"""Views for people: what is and was, read beside a running imbot, never written.
+"""Views for people: what is and was, read beside a running imbot, never written."""
 
-Every view is a frozen value; the command line decides what it looks like.
-"""
-
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,14 +10,14 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from imbot.errors import StoreError
-from imbot.model import SHADOW_PREFIX, Event, EventKind, SessionKey, Suppressed
+from imbot.model import SHADOW_PREFIX, EventKind, SessionKey
 from imbot.plugin import Operation
 from imbot.records import (
     Effect,
     EffectState,
     GapSeen,
+    Order,
     RuleSeen,
-    RunSeen,
     RunState,
     SessionSeen,
 )
@@ -37,115 +33,23 @@ from imbot.store.schema import (
     events,
     gaps,
     once_marks,
+    orders,
     rule_versions,
     runs,
     sessions,
 )
+from imbot.store.views import (
+    EffectView,
+    EventView,
+    ParkedView,
+    RuleView,
+    RunView,
+    SessionHistory,
+    SessionView,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class SessionView:
-    """One session on one line.
-
-    Attributes:
-        seen: The session as it stands.
-        messages: What the other party said, counted.
-        replies: What we surely said, counted.
-        effects: How many effects stand where.
-        parked: Those that wait for a person.
-        gaps: Times in which messages of this session may have been lost.
-    """
-
-    seen: SessionSeen
-    messages: int
-    replies: int
-    effects: Mapping[EffectState, int]
-    parked: tuple[Effect, ...]
-    gaps: tuple[GapSeen, ...]
-
-    @property
-    def number(self) -> str:
-        """The other party's number; empty when none was shown."""
-        return next((party.phoneNumber for party in self.seen.session.participants), "")
-
-
-@dataclass(frozen=True, slots=True)
-class EventView:
-    """An event and the decision about it.
-
-    Attributes:
-        event: The event.
-        handled_at: When it was decided; None before.
-        rule_ids: The rules that ran.
-        suppressed: The rules that matched and did not run.
-    """
-
-    event: Event
-    handled_at: datetime | None
-    rule_ids: tuple[str, ...]
-    suppressed: tuple[Suppressed, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run as it stands, and when it began."""
-
-    run: RunSeen
-    began_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class EffectView:
-    """An effect as it stands, with its moments.
-
-    Attributes:
-        effect: The effect.
-        settled_at: When its last verdict came; None before.
-        echo_at: When its echo came; None before.
-    """
-
-    effect: Effect
-    settled_at: datetime | None
-    echo_at: datetime | None
-
-    @property
-    def answer_s(self) -> float | None:
-        """Seconds from the intent to the verdict."""
-        return self._since_intent(self.settled_at)
-
-    @property
-    def echo_s(self) -> float | None:
-        """Seconds from the intent to the echo."""
-        return self._since_intent(self.echo_at)
-
-    def _since_intent(self, at: datetime | None) -> float | None:
-        return None if at is None else (at - self.effect.intent.at).total_seconds()
-
-
-@dataclass(frozen=True, slots=True)
-class SessionHistory:
-    """Everything kept about one session, each part oldest first."""
-
-    view: SessionView
-    events: tuple[EventView, ...]
-    runs: tuple[RunView, ...]
-    effects: tuple[EffectView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleView:
-    """How often a rule ran.
-
-    Attributes:
-        rule_id: The rule.
-        runs: How many runs stand where.
-        last_at: When one last moved.
-    """
-
-    rule_id: str
-    runs: Mapping[RunState, int]
-    last_at: datetime
-
+#: Effects whose orders are looked up by one statement; SQLite allows 32,766 bound values.
+_IDS_AT_ONCE = 500
 
 #: States of a message that GWS took.
 _SAID = frozenset({EffectState.ACCEPTED, EffectState.CONFIRMED})
@@ -299,8 +203,39 @@ class Views:
 
     def parked(self) -> tuple[Effect, ...]:
         """Return every effect that waits for a person, oldest first."""
-        statement = sa.select(effects).where(EFFECT_IS_PARKED).order_by(effects.c.seq)
-        return tuple(rows.to_effect(row) for row in self._found(statement))
+        return tuple(view.effect for view in self._effects_where(EFFECT_IS_PARKED))
+
+    def parked_views(self) -> tuple[ParkedView, ...]:
+        """Return every effect that waits for a person with what is known of it, oldest first."""
+        return self._parked(EFFECT_IS_PARKED)
+
+    def effect(self, effect_id: str) -> ParkedView | None:
+        """Return an effect by its id, parked or not; None when the store has none."""
+        return next(iter(self._parked(effects.c.effect_id == effect_id)), None)
+
+    def _parked(self, clause: sa.ColumnElement[bool]) -> tuple[ParkedView, ...]:
+        found = self._effects_where(clause)
+        keys = {SessionKey(one.effect.intent.agent, one.effect.intent.session_id) for one in found}
+        seen = {key: self.session_seen(key) for key in keys}
+        orders_of = self._orders([one.effect.intent.effect_id for one in found])
+        return tuple(
+            ParkedView(
+                one,
+                seen[SessionKey(one.effect.intent.agent, one.effect.intent.session_id)],
+                tuple(orders_of[one.effect.intent.effect_id]),
+            )
+            for one in found
+        )
+
+    def _orders(self, effect_ids: Sequence[str]) -> Mapping[str, Sequence[Order]]:
+        """Return the orders about effects, oldest first."""
+        found: dict[str, list[Order]] = defaultdict(list)
+        for start in range(0, len(effect_ids), _IDS_AT_ONCE):
+            some = effect_ids[start : start + _IDS_AT_ONCE]
+            statement = sa.select(orders).where(orders.c.effect_id.in_(some))
+            for row in self._found(statement.order_by(orders.c.seq)):
+                found[row["effect_id"]].append(rows.to_order(row))
+        return found
 
     def gaps(self, limit: int = 50) -> tuple[GapSeen, ...]:
         """Return the gaps, newest first."""
@@ -370,11 +305,14 @@ class Views:
 
     def _history(self, view: SessionView) -> SessionHistory:
         key = SessionKey(view.seen.agent, view.seen.session.id)
+        held = (*self._effects(key), *self._effects_on_none(key))
+        orders_of = self._orders([one.effect.intent.effect_id for one in held])
         return SessionHistory(
             view,
             events=self._events(key),
             runs=self._runs(key),
-            effects=(*self._effects(key), *self._effects_on_none(key)),
+            effects=held,
+            orders=tuple(order for some in orders_of.values() for order in some),
         )
 
     def _events(self, key: SessionKey) -> tuple[EventView, ...]:
@@ -424,15 +362,25 @@ def open_views(url: str, *, base: Path) -> Views:
         ConfigError: The URL names no store that imbot knows.
         StoreError: There is none, it cannot be read, or it is older or newer than this imbot.
     """
-    path = store_path(url, base)
-    if path is None:
-        raise StoreError("store: one in memory can only be seen by the imbot that holds it")
-    if not path.exists():
-        raise StoreError(f"store {path}: there is none yet; `imbot run` makes it")
-    database = Database(str(path), read_only=True)
+    database = Database(str(existing_path(url, base)), read_only=True)
     try:
         require_current(database)
     except BaseException:
         database.close()
         raise
     return Views(database)
+
+
+def existing_path(url: str, base: Path) -> Path:
+    """Return the file of a store that is there already.
+
+    Raises:
+        ConfigError: The URL names no store that imbot knows.
+        StoreError: There is none.
+    """
+    path = store_path(url, base)
+    if path is None:
+        raise StoreError("store: one in memory can only be seen by the imbot that holds it")
+    if not path.exists():
+        raise StoreError(f"store {path}: there is none yet; `imbot run` makes it")
+    return path

@@ -8,7 +8,17 @@ import pytest
 
 from imbot.cli.sessions import sessions
 from imbot.model import EventKind, Reason, Suppressed
-from imbot.records import EchoSeen, EffectState, EventHandled, EventSeen, GapSeen, RunState
+from imbot.records import (
+    EchoSeen,
+    EffectState,
+    EventHandled,
+    EventSeen,
+    GapSeen,
+    OrderGiven,
+    OrderKind,
+    OrderTaken,
+    RunState,
+)
 from imbot.store.database import open_store
 from tests.unit.store_samples import (
     T0,
@@ -64,6 +74,9 @@ async def home(tmp_path, monkeypatch):
             lost,
             run(3, RunState.FAILED, session_id="s2", at=after(12)),
             verdict(lost, EffectState.PARKED, at=after(12), detail="no echo came"),
+            OrderGiven(lost.effect_id, OrderKind.RESEND, "ann", after(14)),
+            OrderTaken(1, after(15), "session s2 of bot1 is over"),
+            OrderGiven(lost.effect_id, OrderKind.DROP, "bob", after(16)),
             GapSeen("bot1", ("s2",), "a poll was lost", after(11), after(13.5)),
         ]
     )
@@ -123,13 +136,17 @@ def test_the_story_of_a_session_tells_what_happened_why_and_why_not(shown):
     ]
 
 
-def test_the_story_of_a_session_has_its_gaps(shown):
+def test_the_story_of_a_session_has_its_gaps_and_what_was_ordered(shown):
+    """Whoever wonders why it was said twice finds out who wanted that."""
     _, lines = shown("s2")
 
     assert [line[2:] for line in lines[1:]] == [
         ["reply of greet", "“Hello” parked after 12000 ms: no echo came"],
         ["gap", "2.5 s, messages may be lost: a poll was lost"],
         ["run greet", "failed"],
+        ["reply of greet", "resend ordered by ann"],
+        ["reply of greet", "resend ordered by ann refused: session s2 of bot1 is over"],
+        ["reply of greet", "drop ordered by bob"],
     ]
 
 

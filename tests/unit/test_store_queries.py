@@ -16,7 +16,8 @@ from imbot.records import (
     RunState,
 )
 from imbot.store.database import open_store
-from imbot.store.queries import EventView, RunView, open_views
+from imbot.store.queries import open_views
+from imbot.store.views import EventView, RunView
 from tests.unit.store_samples import (
     T0,
     StoppedClock,

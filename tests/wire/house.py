@@ -25,7 +25,8 @@ from imbot.engine.watching import Acted, Happened, Sight
 from imbot.model import Event, EventKind, Outcome
 from imbot.ports import Random as Chance
 from imbot.records import EffectState, GapSeen
-from imbot.store.queries import SessionHistory, Views, open_views
+from imbot.store.queries import Views, open_views
+from imbot.store.views import SessionHistory
 from tests.wire.foreign import ForeignGws
 
 #: Greets once, tags, and ends the session when the other party says goodbye.
