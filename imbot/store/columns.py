@@ -133,4 +133,6 @@ class Moment(_Column):
 
 def encoder(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
     """Return what turns a value of this column type into what is bound; None for as it is."""
+    if isinstance(kind, sa.Boolean):
+        return int  # as SQLite keeps it, and so as its checksum covers it
     return kind.encode if isinstance(kind, _Column) else None

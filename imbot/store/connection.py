@@ -11,6 +11,7 @@ from sqlalchemy.pool import StaticPool
 
 from imbot.errors import StoreError
 from imbot.store.statements import Write
+from imbot.store.sums import teach
 
 #: The path that stands for a database that vanishes when it is closed.
 IN_MEMORY = ":memory:"
@@ -151,6 +152,7 @@ def _configure(raw: sqlite3.Connection, *, read_only: bool) -> None:
         # Reading the schema finds out whether this is a database at all.
         raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         return
+    teach(raw)
     raw.execute("PRAGMA journal_mode=WAL")
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from imbot.errors import StoreError
 from imbot.store import schema
 from imbot.store.connection import Database
+from imbot.store.sums import resummed, summed_tables
 
 #: The statements that change one version into the next.
 Migration: TypeAlias = Sequence[str]
@@ -38,6 +39,23 @@ MIGRATIONS: tuple[Migration, ...] = (
         "CREATE INDEX ix_orders_effect_id ON orders (effect_id)",
         "CREATE INDEX orders_waiting ON orders (seq) WHERE taken_at IS NULL",
     ),
+    (
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {name} BIGINT"
+            for table, names in {
+                "events": ("sum", "handled_sum"),
+                "runs": ("sum", "stand_sum"),
+                "effects": ("sum", "state_sum", "settled_sum", "echo_sum"),
+                **dict.fromkeys(("sessions", "once_marks", "timers", "gaps", "acks"), ("sum",)),
+                "rule_versions": ("sum",),
+            }.items()
+            for name in names
+        ),
+        """CREATE TABLE quarantine (seq INTEGER NOT NULL, table_name TEXT NOT NULL,
+        "key" TEXT NOT NULL, "row" TEXT NOT NULL, reason TEXT NOT NULL, at BIGINT NOT NULL,
+        PRIMARY KEY (seq))""",
+        "CREATE INDEX ix_quarantine_at ON quarantine (at)",
+    ),
 )
 
 _FIRST = 1
@@ -57,7 +75,7 @@ def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) ->
     else:
         _refuse_newer(database, version, newest)
         for step in range(version, newest):
-            _change(database, migrations[step - 1], to=step + 1)
+            _change(database, migrations[step - 1], to=step + 1, is_last=step + 1 == newest)
 
 
 def version_of(database: Database) -> int:
@@ -110,10 +128,13 @@ def _create(database: Database, version: int) -> None:
         database.connection.execute(sa.insert(schema.meta).values(key=_VERSION, value=str(version)))
 
 
-def _change(database: Database, migration: Migration, *, to: int) -> None:
+def _change(database: Database, migration: Migration, *, to: int, is_last: bool) -> None:
     with database.transaction():
         for statement in migration:
             database.connection.exec_driver_sql(statement)
+        # A step may change what sums cover; which sums there are says the newest version only.
+        for table in summed_tables() if is_last else ():
+            database.connection.exec_driver_sql(resummed(table))
         database.connection.execute(
             sa.update(schema.meta).where(schema.meta.c.key == _VERSION).values(value=str(to))
         )

@@ -19,6 +19,21 @@ def _seq() -> sa.Column[int]:
     return sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
 
 
+#: Under this key a column of a checksum tells what it covers; nothing stands for all the rest.
+COVERED = "covered"
+
+
+def _sum(name: str = "sum", *covered: str) -> sa.Column[int]:
+    """Return the column of a checksum; see :mod:`imbot.store.sums`."""
+    return sa.Column(name, sa.BigInteger, info={COVERED: covered})
+
+
+def key_of(table: sa.Table) -> tuple[str, ...]:
+    """Return the columns by which imbot knows a row: the only unique one, or the primary key."""
+    unique = tuple(column.name for column in table.c if column.unique)
+    return unique or tuple(c.name for c in table.primary_key if c.name != "seq")
+
+
 def _words(*names: str) -> list[sa.Column[str]]:
     return [sa.Column(name, Text, nullable=False) for name in names]
 
@@ -56,6 +71,8 @@ events = sa.Table(
     sa.Column("rule_ids", Json),
     sa.Column("suppressed", Json),
     sa.Column("depth", sa.BigInteger),
+    _sum(),
+    _sum("handled_sum", "handled_at", "rule_ids", "suppressed"),
     sa.Index("events_by_session", "agent", "session_id"),
 )
 EVENT_IS_UNDECIDED = events.c.handled_at.is_(None)
@@ -80,6 +97,12 @@ runs = sa.Table(
     sa.Column("strands", Json),
     sa.Column("cancelled", Text),
     sa.Column("in_shadow", sa.Boolean),
+    _sum(),
+    _sum(
+        "stand_sum",
+        *("state", "pc", "attempt", "at", "due_at", "bound", "agent", "session_id"),
+        *("detail", "strands", "cancelled"),
+    ),
 )
 RUN_IS_OPEN = _literally(runs.c.state, RunState.RUNNING, RunState.WAITING)
 RUN_IS_ENDED = _literally(
@@ -104,6 +127,10 @@ effects = sa.Table(
     sa.Column("echo_at", Moment),
     sa.Column("result", Json),
     *_words("detail"),
+    _sum(),
+    _sum("state_sum", "state"),
+    _sum("settled_sum", "settled_at", "result", "detail"),
+    _sum("echo_sum", "echo_at"),
     sa.Index("effects_by_session", "agent", "session_id"),
 )
 EFFECT_IS_UNSETTLED = _literally(effects.c.state, EffectState.SENDING, EffectState.UNKNOWN)
@@ -128,6 +155,7 @@ sessions = sa.Table(
     sa.Column("seen_at", Moment, nullable=False),
     sa.Column("talking_at", Moment),
     sa.Column("completed_at", Moment),
+    _sum(),
 )
 SESSION_IS_OPEN = sessions.c.completed_at.is_(None)
 SESSION_IS_OVER = sessions.c.completed_at.is_not(None)
@@ -141,6 +169,7 @@ once_marks = sa.Table(
     sa.Column("scope", Text, primary_key=True),
     *_words("run_id"),
     sa.Column("at", Moment, nullable=False, index=True),
+    _sum(),
 )
 
 timers = sa.Table(
@@ -151,6 +180,7 @@ timers = sa.Table(
     sa.Column("due_at", Moment, nullable=False),
     *_words("agent", "session_id"),
     sa.Column("payload", Json),
+    _sum(),
 )
 
 gaps = sa.Table(
@@ -161,6 +191,7 @@ gaps = sa.Table(
     sa.Column("session_ids", Json, nullable=False),
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("ended_at", Moment, nullable=False, index=True),
+    _sum(),
 )
 
 acks = sa.Table(
@@ -170,6 +201,7 @@ acks = sa.Table(
     *_words("client_id"),
     # JSON, because the peer chooses the number and a column would refuse a huge one.
     sa.Column("ack", Json),
+    _sum(),
 )
 
 orders = sa.Table(
@@ -191,4 +223,13 @@ rule_versions = sa.Table(
     sa.Column("rule_id", Text, primary_key=True),
     sa.Column("version", Text, primary_key=True),
     *_words("path", "source"),
+    _sum(),
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    METADATA,
+    _seq(),
+    *_words("table_name", "key", "row", "reason"),
+    sa.Column("at", Moment, nullable=False, index=True),
 )

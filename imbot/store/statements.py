@@ -5,6 +5,7 @@ written is refused to the caller who gave it and harms nobody else.
 """
 
 from collections.abc import Callable, Container, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import sqlalchemy as sa
@@ -33,6 +34,7 @@ from imbot.records import (
 )
 from imbot.store import rows, schema
 from imbot.store.columns import encoder
+from imbot.store.sums import Sum, checksum, sums_of
 
 _C = TypeVar("_C")
 _Statement: TypeAlias = sa.Insert | sa.Update | sa.Delete
@@ -86,24 +88,52 @@ class Statements:
         compiled = statement.compile(dialect=self._dialect)
         if compiled.positiontup is None:
             raise TypeError(f"{self._dialect.name}: its driver does not bind by position")
-        sql = str(compiled)
-        binds = [(name, encoder(compiled.binds[name].type)) for name in compiled.positiontup]
+        sql, sums = str(compiled), {each.name: each for each in sums_of(_table_of(statement))}
+        names = [name for name in compiled.positiontup if name not in sums]
+        binds = [(name, encoder(compiled.binds[name].type)) for name in names]
+        # In the order in which they are bound, so that each finds its place behind those before.
+        summed = [
+            (place, sums[name].form, _taken(sums[name], names, statement))
+            for place, name in enumerate(compiled.positiontup)
+            if name in sums
+        ]
 
         def write(change: _C) -> Write:
             values = columns(change)
-            return Write(
-                sql,
-                tuple(
-                    [
-                        value
-                        if (value := values[name]) is None or encode is None
-                        else encode(value)
-                        for name, encode in binds
-                    ]
-                ),
-            )
+            bound = [
+                value if (value := values[name]) is None or encode is None else encode(value)
+                for name, encode in binds
+            ]
+            for place, checked in [
+                (place, checksum(form, take(bound))) for place, form, take in summed
+            ]:
+                bound.insert(place, checked)
+            return Write(sql, tuple(bound))
 
         self._writers[kind] = write
+
+
+def _table_of(statement: _Statement) -> sa.Table:
+    table = statement.table
+    if not isinstance(table, sa.Table):
+        raise TypeError(f"{statement}: it writes no table")
+    return table
+
+
+def _taken(
+    checked: Sum, names: Sequence[str], statement: _Statement
+) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Return what takes the values that a sum covers from those that are bound, by their names.
+
+    A new row has NULL in the columns that are not bound; of a row that is there nobody knows.
+    """
+    places = {name.removesuffix("_"): place for place, name in enumerate(names)}
+    if isinstance(statement, sa.Update) and not places.keys() >= set(checked.columns):
+        raise TypeError(f"{checked.label}: not all that it covers is set by {statement}")
+    found = [places.get(name) for name in checked.columns]
+    if len(found) > 1 and None not in found:
+        return itemgetter(*found)
+    return lambda bound: tuple([None if place is None else bound[place] for place in found])
 
 
 def _insert(table: sa.Table, *, without: Container[str] = ()) -> sqlite.Insert:
@@ -135,7 +165,7 @@ def _insert_event() -> sqlite.Insert:
 
 def _decide_event() -> sa.Update:
     events = schema.events.c
-    decided = (events.handled_at, events.rule_ids, events.suppressed)
+    decided = (events.handled_at, events.rule_ids, events.suppressed, events.handled_sum)
     return (
         sa.update(schema.events)
         .where(events.id == _bind(events.id, "id_"))
@@ -145,7 +175,7 @@ def _decide_event() -> sa.Update:
 
 def _upsert_run() -> sqlite.Insert:
     # What the run id says, or a run keeps for life, is not written again: less index work.
-    fixed = {"event_id", "rule_id", "rule_version", "key", "began_at", "in_shadow"}
+    fixed = {"event_id", "rule_id", "rule_version", "key", "began_at", "in_shadow", "sum"}
     return _upsert(schema.runs, key="run_id", keep=fixed)
 
 
@@ -176,9 +206,11 @@ def _settle_effect() -> sa.Update:
         .where(effects.effect_id == _bind(effects.effect_id, "effect_id_"))
         .values(
             state=sa.case((proven, effects.state), else_=_bind(effects.state, "state_")),
+            state_sum=sa.case((proven, effects.state_sum), else_=_bind(effects.state_sum)),
             settled_at=_bind(effects.settled_at),
             result=_bind(effects.result),
             detail=_bind(effects.detail),
+            settled_sum=_bind(effects.settled_sum),
         )
     )
 
@@ -201,5 +233,10 @@ def _confirm_effect() -> sa.Update:
     return (
         sa.update(schema.effects)
         .where(effects.effect_id == _bind(effects.effect_id, "effect_id_"))
-        .values(state=_bind(effects.state), echo_at=_bind(effects.echo_at))
+        .values(
+            state=_bind(effects.state),
+            state_sum=_bind(effects.state_sum),
+            echo_at=_bind(effects.echo_at),
+            echo_sum=_bind(effects.echo_sum),
+        )
     )

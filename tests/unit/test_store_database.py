@@ -22,6 +22,7 @@ from imbot.store.database import open_store, store_path
 from imbot.store.migrations import MIGRATIONS, migrate, version_of
 from imbot.store.rows import event_number
 from imbot.store.statements import Statements
+from imbot.store.sums import summed_tables, sums_of
 from imbot.store.writer import TURNS
 from tests.unit.store_samples import T0, StoppedClock, after, event, intent, message, run, seen
 
@@ -179,14 +180,26 @@ def test_an_old_store_ends_up_with_the_tables_of_a_new_one(tmp_path):
     new.close()
 
 
-#: Makes the tables those of version 1 again.
-UNDO = [
-    "DROP TABLE timers",
+#: Makes the tables those of version 2 again.
+UNDO_TO_2 = [
+    "DROP TABLE quarantine",
+    *(
+        f"ALTER TABLE {table.name} DROP COLUMN {each.name}"
+        for table in summed_tables()
+        for each in sums_of(table)
+    ),
     "DROP TABLE orders",
     "ALTER TABLE events DROP COLUMN depth",
+    "ALTER TABLE runs DROP COLUMN in_shadow",
+    "UPDATE meta SET value = '2' WHERE key = 'schema_version'",
+]
+
+#: Makes the tables those of version 1 again.
+UNDO = [
+    *UNDO_TO_2,
+    "DROP TABLE timers",
     "ALTER TABLE runs DROP COLUMN strands",
     "ALTER TABLE runs DROP COLUMN cancelled",
-    "ALTER TABLE runs DROP COLUMN in_shadow",
     "UPDATE meta SET value = '1' WHERE key = 'schema_version'",
 ]
 
@@ -204,10 +217,7 @@ async def test_what_waits_in_a_store_of_the_second_version_goes_on_where_it_stoo
         tmp_path / "store.db",
         "UPDATE runs SET strands = replace(strands, 'true,0,', 'true,')",
         "UPDATE runs SET strands = replace(strands, 'false,0,', 'false,')",
-        "ALTER TABLE runs DROP COLUMN in_shadow",
-        "DROP TABLE orders",
-        "ALTER TABLE events DROP COLUMN depth",
-        "UPDATE meta SET value = '2' WHERE key = 'schema_version'",
+        *UNDO_TO_2,
     )
 
     ((found, _),) = (await opened().recover(T0)).runs
