@@ -1,0 +1,101 @@
+"""A store that knows what is parked: whoever parks something, everything goes by here.
+
+So no way of giving up is forgotten: each parked effect is told in the log once, counts in
+``/health``, and people's orders are looked for while there is any.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from imbot.ports import Store
+from imbot.records import (
+    Change,
+    EchoSeen,
+    EffectState,
+    Intent,
+    Order,
+    Recovered,
+    Retention,
+    Verdict,
+)
+
+log = structlog.get_logger()
+
+#: Changes after which an effect waits for a person, or does no more.
+_TELLING = frozenset({Verdict, EchoSeen, Intent})
+
+
+class Tally:
+    """Passes on what :class:`imbot.ports.Store` promises; counts on the way.
+
+    Attributes:
+        parked: The ids of the effects that wait for a person.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.parked: set[str] = set()
+        self._store = store
+        self._any = asyncio.Event()
+
+    async def any_parked(self) -> None:
+        """Return once something waits for a person."""
+        await self._any.wait()
+
+    async def commit(self, changes: Sequence[Change]) -> None:
+        """Return when these changes, and all noted before, are durable."""
+        await self._store.commit(changes)
+        self._count(changes)
+
+    def note(self, changes: Sequence[Change]) -> None:
+        """Take these changes; they are durable soon."""
+        self._store.note(changes)
+        self._count(changes)
+
+    async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Return which of these (rule id, scope) pairs are marked, and since when."""
+        return await self._store.marked(marks)
+
+    async def recover(self, now: datetime) -> Recovered:
+        """Return what was unfinished."""
+        found = await self._store.recover(now)
+        self.parked |= found.parked
+        self._tell()
+        return found
+
+    async def orders(self) -> Sequence[Order]:
+        """Return what people have decided and nobody has taken up, oldest first."""
+        return await self._store.orders()
+
+    async def forget(self, what: Retention) -> int:
+        """Delete what ended too long ago; return how many rows."""
+        return await self._store.forget(what)
+
+    async def close(self) -> None:
+        """Make everything durable and close."""
+        await self._store.close()
+
+    def _count(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if type(change) in _TELLING:
+                self._take(change)
+
+    def _take(self, change: Change) -> None:
+        match change:
+            case Verdict(effect_id, EffectState.PARKED):
+                if effect_id not in self.parked:
+                    log.warning("effect.parked", effect=effect_id, cause=change.detail)
+                self.parked.add(effect_id)
+            case Verdict(effect_id) | EchoSeen(effect_id) | Intent(effect_id):
+                self.parked.discard(effect_id)
+            case _:
+                return
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.parked:
+            self._any.set()
+        else:
+            self._any.clear()
