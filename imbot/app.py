@@ -35,6 +35,7 @@ from imbot.engine.sessions import SessionTable
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Watcher, unwatched
+from imbot.gws.admission import Admission
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
 from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
@@ -68,13 +69,6 @@ DRAIN_S = 10.0
 
 #: When the store first forgets, after a start and its logins, and how often from then on.
 FIRST_FORGET_S, FORGET_EVERY_S = 600.0, 86_400.0
-
-#: Agents that begin their login in one second; GWS is not to be stormed.
-LOGINS_PER_S = 100.0
-
-#: Agents that log in at the same time, after an outage too. Where more share a slow server or
-#: machine, each takes so long that its Bayeux session expires before it polls, and none gets in.
-LOGINS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +193,7 @@ class App:
             tasks=self._tasks,
         )
         gws = gws_settings(settings)
-        admission = asyncio.Semaphore(LOGINS_AT_ONCE)
+        admission = Admission(ports.clock)
         for part in settings.agents:
             self.agents[part.user] = Agent(
                 agent_settings(part),
@@ -228,8 +222,7 @@ class App:
             sessions=len(recovered.sessions),
         )
         lives: list[asyncio.Future[None]] = [
-            asyncio.create_task(self._live(agent, index / LOGINS_PER_S))
-            for index, agent in enumerate(self.agents.values())
+            asyncio.create_task(agent.run()) for agent in self.agents.values()
         ]
         lives.append(asyncio.create_task(self._forget_daily()))
         lives.append(asyncio.create_task(self.reloader.serve(self._changes())))
@@ -268,10 +261,6 @@ class App:
     def _changes(self) -> AsyncIterator[None] | None:
         changes = self._ports.changes
         return None if changes is None else changes(rule_paths(self._loaded))
-
-    async def _live(self, agent: Agent, delay_s: float) -> None:
-        await self._ports.clock.sleep(delay_s)
-        await agent.run()
 
     async def _forget_daily(self) -> None:
         """Delete what ended too long ago: some time after the start, then once a day."""

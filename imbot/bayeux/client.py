@@ -95,6 +95,13 @@ class Listener(Protocol):
         """Learn that the subscription works again after a ``down``."""
         ...
 
+    async def turn(self) -> None:
+        """Return when a new Bayeux session may begin after one that was lost.
+
+        A server that forgets one client id forgets those of all.
+        """
+        ...
+
     async def refused(self, fault: Fault) -> None:
         """Learn that polling has stopped: log in again, then open again."""
         ...
@@ -252,6 +259,8 @@ class BayeuxClient:
         """Carry out the session's command, hand over what came, and return what is next."""
         if session.command.delay_s > 0:
             await self._clock.sleep(session.command.delay_s)
+        if session.is_open and session.command.do is Do.HANDSHAKE:
+            await self._listener.turn()
         asked_at = self._clock.monotonic()
         received = await transport.carry_out(session.command, ack=session.ack)
         # What happened while the reply was being read is not in it.

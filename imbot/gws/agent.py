@@ -21,6 +21,7 @@ from imbot.errors import (
     StoreError,
     TemporaryError,
 )
+from imbot.gws.admission import Admission
 from imbot.gws.client import GwsClient, is_conflict, is_gone
 from imbot.gws.feed import Feed
 from imbot.gws.flag import Flag
@@ -52,7 +53,7 @@ class Agent:
         intake: Where everything heard goes.
         clock: Time.
         random: Spreads logins and proofs.
-        admission: Lets only so many agents log in at a time.
+        admission: Gives each agent its turn to log in.
         bayeux: Makes the Bayeux client.
     """
 
@@ -65,7 +66,7 @@ class Agent:
         intake: Intake,
         clock: Clock,
         random: Random,
-        admission: asyncio.Semaphore,
+        admission: Admission,
         bayeux: BayeuxFactory = BayeuxClient,
     ) -> None:
         self._settings = settings
@@ -75,7 +76,7 @@ class Agent:
         self._random = random
         self._admission = admission
         self._bayeux = bayeux
-        self._feed = Feed(settings.user, intake, clock=clock, seen=self._see)
+        self._feed = Feed(settings.user, intake, clock=clock, seen=self._see, turn=admission.turn)
         self._invitations = Invitations(gws.on_alerting, patience_s=gws.alerting_s)
         self._pace = LoginPace(random, lockout_s=gws.lockout_s)
         self._facts = AgentFacts(settings.user, place=settings.place)
@@ -339,17 +340,17 @@ class Agent:
             bayeux=self._bayeux,
         )
         service = self._service = Service(
-            self._settings.user,
             login,
             feed=self._feed,
             ready=self._in_service,
             invitations=self._invitations,
             clock=self._clock,
             random=self._random,
+            admission=self._admission,
             resync_s=self._gws.resync_s,
         )
         try:
-            async with self._admission:
+            async with self._admission.login():
                 await login.enter(is_first=not self._has_served)
         finally:
             self._note_version(login.version)

@@ -6,7 +6,7 @@ logins: the agent looks at what it remembers. Source: contract 2.9, 2.10, 9.4.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -101,6 +101,7 @@ class Feed:
         intake: Where batches go.
         clock: Time.
         seen: Called with each session, after the intake has it.
+        turn: Returns when it is the agent's turn to begin anew.
 
     Attributes:
         known: The sessions that the agent was told of.
@@ -118,12 +119,19 @@ class Feed:
     """
 
     def __init__(
-        self, user: str, intake: Intake, *, clock: Clock, seen: Callable[[ImSession], None]
+        self,
+        user: str,
+        intake: Intake,
+        *,
+        clock: Clock,
+        seen: Callable[[ImSession], None],
+        turn: Callable[[], Awaitable[None]],
     ) -> None:
         self._user = user
         self._intake = intake
         self._clock = clock
         self._seen = seen
+        self._turn = turn
         self._client: GwsClient | None = None
         self._is_in_service = False
         self._cut: GoodPoll | None = None
@@ -182,6 +190,10 @@ class Feed:
         """Note that notifications arrive again; while the agent logs in, it decides when."""
         if self._is_in_service:
             self._restore()
+
+    async def turn(self) -> None:
+        """Return when it is the agent's turn to begin a new Bayeux session."""
+        await self._turn()
 
     async def refused(self, fault: Fault) -> None:
         """Note that GWS wants another login."""

@@ -8,6 +8,7 @@ import structlog
 
 from imbot.clock import Clock
 from imbot.errors import ActionError, FaultClass
+from imbot.gws.admission import ONE_REQUEST, Admission
 from imbot.gws.feed import Feed
 from imbot.gws.flag import Flag
 from imbot.gws.invitations import Invitations
@@ -33,19 +34,18 @@ class Service:
     """The time of one login.
 
     Args:
-        user: The agent.
         login: Its login.
         feed: What it hears.
         ready: Set while operations may go out.
         invitations: What rings.
         clock: Time.
         random: Spreads proofs and retries.
+        admission: Gives each agent its turn, for what all may do at the same moment.
         resync_s: Time between two proofs.
     """
 
     def __init__(
         self,
-        user: str,
         login: Login,
         *,
         feed: Feed,
@@ -53,15 +53,17 @@ class Service:
         invitations: Invitations,
         clock: Clock,
         random: Random,
+        admission: Admission,
         resync_s: float,
     ) -> None:
-        self._user = user
+        self._user = login.facts.user
         self._login = login
         self._feed = feed
         self._ready = ready
         self._invitations = invitations
         self._clock = clock
         self._random = random
+        self._admission = admission
         self._resync_s = resync_s
         self._lost = ""
         self._again = ""
@@ -126,7 +128,8 @@ class Service:
             return False
         self._ready.clear()
         try:
-            await self._login.mend(reopens=self._feed.refusal is not None)
+            async with self._admission.login():
+                await self._login.mend(reopens=self._feed.refusal is not None)
         except ActionError as error:
             log.info("agent.mend_failed", agent=self._user, cause=str(error))
             return False
@@ -173,6 +176,7 @@ class Service:
 
     async def _resync(self) -> None:
         try:
+            await self._admission.turn(ONE_REQUEST)
             await self._feed.resync(self._login.client)
         except ActionError as error:
             self._note_trouble(error)

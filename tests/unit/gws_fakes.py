@@ -8,6 +8,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from imbot.bayeux.session import BayeuxResume, GoodPoll
+from imbot.gws.admission import Admission
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Basic
 from imbot.gws.settings import AgentSettings, GwsSettings
@@ -293,7 +294,7 @@ class Rig:
         self.gws = FakeGws()
         self.bayeuxes = Bayeuxes()
         self.taken = Taken()
-        self.admission = asyncio.Semaphore(1)
+        self.admission = Admission(LoopClock(), places=1)
         self.agent = Agent(
             AgentSettings("bot1", Basic("bot1", "pw"), **(agent or {})),
             GwsSettings(URL, **gws_settings),

@@ -116,6 +116,7 @@ class Owner:
         self.told = []
         self.batches = []
         self.commit_s = 0.0
+        self.turns = 0
 
     async def messages(self, elements, client_id, ack):
         await asyncio.sleep(self.commit_s)
@@ -129,6 +130,9 @@ class Owner:
 
     async def up(self):
         self.told.append(("up",))
+
+    async def turn(self):
+        self.turns += 1
 
     async def refused(self, fault):
         self.told.append(("refused", fault))
@@ -579,6 +583,18 @@ async def test_402_after_every_handshake_does_not_spin(client, server):
     await asyncio.sleep(60)
 
     assert 3 <= server.channels().count("handshake") <= 10
+
+
+async def test_every_handshake_but_the_first_waits_for_its_turn(client, server, owner):
+    """A server that forgets one client id forgets those of all: thousands begin anew together."""
+    server.connects.extend([None, UNKNOWN])
+
+    await client.open()
+    assert owner.turns == 0
+    await asyncio.sleep(60)
+
+    assert server.channels().count("handshake") == 2
+    assert owner.turns == 1
 
 
 async def test_close_is_silent_and_nothing_is_sent_afterwards(client, server, owner, looptime):

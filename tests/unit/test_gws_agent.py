@@ -181,14 +181,14 @@ async def test_a_feature_that_is_off_is_not_taken_for_no_sessions():
 async def test_an_agent_waits_for_its_turn_to_log_in_and_leaves_it_to_the_next():
     """A thousand that log in at once on a slow machine expire before they poll."""
     async with rig() as bot:
-        await bot.admission.acquire()
-        bot.begin()
-        await asyncio.sleep(1000)
-        assert bot.gws.calls == []
+        async with bot.admission.login():
+            bot.begin()
+            await asyncio.sleep(1000)
+            assert bot.gws.calls == []
 
-        bot.admission.release()
         await bot.until(lambda: bot.agent.is_up)
-        assert not bot.admission.locked()
+        async with asyncio.timeout(1), bot.admission.login():
+            pass
 
 
 async def test_a_login_that_fails_leaves_its_turn_to_the_next():
@@ -196,12 +196,12 @@ async def test_a_login_that_fails_leaves_its_turn_to_the_next():
         bot.gws.answer_next(ME, DENIED)
         bot.begin()
         await bot.until(lambda: bot.agent.status.state is AgentState.WAITING)
-        assert not bot.admission.locked()
+        async with asyncio.timeout(1), bot.admission.login():
+            pass
 
 
 async def test_an_agent_that_waits_for_its_turn_can_be_stopped():
-    async with rig() as bot:
-        await bot.admission.acquire()
+    async with rig() as bot, bot.admission.login():
         bot.begin()
         await asyncio.sleep(1)
         await bot.agent.stop()
