@@ -11,14 +11,23 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 from imbot.meaning import Meant
-from imbot.model import JSON, Event, ImSession, SessionKey, Suppressed
+from imbot.model import (
+    JSON,
+    Event,
+    GoodPoll,
+    ImSession,
+    SessionKey,
+    Subscription,
+    Suppressed,
+)
 
 
 class EffectState(Meant):
     """The life of one effect in the ledger.
 
-    SENDING → ACCEPTED → CONFIRMED; FAILED surely never happened; UNKNOWN may have happened and
-    waits for its proof; PARKED waits for a person. SHADOW is never sent: a rule in shadow would.
+    SENDING → ACCEPTED → CONFIRMED; FAILED surely never happened, and may be tried again; UNKNOWN
+    may have happened and waits for its proof; PARKED waits for a person; CANCELLED and EXPIRED are
+    given up for good. SHADOW is never sent: a rule in shadow would.
     """
 
     SENDING = "sending", "It is written down, and on its way."
@@ -27,6 +36,8 @@ class EffectState(Meant):
     FAILED = "failed", "It surely never happened."
     UNKNOWN = "unknown", "It may have happened, and waits for its proof."
     PARKED = "parked", "It waits for a person."
+    CANCELLED = "cancelled", "It is given up: its session was over, or a person or another's work."
+    EXPIRED = "expired", "It could not be carried out before it was too old."
     SHADOW = "shadow", "It is never sent: a rule in shadow would have."
 
 
@@ -251,11 +262,32 @@ class GapSeen(NamedTuple):
 
 
 class AckSeen(NamedTuple):
-    """The Bayeux acknowledgement number up to which this agent's batches are kept."""
+    """The Bayeux acknowledgement number up to which this agent's batches are kept.
+
+    Attributes:
+        agent: Our agent.
+        client_id: The Bayeux client id that the number belongs to.
+        ack: The number; None when the extension is off.
+        good: From when on messages can be lost should nobody go on; None for unknown.
+    """
 
     agent: str
     client_id: str
     ack: int | None
+    good: GoodPoll | None = None
+
+
+class SubscriptionKept(NamedTuple):
+    """How another process can go on with this agent's subscription; the newest one wins."""
+
+    agent: str
+    subscription: Subscription
+
+
+class SubscriptionEnded(NamedTuple):
+    """Nobody can go on with this agent's subscription."""
+
+    agent: str
 
 
 class TimerSet(NamedTuple):
@@ -309,6 +341,8 @@ Change: TypeAlias = (
     | SessionSeen
     | GapSeen
     | AckSeen
+    | SubscriptionKept
+    | SubscriptionEnded
     | TimerSet
     | TimerGone
     | RuleSeen
@@ -370,6 +404,8 @@ class Recovered:
         spent: How many effects each rule has begun in each session not Completed.
         lately: The rule and the moment of each effect begun within the last minute, oldest first.
         parked: The ids of the effects that wait for a person.
+        acks: What was last acknowledged, by agent.
+        subscriptions: What each agent can go on with.
         last_event_number: The highest number used in event ids; new ids go on from there.
     """
 
@@ -384,4 +420,6 @@ class Recovered:
     spent: Mapping[tuple[str, SessionKey], int] = field(default_factory=dict)
     lately: tuple[tuple[str, datetime], ...] = ()
     parked: frozenset[str] = frozenset()
+    acks: Mapping[str, AckSeen] = field(default_factory=dict)
+    subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
     last_event_number: int = 0

@@ -56,6 +56,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         PRIMARY KEY (seq))""",
         "CREATE INDEX ix_quarantine_at ON quarantine (at)",
     ),
+    (
+        "ALTER TABLE acks ADD COLUMN asked_at BIGINT",
+        "ALTER TABLE acks ADD COLUMN answered_at BIGINT",
+        """CREATE TABLE subscriptions (agent TEXT NOT NULL, url TEXT NOT NULL,
+        client_id TEXT NOT NULL, gap_cause TEXT NOT NULL, acknowledges BOOLEAN NOT NULL, since BIGINT, pending TEXT,
+        cookies TEXT, tokens TEXT, sum BIGINT, PRIMARY KEY (agent))""",
+    ),
 )
 
 _FIRST = 1

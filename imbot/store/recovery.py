@@ -20,6 +20,7 @@ from imbot.store.schema import (
     RUN_IS_OPEN,
     SESSION_IS_OPEN,
     SESSION_IS_OVER,
+    acks,
     effects,
     events,
     once_marks,
@@ -27,6 +28,7 @@ from imbot.store.schema import (
     rule_versions,
     runs,
     sessions,
+    subscriptions,
     timers,
 )
 
@@ -66,6 +68,10 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
         parked=frozenset(
             connection.scalars(sa.select(effects.c.effect_id).where(EFFECT_IS_PARKED))
         ),
+        acks={row["agent"]: rows.to_ack_seen(row) for row in found(sa.select(acks))},
+        subscriptions={
+            row["agent"]: rows.to_subscription(row) for row in found(sa.select(subscriptions))
+        },
         last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
     )
 

@@ -11,10 +11,12 @@ from imbot.model import (
     JSON,
     Event,
     EventKind,
+    GoodPoll,
     ImSession,
     Participant,
     Reason,
     SessionKey,
+    Subscription,
     Suppressed,
 )
 from imbot.records import (
@@ -37,6 +39,8 @@ from imbot.records import (
     RunState,
     SessionSeen,
     Strand,
+    SubscriptionEnded,
+    SubscriptionKept,
     TimerGone,
     TimerSet,
     Verdict,
@@ -341,7 +345,56 @@ def to_gap(row: Row) -> GapSeen:
 
 def from_ack_seen(change: AckSeen) -> Row:
     """Return the columns of an acknowledgement."""
-    return {"agent": change.agent, "client_id": change.client_id, "ack": change.ack}
+    good = change.good
+    return {
+        "agent": change.agent,
+        "client_id": change.client_id,
+        "ack": change.ack,
+        "asked_at": None if good is None else good.asked_at,
+        "answered_at": None if good is None else good.answered_at,
+    }
+
+
+def to_ack_seen(row: Row) -> AckSeen:
+    """Return the acknowledgement of a row."""
+    asked_at, answered_at = row["asked_at"], row["answered_at"]
+    good = None if asked_at is None or answered_at is None else GoodPoll(asked_at, answered_at)
+    return AckSeen(row["agent"], row["client_id"], row["ack"], good)
+
+
+def from_subscription_kept(change: SubscriptionKept) -> Row:
+    """Return the columns of a subscription."""
+    held = change.subscription
+    return {
+        "agent": change.agent,
+        "url": held.url,
+        "client_id": held.client_id,
+        "gap_cause": held.gap_cause,
+        "acknowledges": held.acknowledges,
+        "since": held.since,
+        "pending": held.pending or None,
+        "cookies": held.cookies or None,
+        "tokens": dict(held.tokens) or None,
+    }
+
+
+def to_subscription(row: Row) -> Subscription:
+    """Return the subscription of a row."""
+    return Subscription(
+        url=row["url"],
+        client_id=row["client_id"],
+        acknowledges=row["acknowledges"],
+        since=row["since"],
+        gap_cause=row["gap_cause"],
+        pending=tuple(row["pending"] or ()),
+        cookies=tuple(tuple(cookie) for cookie in row["cookies"] or ()),
+        tokens=row["tokens"] or {},
+    )
+
+
+def from_subscription_ended(change: SubscriptionEnded) -> Row:
+    """Return what names the subscription."""
+    return {"agent_": change.agent}
 
 
 def from_timer_set(change: TimerSet) -> Row:

@@ -202,6 +202,22 @@ acks = sa.Table(
     # JSON, because the peer chooses the number and a column would refuse a huge one.
     sa.Column("ack", Json),
     _sum(),
+    sa.Column("asked_at", Moment),
+    sa.Column("answered_at", Moment),
+)
+
+#: What is in it is as secret as a password while GWS remembers it; nothing shows it.
+subscriptions = sa.Table(
+    "subscriptions",
+    METADATA,
+    sa.Column("agent", Text, primary_key=True),
+    *_words("url", "client_id", "gap_cause"),
+    sa.Column("acknowledges", sa.Boolean, nullable=False),
+    sa.Column("since", Moment),
+    sa.Column("pending", Json),
+    sa.Column("cookies", Json),
+    sa.Column("tokens", Json),
+    _sum(),
 )
 
 orders = sa.Table(

@@ -28,6 +28,8 @@ from imbot.records import (
     RuleSeen,
     RunSeen,
     SessionSeen,
+    SubscriptionEnded,
+    SubscriptionKept,
     TimerGone,
     TimerSet,
     Verdict,
@@ -66,6 +68,8 @@ class Statements:
         self._add(SessionSeen, _upsert(schema.sessions), rows.from_session_seen)
         self._add(GapSeen, _insert(schema.gaps), rows.from_gap_seen)
         self._add(AckSeen, _upsert(schema.acks), rows.from_ack_seen)
+        self._add(SubscriptionKept, _upsert(schema.subscriptions), rows.from_subscription_kept)
+        self._add(SubscriptionEnded, _delete_subscription(), rows.from_subscription_ended)
         self._add(TimerSet, _upsert(schema.timers), rows.from_timer_set)
         self._add(TimerGone, _delete_timer(), rows.from_timer_gone)
         self._add(RuleSeen, _upsert(schema.rule_versions), rows.from_rule_seen)
@@ -189,6 +193,11 @@ def _delete_mark() -> sa.Delete:
 def _delete_timer() -> sa.Delete:
     timers = schema.timers.c
     return sa.delete(schema.timers).where(timers.id == _bind(timers.id, "id_"))
+
+
+def _delete_subscription() -> sa.Delete:
+    held = schema.subscriptions.c
+    return sa.delete(schema.subscriptions).where(held.agent == _bind(held.agent, "agent_"))
 
 
 def _upsert_effect() -> sqlite.Insert:

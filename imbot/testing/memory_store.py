@@ -12,8 +12,9 @@ from datetime import datetime
 from itertools import takewhile
 
 from imbot.errors import StoreError
-from imbot.model import Event, EventKind, SessionKey
+from imbot.model import Event, EventKind, SessionKey, Subscription
 from imbot.records import (
+    AckSeen,
     Change,
     EchoSeen,
     Effect,
@@ -32,6 +33,8 @@ from imbot.records import (
     RunSeen,
     RunState,
     SessionSeen,
+    SubscriptionEnded,
+    SubscriptionKept,
     TimerGone,
     TimerSet,
     Verdict,
@@ -151,6 +154,8 @@ class _Found:
         self.sessions: dict[SessionKey, SessionSeen] = {}
         self.timers: dict[str, TimerSet] = {}
         self.rules: dict[tuple[str, str], RuleSeen] = {}
+        self.acks: dict[str, AckSeen] = {}
+        self.subscriptions: dict[str, Subscription] = {}
         self.orders: list[Order] = []
 
     def apply(self, change: Change) -> None:
@@ -190,7 +195,18 @@ class _Found:
             case OrderTaken(number) if number <= len(self.orders):
                 self.orders[number - 1] = self.orders[number - 1]._replace(taken=change)
             case _:
-                pass  # gaps and acknowledgements are not given back
+                self._go_on(change)
+
+    def _go_on(self, change: Change) -> None:
+        match change:
+            case AckSeen(agent):
+                self.acks[agent] = change
+            case SubscriptionKept(agent, subscription):
+                self.subscriptions[agent] = subscription
+            case SubscriptionEnded(agent):
+                self.subscriptions.pop(agent, None)
+            case _:
+                pass  # gaps are not given back
 
     def _settle(self, change: Verdict | EchoSeen) -> None:
         effect = self.effects.get(change.effect_id)
@@ -222,6 +238,8 @@ class _Found:
                 for effect_id, effect in self.effects.items()
                 if effect.state is EffectState.PARKED
             ),
+            acks=dict(self.acks),
+            subscriptions=dict(self.subscriptions),
             last_event_number=max(map(event_number, self.events), default=0),
         )
 

@@ -4,7 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from imbot.model import Event, EventKind, ImSession, Participant, Reason, SessionKey, Suppressed
+from imbot.model import (
+    Event,
+    EventKind,
+    GoodPoll,
+    ImSession,
+    Participant,
+    Reason,
+    SessionKey,
+    Subscription,
+    Suppressed,
+)
 from imbot.records import (
     AckSeen,
     EchoSeen,
@@ -23,6 +33,8 @@ from imbot.records import (
     RunState,
     SessionSeen,
     Strand,
+    SubscriptionEnded,
+    SubscriptionKept,
     TimerGone,
     TimerSet,
     Verdict,
@@ -204,7 +216,21 @@ changes = st.one_of(
         st.booleans(), st.none() | _moments, st.none() | _moments,
     ),
     st.builds(GapSeen, st.just("bot1"), st.just(("s1",)), _texts, _moments, _moments),
-    st.builds(AckSeen, st.just("bot1"), _texts, st.none() | st.integers()),
+    st.builds(
+        AckSeen, st.just("bot1"), _texts, st.none() | st.integers(),
+        st.none() | st.builds(GoodPoll, _moments, _moments),
+    ),
+    st.builds(
+        SubscriptionKept,
+        st.sampled_from(["bot1", "bot2"]),
+        st.builds(
+            Subscription, _texts, _texts, st.booleans(), st.none() | _moments, _texts,
+            st.lists(_texts, max_size=2).map(tuple),
+            st.lists(st.just(("gws", "/", "a", "a=b", False, None)), max_size=2).map(tuple),
+            st.dictionaries(_texts, _texts, max_size=1),
+        ),
+    ),
+    st.builds(SubscriptionEnded, st.sampled_from(["bot1", "bot2"])),
     st.builds(
         TimerSet, _timer_ids, st.just("run"), _moments, st.just("bot1"), _session_ids, _plain
     ),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from imbot.errors import StoreError
-from imbot.model import Reason, SessionKey, Suppressed
+from imbot.model import GoodPoll, Reason, SessionKey, Subscription, Suppressed
 from imbot.records import (
     AckSeen,
     EchoSeen,
@@ -29,6 +29,8 @@ from imbot.records import (
     RuleSeen,
     RunState,
     Strand,
+    SubscriptionEnded,
+    SubscriptionKept,
     TimerGone,
     TimerSet,
 )
@@ -316,6 +318,36 @@ async def test_what_was_said_in_open_sessions_comes_back_in_order(shelf):
 
     assert found.said == {SessionKey("bot1", "s1"): ("text 1", "text 2", "text 3")}
     assert found.heard_at == {"bot1": message(3, "").received_at}
+
+
+async def test_an_agent_can_go_on_with_its_newest_subscription(shelf):
+    """Cookies and tokens included: without them GWS takes nobody for the same client."""
+    good = GoodPoll(T0 - timedelta(seconds=30), T0)
+    jar = (("gws", "/", "JSESSIONID", "JSESSIONID=x", False, None),)
+    held = Subscription(
+        "http://gws",
+        "c2",
+        acknowledges=True,
+        since=T0,
+        gap_cause="402",
+        pending=("/a",),
+        cookies=jar,
+        tokens={"X-CSRF": "t"},
+    )
+    changes = [
+        SubscriptionKept("bot1", replace(held, client_id="c1")),
+        AckSeen("bot1", "c1", 3),
+        SubscriptionKept("bot1", held),
+        AckSeen("bot1", "c2", 4, good),
+        SubscriptionKept("bot2", held),
+        SubscriptionEnded("bot2"),
+    ]
+
+    found = await recovered(shelf, changes)
+
+    assert found.subscriptions == {"bot1": held}
+    assert found.acks == {"bot1": AckSeen("bot1", "c2", 4, good)}
+    assert "JSESSIONID" not in repr(found)
 
 
 async def test_marks_are_seen_at_once_and_can_be_taken_back(shelf):

@@ -188,6 +188,9 @@ UNDO_TO_2 = [
         for table in summed_tables()
         for each in sums_of(table)
     ),
+    "DROP TABLE subscriptions",
+    "ALTER TABLE acks DROP COLUMN asked_at",
+    "ALTER TABLE acks DROP COLUMN answered_at",
     "DROP TABLE orders",
     "ALTER TABLE events DROP COLUMN depth",
     "ALTER TABLE runs DROP COLUMN in_shadow",
