@@ -24,7 +24,7 @@ from aiocometd.extensions import Extension
 from aiocometd.transports.base import TransportBase
 from aiocometd.utils import is_matching_response
 
-from imbot.bayeux.replies import Message, ack_number
+from imbot.bayeux.replies import Message
 from imbot.bayeux.session import (
     BayeuxResume,
     Chance,
@@ -33,19 +33,19 @@ from imbot.bayeux.session import (
     Do,
     Down,
     Gap,
-    GoodPoll,
     Report,
     Session,
     Up,
     answered,
     failed,
     opening,
+    share_of,
 )
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.http import retry_after_s
 from imbot.jsontext import decode_json, encode_json
-from imbot.model import JSON
+from imbot.model import JSON, GoodPoll
 from imbot.ports import Http, Random, Reply, Request
 
 #: Closing takes no longer, whatever the server does.
@@ -202,6 +202,7 @@ class BayeuxClient:
             self._channels,
             asked_at=self._monotonic(None if good is None else good.asked_at),
             good_at=self._monotonic(None if good is None else good.answered_at),
+            now=self._clock.monotonic(),
             resume=resume,
         )
         transport = _Transport(
@@ -266,13 +267,15 @@ class BayeuxClient:
         # What happened while the reply was being read is not in it.
         at = Chance(asked_at, self._clock.monotonic() - received.read_s, self._random)
         self._skipped += received.skipped
-        if received.events:
-            client_id, ack = transport.client_id or "", received.ack
-            await self._listener.messages(received.events, client_id, ack)
+        share = share_of(session, received.reply, len(received.events))
+        if events := received.events[share.skip :]:
+            ack = session.ack if share.ack is None else share.ack
+            await self._listener.messages(events, transport.client_id or "", ack)
         if received.fault is None:
-            after, reports = answered(session, received.reply, metas=received.metas, at=at)
+            reply, metas = received.reply, received.metas
+            after, reports = answered(session, reply, metas=metas, share=share, at=at)
         else:
-            after, reports = failed(session, received.fault, at=at)
+            after, reports = failed(session, received.fault, share=share, at=at)
         for report in reports:
             await self._tell(report)
         return after
@@ -305,12 +308,11 @@ class _Received:
     """What came back for one command.
 
     Attributes:
-        events: Every sound message outside ``/meta/``.
+        events: Every sound message outside ``/meta/``; none of a reply that is not to us.
         metas: Every sound message of ``/meta/``.
         skipped: How many elements were no sound message.
         reply: The meta message that answers the command; empty when ``fault`` says why not.
         fault: Why there is no reply; None when there is one.
-        ack: The batch number of the events; None when the ack extension is off.
         read_s: Seconds that the reply took to arrive after its head.
     """
 
@@ -319,7 +321,6 @@ class _Received:
     skipped: int
     reply: Message
     fault: Fault | None
-    ack: int | None
     read_s: float
 
 
@@ -391,15 +392,12 @@ class _Transport(TransportBase):
         except ActionError as error:
             fault = error.fault or Fault(FaultClass.TRANSPORT, text=str(error))
         sound = [element for element in self._elements if _is_message(element)]
-        if ack is not None:
-            ack = ack_number(reply) if command.do is Do.CONNECT else ack
         return _Received(
             events=[message for message in sound if not _is_meta(message)],
             metas=[message for message in sound if _is_meta(message)],
             skipped=len(self._elements) - len(sound),
             reply=reply,
             fault=fault,
-            ack=ack,
             read_s=self._read_s,
         )
 
@@ -432,11 +430,21 @@ class _Transport(TransportBase):
             )
         )
         self._elements, self._read_s = _elements_of(reply, now=self._clock.now()), reply.read_s
-        response = await self._consume_payload(self._elements, find_response_for=payload[0])
-        if response is None:
-            text = f"no reply to {payload[0]['channel'].value} among {len(self._elements)} messages"
+        elements, sent = self._elements, payload[0]
+        response = await self._consume_payload(elements, find_response_for=sent)
+        if response is None or not self._is_ours(response, sent):
+            text = f"no reply to {sent['channel'].value} among {len(elements)} messages"
+            if response is not None or any(_is_like(element, sent) for element in elements):
+                # It answers another request, and whoever made that one has it already.
+                self._elements = []
+                text = f"the reply to {sent['channel'].value} is one to another request"
             raise TemporaryError(text, fault=Fault(FaultClass.SERVER, text=text))
         return response
+
+    def _is_ours(self, response: Message, sent: Message) -> bool:
+        """Return whether a reply is not to another client; most do not say."""
+        named = response.get("clientId", self.client_id)
+        return sent["channel"] is MetaChannel.HANDSHAKE or bool(named == self.client_id)
 
     async def _consume_payload(
         self,
@@ -461,6 +469,11 @@ def _is_message(element: JSON) -> bool:
 
 def _is_meta(element: JSON) -> bool:
     return _is_message(element) and element["channel"].startswith(_META)
+
+
+def _is_like(element: JSON, sent: Message) -> bool:
+    """Return whether a message is a reply to what was sent, but for its id."""
+    return _is_meta(element) and element["channel"] == sent["channel"] and "id" in element
 
 
 def _elements_of(reply: Reply, *, now: datetime) -> list[JSON]:

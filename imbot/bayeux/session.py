@@ -37,6 +37,8 @@ from imbot.ports import Random
 MAX_BACKOFF_S = 60.0
 #: The first back-off; doubled six times the sum stays below maxInterval, so ack keeps its worth.
 FIRST_BACKOFF_S = 0.1
+#: Of the batch that a resumption begins with, everything is kept.
+_ALL = 2**63
 #: The first re-handshake is spread over so much ...
 FIRST_REHANDSHAKE_S = 0.2
 #: ... the next ones wait at least so long ...
@@ -158,6 +160,8 @@ class Session:
         good_at: Monotonic moment at which it was answered.
         client_id: From the last handshake; None before.
         ack: Number of the last batch kept; None when the ack extension is off.
+        kept: How many messages of that batch are kept.
+        alive_at: Monotonic moment at which the server had, or may have had, the client id.
         advice: The server's wishes.
         pending: Channels still to be subscribed, the outstanding one first.
         is_open: Whether a connect ever succeeded; before that any failure stops.
@@ -175,6 +179,8 @@ class Session:
     good_at: float
     client_id: str | None = None
     ack: int | None = None
+    kept: int = 0
+    alive_at: float = -math.inf
     advice: Advice = field(default_factory=Advice)
     pending: tuple[Channel, ...] = ()
     is_open: bool = False
@@ -205,6 +211,55 @@ class Chance(NamedTuple):
         return self.random.random() * ceiling
 
 
+class Share(NamedTuple):
+    """Which of the messages of one reply are to be taken, and what they are kept under.
+
+    What was there before is told by its position and never by what it says: the client id, the
+    number of its batch, and its place among the others.
+
+    Attributes:
+        skip: The first so many came before.
+        ack: The number of the batch that is kept once the others are; None for as before.
+        kept: How many messages of that batch are kept then.
+        fault: Why the server's numbers cannot be trusted any more; empty while they can.
+    """
+
+    skip: int = 0
+    ack: int | None = None
+    kept: int = 0
+    fault: str = ""
+
+
+#: Nothing came, or there are no numbers.
+NOTHING = Share()
+
+
+def share_of(session: Session, reply: Message, count: int) -> Share:
+    """Return which of the ``count`` messages that came with a reply are new.
+
+    Without the ack extension all are. With it they come with connects only, each batch with a
+    number higher than the last; what rides on another reply has no number and came never before.
+
+    Args:
+        session: Where the session stood.
+        reply: The meta message that answered its command; empty when none did.
+        count: How many messages came with it.
+    """
+    last = session.ack
+    if last is None or session.command.do is not Do.CONNECT:
+        return NOTHING
+    number = ack_number(reply)
+    if number is None:
+        missing = f"{count} messages came without a number to acknowledge" if count else ""
+        return Share(fault=missing)
+    if number < last:
+        back = f"the numbers to acknowledge went back from {last} to {number}"
+        return Share(skip=count, fault=back)
+    if number == last:
+        return Share(min(session.kept, count), last, max(session.kept, count))
+    return Share(0, number, count)
+
+
 # The table ------------------------------------------------------------------------------------
 
 
@@ -213,6 +268,7 @@ def opening(
     *,
     good_at: float,
     asked_at: float | None = None,
+    now: float | None = None,
     resume: BayeuxResume | None = None,
 ) -> Session:
     """Return a session about to handshake or, given what an earlier one left, about to go on.
@@ -223,6 +279,7 @@ def opening(
         channels: What to subscribe.
         good_at: Now, or when the earlier one's last good connect was answered.
         asked_at: When that was sent.
+        now: Now, when ``good_at`` is not: the server may have remembered until a moment ago.
         resume: What the earlier one left.
     """
     asked_at = good_at if asked_at is None else asked_at
@@ -234,6 +291,8 @@ def opening(
         session,
         client_id=resume.client_id,
         ack=resume.ack,
+        kept=_ALL,
+        alive_at=good_at if now is None else now,
         pending=resume.pending,
         is_resumed=True,
         gap_cause=resume.gap_cause or unacknowledged,
@@ -241,24 +300,37 @@ def opening(
     return _subscribing(resumed)
 
 
-def answered(session: Session, reply: Message, *, metas: Sequence[Message], at: Chance) -> Turn:
+def answered(
+    session: Session,
+    reply: Message,
+    *,
+    metas: Sequence[Message],
+    share: Share = NOTHING,
+    at: Chance,
+) -> Turn:
     """Return what follows from the reply to the outstanding command.
 
     Args:
         session: Where the session stood.
         reply: The meta message that answers the command.
         metas: Every meta message that came with it, itself included.
+        share: Which of the messages that came with it were taken.
         at: When the command went out and this came.
     """
     session, warnings = _advised(session, metas)
+    if share.ack is not None:
+        session = replace(session, ack=share.ack, kept=share.kept)
     do = session.command.do
     if do is not Do.HANDSHAKE and is_ended(metas):
         return _stopped(session, _ended_fault(reply))
-    after, reports = _AFTER[do](session, reply, at)
-    return Turn(after, (*warnings, *reports))
+    if share.fault:
+        after, reports = _rehandshaking(session, Fault(FaultClass.SERVER, text=share.fault), at)
+    else:
+        after, reports = _AFTER[do](session, reply, at)
+    return Turn(after, (*warnings, *_repeats(share), *reports))
 
 
-def failed(session: Session, fault: Fault, *, at: Chance) -> Turn:
+def failed(session: Session, fault: Fault, *, share: Share = NOTHING, at: Chance) -> Turn:
     """Return what follows when the outstanding command failed, or got no Bayeux answer at all.
 
     HTTP 401 and 403 stop: logging in is the owner's. A lost poll is a possible gap unless the
@@ -266,16 +338,25 @@ def failed(session: Session, fault: Fault, *, at: Chance) -> Turn:
     server must have forgotten it; then comes a handshake.
     """
     needs_login = fault.fault_class in {FaultClass.AUTH, FaultClass.CSRF}
-    if needs_login or not session.is_open:
+    if needs_login or not (session.is_open or session.is_resumed):
         return _stopped(session, fault)
+    if share.fault:
+        return _rehandshaking(session, Fault(FaultClass.SERVER, text=share.fault), at)
     session, reports = _in_trouble(session, str(fault), at)
     delay_s = _backoff_s(session, fault, at)
-    expires_at = session.good_at + session.advice.window_s
+    expires_at = session.alive_at + session.advice.window_s
     if session.command.do is not Do.CONNECT or at.now + delay_s >= expires_at:
         return Turn(_handshaking(session, str(fault), delay_s), reports)
     if session.ack is None:
         session = replace(session, gap_cause=session.gap_cause or str(fault))
     return Turn(_connecting(session, hold=False, delay_s=delay_s), reports)
+
+
+def _repeats(share: Share) -> tuple[Report, ...]:
+    if not share.skip:
+        return ()
+    text = f"{share.skip} messages that are kept already came again"
+    return (Warned(Fault(FaultClass.SERVER, text=text)),)
 
 
 def _advised(session: Session, metas: Sequence[Message]) -> Turn:
@@ -309,6 +390,7 @@ def _after_handshake(session: Session, reply: Message, at: Chance) -> Turn:
         session,
         client_id=client_id,
         ack=0 if offers_ack(reply) else None,
+        kept=0,
         pending=session.channels,
         is_resumed=False,
     )
@@ -336,21 +418,20 @@ def _after_connect(session: Session, reply: Message, at: Chance) -> Turn:
         case Do.HANDSHAKE:
             return _rehandshaking(session, _fault_of(reply), at)
         case _ if is_successful(reply):
-            return _after_good_connect(session, reply, at)
+            return _after_good_connect(session, at)
         case _:
             return failed(session, _fault_of(reply), at=at)
 
 
-def _after_good_connect(session: Session, reply: Message, at: Chance) -> Turn:
+def _after_good_connect(session: Session, at: Chance) -> Turn:
     reports: tuple[Report, ...] = (Up(),) if session.is_down else ()
     if session.gap_cause:
         reports = (*reports, Gap(session.gap_cause, session.asked_at, session.good_at))
-    number = ack_number(reply)
     good = replace(
         session,
         asked_at=at.asked_at,
         good_at=at.now,
-        ack=session.ack if session.ack is None or number is None else number,
+        alive_at=at.now,
         is_open=True,
         is_down=False,
         gap_cause="",

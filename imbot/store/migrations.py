@@ -60,7 +60,8 @@ MIGRATIONS: tuple[Migration, ...] = (
         "ALTER TABLE acks ADD COLUMN asked_at BIGINT",
         "ALTER TABLE acks ADD COLUMN answered_at BIGINT",
         """CREATE TABLE subscriptions (agent TEXT NOT NULL, url TEXT NOT NULL,
-        client_id TEXT NOT NULL, gap_cause TEXT NOT NULL, acknowledges BOOLEAN NOT NULL, since BIGINT, pending TEXT,
+        client_id TEXT NOT NULL, gap_cause TEXT NOT NULL, acknowledges BOOLEAN NOT NULL,
+        since BIGINT, pending TEXT,
         cookies TEXT, tokens TEXT, sum BIGINT, PRIMARY KEY (agent))""",
     ),
 )

@@ -20,6 +20,7 @@ from imbot.bayeux.session import (
     answered,
     failed,
     opening,
+    share_of,
 )
 from imbot.errors import Fault, FaultClass
 
@@ -48,9 +49,11 @@ def reply(session, **fields):
     return {"channel": f"/meta/{session.command.do}", "id": "1", "successful": True, **fields}
 
 
-def after(session, now=0.0, number=0.5, *, asked_at=None, **fields):
+def after(session, now=0.0, number=0.5, *, asked_at=None, count=0, **fields):
     answer = reply(session, **fields)
-    return answered(session, answer, metas=[answer], at=at(now, number, asked_at=asked_at))
+    share = share_of(session, answer, count)
+    chance = at(now, number, asked_at=asked_at)
+    return answered(session, answer, metas=[answer], share=share, at=chance)
 
 
 def polling(now=0.0, *, ack=None, channels=WANTED, **advice):
@@ -398,11 +401,140 @@ def test_a_resumed_session_polls_first_and_handshakes_only_if_forgotten(ack):
     known, reports = after(session, 1)
     forgotten, _ = after(session, 1, successful=False, error="402::")
     broken, _ = failed(session, LOST, at=at(1))
+    ended, _ = failed(session, Fault(FaultClass.AUTH), at=at(1))
 
     assert (known.command.do, known.is_open) == (Do.CONNECT, True)
     assert [type(report) for report in reports] == ([] if ack else [Gap])
-    assert (forgotten.command.do, broken.command.do) == (Do.HANDSHAKE, Do.STOP)
+    dos = forgotten.command.do, broken.command.do, ended.command.do
+    assert dos == (Do.HANDSHAKE, Do.CONNECT, Do.STOP)
     assert (known.client_id, known.ack) == ("c", ack)
+
+
+def test_a_resumed_session_is_tried_again_until_the_server_must_have_forgotten_it():
+    """The reply to the first poll after a restart is as easily lost as any other."""
+    left = BayeuxResume("c", 4)
+    session = opening(WANTED, good_at=-3600, now=0, resume=left)
+    soon, _ = failed(session, LOST, at=at(60))
+    late, _ = failed(session, LOST, at=at(70))
+
+    assert (soon.command.do, soon.command.hold, late.command.do) == (
+        Do.CONNECT,
+        False,
+        Do.HANDSHAKE,
+    )
+    assert (soon.gap_cause, late.gap_cause) == ("", str(LOST))
+
+
+# What came before -----------------------------------------------------------------------------
+
+
+def test_a_batch_that_comes_again_is_told_by_its_number():
+    """A proxy may repeat an answer; the same words said twice are two messages."""
+    session, _ = after(polling(ack=0), ext={"ack": 1}, count=2)
+    share = share_of(session, reply(session, ext={"ack": 1}), 2)
+    again, reports = after(session, ext={"ack": 1}, count=2)
+
+    assert (share.skip, share.fault) == (2, "")
+    assert (again.ack, again.command.do) == (1, Do.CONNECT)
+    assert [str(report.fault) for report in reports] == [
+        "server: 2 messages that are kept already came again"
+    ]
+
+
+def test_what_is_added_to_a_batch_that_comes_again_is_new():
+    session, _ = after(polling(ack=0), ext={"ack": 1}, count=2)
+    session, _ = after(session, ext={"ack": 1}, count=3)
+
+    assert session.kept == 3
+    assert share_of(session, reply(session, ext={"ack": 1}), 4).skip == 3
+    assert share_of(session, reply(session, ext={"ack": 2}), 4).skip == 0
+
+
+def test_a_number_that_is_acknowledged_but_jumps_ahead_is_taken():
+    """The numbers of replies that were lost are never seen."""
+    session, _ = after(polling(ack=0), ext={"ack": 9}, count=1)
+    assert (session.ack, session.kept, session.command.do) == (9, 1, Do.CONNECT)
+
+
+@pytest.mark.parametrize(
+    ("ext", "count", "skip"),
+    [({"ack": 3}, 2, 2), ({"ack": 3}, 0, 0), ({}, 2, 0), ({"ack": "x"}, 1, 0)],
+)
+@pytest.mark.parametrize("successful", [True, False])
+def test_numbers_that_cannot_be_trusted_end_the_session_with_a_gap(ext, count, skip, successful):
+    """To acknowledge what never came would make the server forget it; so it begins anew."""
+    session, _ = after(polling(ack=0), ext={"ack": 7}, count=1)
+    assert share_of(session, reply(session, ext=ext), count).skip == skip
+
+    session, _ = after(session, ext=ext, count=count, successful=successful)
+
+    assert session.command.do is Do.HANDSHAKE
+    assert "acknowledge" in session.gap_cause
+
+
+def test_messages_without_any_reply_are_taken_and_the_session_begins_anew():
+    """They have no number, and would come again under one."""
+    session = polling(ack=0)
+    share = share_of(session, {}, 1)
+    lost, _ = failed(session, LOST, share=share, at=at(0))
+    unnumbered = share_of(polling(), {}, 1)
+
+    assert (share.skip, unnumbered.skip, unnumbered.fault) == (0, 0, "")
+    assert (lost.command.do, bool(lost.gap_cause)) == (Do.HANDSHAKE, True)
+
+
+def test_an_empty_reply_without_a_number_changes_nothing():
+    session, _ = after(polling(ack=0), ext={"ack": 7})
+    session, _ = after(session)
+    assert (session.ack, session.command.do, session.gap_cause) == (7, Do.CONNECT, "")
+
+
+class AckServer:
+    """Sends every batch with a number, and again what was not acknowledged."""
+
+    def __init__(self):
+        self.number = 0
+        self.unacknowledged = []
+
+    def connect(self, acknowledged):
+        self.unacknowledged = [one for one in self.unacknowledged if one[0] > acknowledged]
+        self.number += 1
+        fresh = [(min(number, self.number), text) for number, text in self.unacknowledged]
+        self.unacknowledged = fresh
+        return self.number, [text for _, text in fresh]
+
+    def say(self, text):
+        self.unacknowledged.append((self.number + 1, text))
+
+
+@given(st.lists(st.sampled_from(["say", "poll", "lose", "repeat", "restart", "die"]), max_size=40))
+def test_whatever_is_lost_or_repeated_each_message_is_taken_once(happenings):
+    """Positions, not words: "yes" and "yes" are two answers."""
+    server, session, said, taken, last = AckServer(), polling(ack=0), 0, [], None
+    for happening in [*happenings, "poll", "poll"]:
+        if happening == "say":
+            server.say("yes")
+            said += 1
+            continue
+        if happening in {"restart", "die"}:
+            left = BayeuxResume("c", session.ack)
+            session, last = opening(WANTED, good_at=0, now=0, resume=left), None
+            continue
+        if happening == "repeat" and last is not None:
+            number, texts = last
+        else:
+            number, texts = server.connect(session.ack)
+        if happening == "lose":
+            session, _ = failed(session, LOST, at=at(0))
+            continue
+        last = number, texts
+        answer = reply(session, ext={"ack": number})
+        share = share_of(session, answer, len(texts))
+        taken += texts[share.skip :]
+        session, _ = answered(session, answer, metas=[answer], share=share, at=at(0))
+        assert session.command.do is Do.CONNECT
+
+    assert len(taken) == said
 
 
 def test_who_goes_on_subscribes_what_was_pending_and_tells_the_gap_that_was_not_told():
@@ -483,8 +615,9 @@ def test_whatever_a_peer_says_every_wait_is_bounded_and_one_command_is_outstandi
         if isinstance(happening, Fault):
             session, reports = failed(session, happening, at=at(now, number))
         else:
-            chance = at(now, number)
-            session, reports = answered(session, happening[0], metas=happening, at=chance)
+            chance, first = at(now, number), happening[0]
+            share = share_of(session, first, len(happening) - 1)
+            session, reports = answered(session, first, metas=happening, share=share, at=chance)
         command = session.command
         assert 0 <= command.delay_s <= MAX_ADVICE_MS / 1000 + MAX_BACKOFF_S + 1
         assert 0 < command.timeout_s <= MAX_ADVICE_MS / 1000 + 10
