@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz format coverage constraints clean foreign
+.PHONY: help setup demo test lint bench fuzz faults format coverage constraints clean foreign
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +44,10 @@ bench: $(READY) ## Measure against the yardsticks and print the tables
 
 fuzz: $(READY) ## Give the checker random rule files and expressions: make fuzz RULES=1000000 EXPRESSIONS=300000
 	$(BIN)/python -m tests.fuzz --rules $(or $(RULES),10000) --expressions $(or $(EXPRESSIONS),3000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+faults: $(READY) ## Play seeds of the fault simulation: make faults SEEDS=20000 FIRST=1, HASHES=100, CANARIES=all
+	$(BIN)/python -m tests.faults --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1) \
+		$(if $(HASHES),--hashes $(HASHES)) $(if $(CANARIES),--canaries $(CANARIES)) $(ARGS)
 
 format: $(READY) ## Write the code as the formatter wants it
 	$(BIN)/python -m ruff check --fix-only .
