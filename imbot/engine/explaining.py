@@ -130,10 +130,11 @@ class Recalled:
         return self.situation.breakers.get(rule.id, "")
 
     def loop(self, event: Event) -> str:
-        """Why replies must stop: another bot's mark. Quick answers are known to nobody any more."""
+        """Why replies must stop: another bot's mark; other signs only the decision itself tells."""
         if event.session is None or event.session_key is None:
             return ""
-        return self.guard.verdict(event.session_key, event.session.user_data)
+        now = self.situation.now
+        return self.guard.verdict(event.session_key, event.session.user_data, now)
 
     def quiet(self, event: Event) -> str:
         """Why replies are held back, for a person types; empty when nobody does."""

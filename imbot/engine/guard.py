@@ -1,17 +1,25 @@
 """The loop guard: a bot that talks to a bot stops.
 
-Two signs, both kept for the rest of the session. Another bot's *mark* in the user data, which needs
-the other bot's cooperation; and *alternation*, which needs none: the other party answers each of
-our replies in under two seconds, many times in a row, as no person does. And a bot under whose name
-a person types keeps quiet for a while; only deployments that name senders show that. Pure.
+One sign needs the other bot's cooperation: its *mark* in the user data, which counts as long as it
+stands there. The others need none, for they are about what no person does for long: *haste*, an
+answer to each of our replies in under two seconds; *no pause*, never taking the time that reading
+takes; *many* replies between hasty answers, as when each message brings forth two; *sameness*, the
+same words again and again, answered by the same words. Each of them is counted from the last pause
+that looks like a person's, and keeps the bot silent for a quarter of an hour; then everything
+begins anew, for even a thousand people have one among them who types like a bot.
+
+And a bot under whose name a person types keeps quiet for a while; only deployments that name
+senders show that. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 
 from imbot.durations import format_duration
 from imbot.model import JSON, SessionKey
+from imbot.records import TimerGone, TimerSet
 
 #: User-data keys with this prefix are the marks of imbots; the rest of the key names the bot.
 MARK_PREFIX = "imbot.auto."
@@ -22,17 +30,85 @@ INHUMAN_S = 2.0
 #: So many such answers in a row, and the other party is a bot. People reach two or three.
 INHUMAN_IN_A_ROW = 8
 
+#: An answer that takes as long as this looks like a person's who read what we said.
+PAUSE_S = 4.0
+
+#: So many of our replies in a row, each answered without such a pause, are too many. Of 100,000
+#: made-up dialogues of hasty people the longest has 18 (tests/unit/test_guard.py).
+REPLIES_IN_A_ROW = 20
+
+#: So many hasty answers, and it counts how much we say in between.
+HASTY_AT_LEAST = 3
+
+#: So many times the same words answered by the same words, each sooner than SAME_WITHIN_S.
+SAME_IN_A_ROW = 5
+SAME_WITHIN_S = 10.0
+
+#: Seconds without replies after another bot was suspected.
+LOOP_S = 900.0
 
 #: Seconds without replies after a person typed under the bot's name.
 QUIET_S = 300.0
 
+#: The kind of the rows that keep what was found; they are never fired.
+LOOP = "loop"
+
 
 @dataclass(slots=True)
 class _Talk:
+    """What is counted of one session.
+
+    Attributes:
+        replied_at: When we last said something that has not been answered; None for nothing.
+        said: The words of our last reply.
+        step: The step that said them.
+        heard: What the other party said before that.
+        hasty: Answers in a row that came sooner than INHUMAN_S.
+        swift: Answers in a row that came sooner than PAUSE_S.
+        replies: Steps of ours that said something since an answer took as long as INHUMAN_S.
+        same: How often the same words were answered by the same words, in a row.
+        exchange: Those words, theirs and ours.
+        why: Which sign another bot has given; empty for none.
+        until: When that is forgotten.
+        typed_at: When a person last typed under our name.
+    """
+
     replied_at: datetime | None = None
-    quick_answers: int = 0
-    verdict: str = ""
+    said: str = ""
+    step: str = ""
+    heard: str = ""
+    hasty: int = 0
+    swift: int = 0
+    replies: int = 0
+    same: int = 0
+    exchange: tuple[str, str] = ("", "")
+    why: str = ""
+    until: datetime | None = None
     typed_at: datetime | None = None
+
+    def take(self, text: str, took_s: float) -> str:
+        """Count an answer to our last reply; return which sign it completes, empty for none."""
+        self.hasty = self.hasty + 1 if took_s < INHUMAN_S else 0
+        self.swift = self.swift + 1 if took_s < PAUSE_S else 0
+        if not self.hasty:
+            self.replies = 0
+        exchange = (self.heard, self.said)
+        is_same = exchange == self.exchange and text == self.heard and took_s < SAME_WITHIN_S
+        self.same = self.same + 1 if is_same and self.said else 1
+        self.exchange = exchange
+        return self._sign()
+
+    def _sign(self) -> str:
+        if self.hasty >= INHUMAN_IN_A_ROW:
+            return f"{self.hasty} answers in a row came within {INHUMAN_S:g} s of our reply"
+        if self.swift >= REPLIES_IN_A_ROW:
+            return f"{self.swift} answers in a row came within {PAUSE_S:g} s of our reply"
+        if self.replies >= REPLIES_IN_A_ROW and self.hasty >= HASTY_AT_LEAST:
+            told = f"{self.replies} replies between {self.hasty} answers"
+            return f"{told} that came within {INHUMAN_S:g} s"
+        if self.same >= SAME_IN_A_ROW:
+            return f"the same words were answered by the same words {self.same} times in a row"
+        return ""
 
 
 @dataclass(slots=True)
@@ -56,25 +132,37 @@ class LoopGuard:
         """Return whether our mark is still to be left in this session."""
         return self.marks and self.mark(key.agent) not in user_data
 
-    def note_reply(self, key: SessionKey, at: datetime) -> None:
-        """Note that we said something."""
-        self._talks.setdefault(key, _Talk()).replied_at = at
+    def note_reply(self, key: SessionKey, at: datetime, *, text: str = "", step: str = "") -> None:
+        """Note that we said something.
 
-    def note_message(self, key: SessionKey, at: datetime) -> None:
-        """Note that the other party said something."""
-        talk = self._talks.get(key)
-        if talk is None or talk.replied_at is None:
-            return
-        if at - talk.replied_at >= timedelta(seconds=INHUMAN_S):
-            talk.quick_answers = 0
-        else:
-            talk.quick_answers += 1
+        Args:
+            key: Where.
+            at: When.
+            text: What.
+            step: What said it; the pieces of a long text are one reply.
+        """
+        talk = self._talk(key, at) or self._talks.setdefault(key, _Talk())
+        talk.replied_at, talk.said = at, text
+        talk.replies += not step or step != talk.step
+        talk.step = step
+
+    def note_message(self, key: SessionKey, at: datetime, text: str = "") -> TimerSet | None:
+        """Note that the other party said something.
+
+        Return what is to be kept if that gives it away as a bot, with ``why`` in its payload.
+        """
+        talk = self._talk(key, at)
+        if talk is None:
+            return None
+        sign = ""
         # Several lines after one reply count once: people send them in bursts, bots take turns.
-        talk.replied_at = None
-        if talk.quick_answers >= INHUMAN_IN_A_ROW:
-            talk.verdict = (
-                f"{talk.quick_answers} answers in a row came within {INHUMAN_S:g} s of our reply"
-            )
+        if talk.replied_at is not None:
+            sign = talk.take(text, (at - talk.replied_at).total_seconds())
+        talk.replied_at, talk.heard = None, text
+        if not sign or talk.why:
+            return None
+        talk.why, talk.until = sign, at + timedelta(seconds=LOOP_S)
+        return _row(key, talk.why, talk.until)
 
     def note_person(self, key: SessionKey, at: datetime) -> None:
         """Note that a person said something under our name."""
@@ -91,15 +179,44 @@ class LoopGuard:
         told = f"somebody typed as {key.agent} {format_duration(round(ago_s, 3))} ago"
         return f"{told}, quiet for {format_duration(QUIET_S)}"
 
-    def verdict(self, key: SessionKey, user_data: Mapping[str, JSON]) -> str:
+    def verdict(self, key: SessionKey, user_data: Mapping[str, JSON], now: datetime) -> str:
         """Return why replies must stop in this session; empty when they need not."""
         own = self.mark(key.agent)
         for name in user_data:
             if name.startswith(MARK_PREFIX) and name != own:
                 return f"another bot is in the session: user data {name}"
-        talk = self._talks.get(key)
-        return "" if talk is None else talk.verdict
+        talk = self._talk(key, now)
+        if talk is None or talk.until is None:
+            return ""
+        left_s = (talk.until - now).total_seconds()
+        return f"{talk.why}; no replies for another {format_duration(ceil(left_s))}"
 
-    def forget(self, key: SessionKey) -> None:
-        """Drop what is kept of a session that is over."""
-        self._talks.pop(key, None)
+    def restore(self, rows: Iterable[TimerSet]) -> None:
+        """Take back what was found before a restart."""
+        for row in rows:
+            if row.kind == LOOP:
+                key = SessionKey(row.agent, row.session_id)
+                self._talks[key] = _Talk(why=row.payload["why"], until=row.due_at)
+
+    def forget(self, key: SessionKey) -> list[TimerGone]:
+        """Drop what is kept of a session that is over; return what is not to be kept any more."""
+        talk = self._talks.pop(key, None)
+        return [TimerGone(_row_id(key))] if talk is not None and talk.until is not None else []
+
+    def _talk(self, key: SessionKey, now: datetime) -> _Talk | None:
+        """Return what is counted; it begins anew when the time without replies is over."""
+        talk = self._talks.get(key)
+        if talk is None or talk.until is None:
+            return talk
+        # With more than all of it left, somebody has set the clock back.
+        if not timedelta() < talk.until - now <= timedelta(seconds=LOOP_S):
+            talk = self._talks[key] = _Talk(typed_at=talk.typed_at)
+        return talk
+
+
+def _row(key: SessionKey, why: str, until: datetime) -> TimerSet:
+    return TimerSet(_row_id(key), LOOP, until, key.agent, key.session_id, {"why": why})
+
+
+def _row_id(key: SessionKey) -> str:
+    return f"{LOOP} {key.agent}/{key.session_id}"

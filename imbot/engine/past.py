@@ -86,7 +86,8 @@ class Known:
         entry = None if key is None else self._world.table.get(key)
         if key is None or entry is None:
             return ""
-        return self._world.guard.verdict(key, entry.session.user_data)
+        now = self._world.clock.now()
+        return self._world.guard.verdict(key, entry.session.user_data, now)
 
     def quiet(self, event: Event) -> str:
         """Return why replies are held back, for a person types; empty when nobody does."""

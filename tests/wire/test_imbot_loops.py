@@ -122,7 +122,7 @@ def test_no_person_of_a_thousand_is_taken_for_a_bot():
         for pause_s in pauses:
             now += timedelta(seconds=pause_s)
             guard.note_message(key, now)
-            if verdict := guard.verdict(key, {}):
+            if verdict := guard.verdict(key, {}, now):
                 stopped.append((number, verdict))
             now += timedelta(seconds=0.05)
             guard.note_reply(key, now)
