@@ -18,7 +18,7 @@ import structlog
 from imbot.admin.health import Health, HealthServer
 from imbot.clock import Clock
 from imbot.config import Loaded
-from imbot.engine.acting import Actor, Habits
+from imbot.engine.acting import Actor, Habits, OnUnknown
 from imbot.engine.adopting import asked_once, rules_seen
 from imbot.engine.agenda import Agenda
 from imbot.engine.dispatch import Dispatch, Numbers, Tasks
@@ -135,11 +135,10 @@ class App:
         world = World(
             agents=self.agents,
             table=self.table,
-            echoes=Echoes(),
+            echoes=Echoes(settings.delivery.quiesce),
             guard=LoopGuard(settings.bot.instance, marks=settings.delivery.mark),
             http=network.door(guarded=True),
             clock=ports.clock,
-            quiesce_s=settings.delivery.quiesce,
             later=self._tasks.spawn,
             secrets=Secrets(rule_secrets(settings, ports.environment)),
         )
@@ -158,9 +157,17 @@ class App:
             strict_capabilities=settings.gws.strict_capabilities,
             message_limit_bytes=settings.delivery.message_bytes,
             reason_key=settings.delivery.reason_key,
+            on_unknown=OnUnknown(settings.delivery.on_unknown),
+            expires_s=settings.delivery.expires,
         )
         actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
-        past = Past.of(marks, ports.clock, store, budget=budget_of_all(settings))
+        past = Past.of(
+            marks,
+            ports.clock,
+            store,
+            budget=budget_of_all(settings),
+            events_per_s=settings.budget.session_events_per_second,
+        )
         self._breakers = past.breakers
         runs = Runs(
             actor,

@@ -164,13 +164,13 @@ class HttpDoor(Protocol):
 class Im(Protocol):
     """The IM session a step acts on. Every call is an effect: its intent is written down first."""
 
-    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:
+    async def send_message(self, *texts: str, to: str | None = None) -> None:
         """Say something to the other party.
 
         Args:
-            text: At most ``message_limit_bytes`` long.
+            texts: One message each, said in this order, at most ``message_limit_bytes`` long. If
+                one is given up, those behind it are parked with it.
             to: The number to send to; by default the other party's.
-            rest: What will be said next; parked together with the text if that is given up.
         """
         ...
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from imbot.cookies import Cookies
-from imbot.model import JSON, Batch
+from imbot.model import JSON, Batch, ImSession
 from imbot.records import Change, Order, Recovered, Retention
 
 T = TypeVar("T")
@@ -172,6 +172,10 @@ class Gws(Protocol):
     @property
     def hearing(self) -> Hearing | None:
         """How long the agent has heard everything; None while it is not sure to."""
+        ...
+
+    async def sessions(self) -> Sequence[ImSession]:
+        """Return the agent's sessions as GWS lists them now."""
         ...
 
     async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:

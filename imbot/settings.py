@@ -236,7 +236,13 @@ class DeliveryPart(_Part):
     """``delivery``: how much is waited for and sent."""
 
     quiesce: Seconds = 90.0
-    """A request that has not taken effect by then never does; unknown replies wait so long."""
+    """A request that has not taken effect by then never does; unknown replies wait so long, and
+    three times as long as the longest echo took if that is more."""
+    on_unknown: Literal["hold", "continue", "drop"] = "hold"
+    """What a session's later replies do while nobody knows whether an earlier one was said: wait
+    for that, go out all the same, or are not said, visibly."""
+    expires: Seconds = 600.0
+    """A reply that could not be said for so long is not said any more, visibly."""
     message_bytes: int = Field(default=1000, ge=100, le=65536)
     """Longer replies are split; SIP carries about 1,300 bytes."""
     reason_key: str = Field(default="imbot.reason", min_length=1)

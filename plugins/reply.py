@@ -46,9 +46,7 @@ async def reply(ctx: Context, args: Reply) -> None:
     """Say a text to the other party; a long one in several messages."""
     if not args.text.strip():
         raise PermanentError("reply: the text is empty")
-    said = pieces(args.text, ctx.message_limit_bytes)
-    for number, piece in enumerate(said, start=1):
-        await ctx.im.send_message(piece, to=args.to, rest=" ".join(said[number:]))
+    await ctx.im.send_message(*pieces(args.text, ctx.message_limit_bytes), to=args.to)
 
 
 plugin = Plugin("reply", actions=(reply,))

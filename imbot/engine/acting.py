@@ -1,18 +1,21 @@
 """Carries out one step: state check, attempts, proof, outcome. Only this stage touches the world.
 
-What surely did not happen is tried again; what may have happened only if that does no harm. A
-message that may have been said waits for its echo; without it, it is parked for a person.
+What surely did not happen is tried again; what may have happened only if that does no harm, or once
+it is proven that it did not. What cannot be proven is parked for a person.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from imbot.durations import format_duration
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
+from imbot.engine.proving import Proof, Prover, first_of, left_s
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError
 from imbot.engine.shadow_doors import ShadowIm, ShadowWeb
 from imbot.engine.stepping import Next, Postponed
@@ -37,7 +40,7 @@ from imbot.model import (
 )
 from imbot.plugin import Action, Context, Operation
 from imbot.ports import Random
-from imbot.records import EffectState, Intent
+from imbot.records import EffectState
 from imbot.rulebook.schema import Retry
 
 #: How a GWS operation is tried when its step says nothing: within a few seconds, or not at all.
@@ -45,9 +48,6 @@ GWS_RETRY = Retry(times=5, first_s=0.25, last_s=4.0)
 
 #: How any other action is tried when its step says nothing.
 NO_RETRY = Retry(times=1, first_s=0.0, last_s=0.0)
-
-#: Clocks and timers are compared no finer than this.
-_TICK_S = 0.001
 
 #: A step that is tried again so soon keeps its place before others; else its run waits, durably.
 SHORT_WAIT_S = 5.0
@@ -57,6 +57,8 @@ LONGEST_WAIT_S = 300.0
 
 #: Seconds that steps wait for a session that we have begun to be answered.
 ANSWER_S = 60.0
+
+_ABSENT = "proven: it did not happen"
 
 #: What needs no answer: whoever gives up waiting for one hangs up.
 _AT_ONCE = frozenset({None, Operation.INITIATE, Operation.COMPLETE})
@@ -75,6 +77,14 @@ class Installed:
     ships: bool = False
 
 
+class OnUnknown(StrEnum):
+    """What a session's later replies do while nobody knows whether an earlier one was said."""
+
+    HOLD = "hold"
+    CONTINUE = "continue"
+    DROP = "drop"
+
+
 @dataclass(frozen=True, slots=True)
 class Habits:
     """Settings of acting.
@@ -83,11 +93,15 @@ class Habits:
         strict_capabilities: Whether an operation that GWS does not list is withheld.
         message_limit_bytes: The longest message that GWS is trusted with.
         reason_key: The user-data key under which ``complete`` leaves its reason.
+        on_unknown: What later replies do while an earlier one of their session is unknown.
+        expires_s: Seconds after which a reply that could not be said is not said any more.
     """
 
     strict_capabilities: bool = False
     message_limit_bytes: int = 1000
     reason_key: str = "imbot.reason"
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    expires_s: float = 600.0
 
 
 class Actor:
@@ -98,6 +112,9 @@ class Actor:
         world: What the doors share.
         habits: Settings.
         random: Spreads retries.
+
+    Attributes:
+        prover: Waits for the proof of what nobody knows.
     """
 
     def __init__(
@@ -112,7 +129,7 @@ class Actor:
         self._world = world
         self._habits = habits
         self._random = random
-        self._changed: dict[SessionKey, asyncio.Event] = {}
+        self.prover = Prover(world)
 
     async def carry_out(
         self,
@@ -135,29 +152,51 @@ class Actor:
         Raises:
             StoreError: Nothing can be written down, so nothing may be done.
         """
-        step = planned.step
         if over := is_over():
-            return _untried(acting, Outcome(step.key, OutcomeKind.CANCELLED, over))
+            return _cancelled(acting, planned.step.key, over)
+        job = self._job(planned, acting, scope, is_over, release)
+        if isinstance(job, ActionError):
+            return _untried(acting, _failed(planned.step, job))
+        if (untried := await self._why_untried(job)) is not None:
+            return untried
+        return await self._attempts(job, planned.standing.attempts_at(planned.pc))
+
+    def _job(
+        self,
+        planned: Next,
+        acting: Acting,
+        scope: Scope,
+        is_over: Callable[[], str],
+        release: Callable[[], None],
+    ) -> "_Job | PermanentError":
+        """Return a step with its action, or why there is none that takes it."""
+        step = planned.step
         installed = self._actions.get(step.action)
         if installed is None:
-            gone = PermanentError(f"no plugin offers the action {step.action!r}")
-            return _untried(acting, _failed(step, gone))
+            return PermanentError(f"no plugin offers the action {step.action!r}")
         try:
             args = installed.action.args.model_validate(step.args)
         except ValidationError as error:
-            return _untried(acting, _failed(step, PermanentError(_why_invalid(step, error))))
-        if await self._until_talking(installed.action, acting, release) and (over := is_over()):
-            return _untried(acting, Outcome(step.key, OutcomeKind.CANCELLED, over))
-        if withheld := self._withheld(installed.action.needs, acting.session):
-            return _untried(acting, Outcome(step.key, OutcomeKind.WITHHELD, withheld))
+            return PermanentError(_why_invalid(step, error))
         retry = planned.act.retry or (NO_RETRY if installed.action.needs is None else GWS_RETRY)
-        job = _Job(step, installed, args, retry, acting, scope, is_over)
-        return await self._attempts(job, planned.standing.attempts_at(planned.pc))
+        return _Job(step, installed, args, retry, acting, scope, is_over, release)
+
+    async def _why_untried(self, job: "_Job") -> Outcome | None:
+        """Wait until a step can be tried; return how it ended if it never can."""
+        acting, key, needs = job.acting, job.step.key, job.installed.action.needs
+        if await self._until_talking(needs, acting, job.release) and (over := job.is_over()):
+            return _cancelled(acting, key, over)
+        if withheld := self._withheld(needs, acting.session):
+            if self._is_completed(acting.session):
+                _cancelled(acting, key, withheld)
+            return _untried(acting, Outcome(key, OutcomeKind.WITHHELD, withheld))
+        if needs is Operation.SEND_MESSAGE and self.prover.doubts(acting.session, but=key):
+            return await self._behind(job)
+        return None
 
     def wake(self, key: SessionKey) -> None:
         """Tell whoever waits for this session that it has changed."""
-        if (changed := self._changed.pop(key, None)) is not None:
-            changed.set()
+        self.prover.wake(key)
 
     # Attempts ---------------------------------------------------------------------------------
 
@@ -177,29 +216,48 @@ class Actor:
 
     async def _attempts(self, job: "_Job", tried: int) -> Outcome | Postponed:
         """Try until it is done, proven, or given up; or until it is to be tried much later."""
-        if job.acting.ledger.start.in_shadow:
+        ledger, key = job.acting.ledger, job.step.key
+        if ledger.start.in_shadow:
             return await self._shade(job)
-        attempt = tried + 1
+        attempt = max(tried, ledger.attempts(key)) + 1
         repeatable = job.installed.action.repeatable(job.args)
-        while True:
+        while not (late := self._too_old(job)):
             error = await self._attempt(job, attempt, repeatable=repeatable)
             if not isinstance(error, ActionError):
-                return Outcome(job.step.key, OutcomeKind.DONE, result=error.value, attempts=attempt)
+                return Outcome(key, OutcomeKind.DONE, result=error.value, attempts=attempt)
             if isinstance(error, AmbiguousError) and not repeatable:
-                if await self._proven(job):
+                if (doubt := await self._doubt(job, error)) is None:
                     continue
+                error = doubt
+            is_final = isinstance(error, AmbiguousError) and not repeatable
+            if is_final or isinstance(error, PermanentError) or attempt >= job.retry.times:
                 return self._give_up(job, error, attempt)
-            if isinstance(error, PermanentError) or attempt >= job.retry.times:
-                return self._give_up(job, error, attempt)
-            pause_s = self._pause_s(job.retry, error, attempt)
-            if pause_s <= SHORT_WAIT_S:
-                await self._world.clock.sleep(pause_s)
-            if over := job.is_over():
-                job.acting.ledger.park(job.step.key, over)
-                return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempt)
-            if pause_s > SHORT_WAIT_S:
-                return Postponed(self._world.clock.now() + timedelta(seconds=pause_s), attempt)
+            if (ended := await self._pause(job, error, attempt)) is not None:
+                return ended
             attempt += 1
+        ledger.end(key, EffectState.EXPIRED, late)
+        return Outcome(key, OutcomeKind.CANCELLED, late, attempts=attempt - 1)
+
+    async def _pause(
+        self, job: "_Job", error: ActionError, attempt: int
+    ) -> Outcome | Postponed | None:
+        """Wait until the next attempt; return what there is instead of one, if anything."""
+        pause_s = self._pause_s(job.retry, error, attempt)
+        if pause_s <= SHORT_WAIT_S:
+            await self._world.clock.sleep(pause_s)
+        if over := job.is_over():
+            return _cancelled(job.acting, job.step.key, over, attempt)
+        if pause_s <= SHORT_WAIT_S:
+            return None
+        return Postponed(self._world.clock.now() + timedelta(seconds=pause_s), attempt)
+
+    def _too_old(self, job: "_Job") -> str:
+        """Return why what is to be said is not said any more; empty while it is."""
+        since = job.acting.ledger.unsaid_since(job.step.key)
+        limit_s = self._habits.expires_s
+        if since is None or (self._world.clock.now() - since).total_seconds() <= limit_s:
+            return ""
+        return f"it could not be said within {format_duration(limit_s)}"
 
     async def _attempt(
         self, job: "_Job", attempt: int, *, repeatable: bool
@@ -256,8 +314,11 @@ class Actor:
         """Park what was intended; say how the step ended."""
         fault_class = None if error.fault is None else error.fault.fault_class
         over = job.is_over()
-        if over and fault_class in (FaultClass.GONE, FaultClass.CONFLICT):
-            return Outcome(job.step.key, OutcomeKind.CANCELLED, over, attempts=attempts)
+        if over and (
+            isinstance(error, AmbiguousError)
+            or fault_class in (FaultClass.GONE, FaultClass.CONFLICT)
+        ):
+            return _cancelled(job.acting, job.step.key, over, attempts)
         told = self._world.secrets.cut_text(str(error))
         parked = job.acting.ledger.park(job.step.key, told)
         return Outcome(
@@ -271,39 +332,52 @@ class Actor:
 
     # Proof ------------------------------------------------------------------------------------
 
-    async def _proven(self, job: "_Job") -> bool:
-        """Wait for the echoes of what may have been said; return whether all of them came.
+    async def _doubt(self, job: "_Job", error: AmbiguousError) -> ActionError | None:
+        """Wait for the proof of what may have been done; return what remains of the error.
 
-        The run holds its place meanwhile: what it says next must not overtake this.
+        It is none once all was done, temporary when something surely was not. The run holds its
+        place meanwhile: what it says next must not overtake this.
         """
-        doubts = job.acting.ledger.in_doubt(job.step.key)
+        ledger = job.acting.ledger
+        if not (doubts := ledger.in_doubt(job.step.key)):
+            return error
+        if self._habits.on_unknown is not OnUnknown.HOLD:
+            job.release()
+        remains: ActionError | None = None
         for intent in doubts:
-            if job.acting.ledger.state(intent.effect_id) is EffectState.CONFIRMED:
-                continue
-            if intent.echo is None or not await self._echoed(intent, job.is_over):
-                return False
-        return bool(doubts)
-
-    async def _echoed(self, intent: Intent, is_over: Callable[[], str]) -> bool:
-        """Return whether the echo of a message comes before it could no longer take effect."""
-        world = self._world
-        proven = asyncio.Event()
-        key = SessionKey(intent.agent, intent.session_id)
-        until = intent.at + timedelta(seconds=world.quiesce_s)
-        world.echoes.tell(intent.effect_id, proven.set)
-        try:
-            while not proven.is_set() and not is_over() and _left_s(until, world) > 0:
-                await _first_of(
-                    proven.wait(), self._change_of(key), timeout_s=_left_s(until, world)
+            if not ledger.is_in_doubt(intent.effect_id):
+                continue  # Its echo came while that of another was waited for.
+            proven = await self.prover.prove(intent, job.is_over)
+            if proven.proof is Proof.NONE:
+                return AmbiguousError(
+                    f"{error}; {proven.why}".removesuffix("; "), fault=error.fault
                 )
-        finally:
-            world.echoes.hush(intent.effect_id)
-        return proven.is_set()
+            if proven.proof is Proof.ABSENT:
+                ledger.close(intent.effect_id, EffectState.FAILED, detail=_ABSENT)
+                remains = TemporaryError(f"{error}; {_ABSENT}", fault=error.fault)
+            elif proven.found is not None:
+                result = {"id": proven.found.id, "agent": intent.agent}
+                ledger.close(intent.effect_id, EffectState.ACCEPTED, result=result)
+        return remains
+
+    async def _behind(self, job: "_Job") -> Outcome | None:
+        """Let a reply wait behind one of its session that is unknown; or say why it is not said."""
+        acting, key = job.acting, job.step.key
+        if self._habits.on_unknown is OnUnknown.DROP:
+            told = "nobody knows whether an earlier reply of the session was said"
+            return _cancelled(acting, key, told)
+        session = acting.session
+        while self._habits.on_unknown is OnUnknown.HOLD and session is not None:
+            if not self.prover.doubts(session, but=key):
+                break
+            await self.prover.settled(session)
+        over = job.is_over()
+        return _cancelled(acting, key, over) if over else None
 
     # State ------------------------------------------------------------------------------------
 
     async def _until_talking(
-        self, action: Action[BaseModel], acting: Acting, release: Callable[[], None]
+        self, needs: Operation | None, acting: Acting, release: Callable[[], None]
     ) -> bool:
         """Wait, with a limit, until a session that the run itself began is Talking.
 
@@ -311,12 +385,12 @@ class Actor:
         """
         key = acting.session
         begun_here = key is not None and key != acting.ledger.start.event.session_key
-        if key is None or not begun_here or action.needs in _AT_ONCE:
+        if key is None or not begun_here or needs in _AT_ONCE:
             return False
         if key.session_id == NOT_BEGUN:
             return False
         until = self._world.clock.now() + timedelta(seconds=ANSWER_S)
-        while (left_s := _left_s(until, self._world)) > 0:
+        while (seconds := left_s(until, self._world.clock.now())) > 0:
             entry = self._world.table.get(key)
             if entry is not None and entry.session.state not in (
                 SessionState.INITIATING,
@@ -324,8 +398,12 @@ class Actor:
             ):
                 break
             release()
-            await _first_of(self._change_of(key), timeout_s=left_s)
+            await first_of(self.prover.change_of(key), timeout_s=seconds)
         return True
+
+    def _is_completed(self, key: SessionKey | None) -> bool:
+        entry = None if key is None else self._world.table.get(key)
+        return entry is not None and entry.session.is_completed
 
     def _withheld(self, needs: Operation | None, key: SessionKey | None) -> str:
         """Return why a step cannot succeed now; empty when it can."""
@@ -336,9 +414,6 @@ class Actor:
             needs, None if entry is None else entry.session, strict=self._habits.strict_capabilities
         )
         return "" if no is None else no[1]
-
-    async def _change_of(self, key: SessionKey) -> None:
-        await self._changed.setdefault(key, asyncio.Event()).wait()
 
 
 class _Job(NamedTuple):
@@ -351,6 +426,7 @@ class _Job(NamedTuple):
     acting: Acting
     scope: Scope
     is_over: Callable[[], str]
+    release: Callable[[], None]
 
 
 class _Result(NamedTuple):
@@ -361,6 +437,16 @@ def _untried(acting: Acting, outcome: Outcome) -> Outcome:
     """Return how a step ended that is not tried; what it did before a stop waits for a person."""
     acting.ledger.park(outcome.step_key, outcome.detail)
     return outcome
+
+
+def _cancelled(acting: Acting, step_key: str, over: str, attempts: int = 1) -> Outcome:
+    """Return how a step ended that there is nobody to do for any more.
+
+    What it has begun is given up; of that, what does not end with the session waits for a person.
+    """
+    acting.ledger.end(step_key, EffectState.CANCELLED, over, in_session=True)
+    acting.ledger.park(step_key, over)
+    return Outcome(step_key, OutcomeKind.CANCELLED, over, attempts=attempts)
 
 
 def _is_being_cancelled() -> bool:
@@ -393,20 +479,3 @@ def _plain(result: BaseModel | JSON) -> JSON:
     except (TypeError, ValueError) as error:
         raise PermanentError(f"a result that cannot be kept: {error}") from error
     return plain
-
-
-def _left_s(until: datetime, world: World) -> float:
-    """Return the seconds until then; a last tick that rounding leaves over counts as none."""
-    left_s = (until - world.clock.now()).total_seconds()
-    return left_s if left_s > _TICK_S else 0.0
-
-
-async def _first_of(*waits: Awaitable[object], timeout_s: float) -> None:
-    """Return when one of these is over, or the time is; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,6 +19,7 @@ from imbot.engine.agenda import Agenda
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
 from imbot.engine.lanes import Lanes, Release, Work, lane_of
+from imbot.engine.parked import orphans
 from imbot.engine.planning import start_of
 from imbot.engine.recovering import CompileStored, by_run, by_version, given_up, interrupted
 from imbot.engine.waiting import RUN, Run
@@ -239,12 +240,19 @@ class Dispatch:
                 heard_at = found.heard_at.get(session.agent, session.seen_at)
                 since = self._away_since.get(session.agent, heard_at)
                 self._away_since[session.agent] = max(since, session.seen_at)
+        for agent, seen in found.acks.items():
+            if seen.good is not None and agent in self._away_since:
+                since = self._away_since[agent]
+                self._away_since[agent] = max(since, seen.good.asked_at)
         self._store.note(self._agenda.restore(found))
         for effect in found.effects:
             self._await_echo(effect)
+        open_runs = {seen.run_id for seen, _ in found.runs}
+        self._store.note(orphans(found.effects, open_runs, self._world.clock.now()))
         past = self._flow.runs.past
         past.spending.restore(found.spent, found.lately)
         past.breakers.restore(found.timers, rules)
+        self._world.guard.restore(found.timers)
         versions = by_version(rules, found.rules, compile_stored)
         effects = by_run(found.effects)
         claimed = [
@@ -281,8 +289,8 @@ class Dispatch:
                 return table.see_snapshot(agent, notice)
             case ConnectionNotice():
                 if notice.change is ConnectionChange.GAP:
-                    quiet_at = now + timedelta(seconds=self._world.quiesce_s)
-                    self._world.echoes.expire_agent(agent, quiet_at)
+                    echoes = self._world.echoes
+                    echoes.expire_agent(agent, echoes.quiet_at(now))
                 return table.see_connection(agent, notice, received_at=now)
             case FaultNotice():
                 log.warning("gws.error", agent=agent, text=notice.text, session=notice.session_id)
@@ -373,9 +381,9 @@ class Dispatch:
         if intent.echo is None or effect.state not in _MAY_ECHO:
             return
         key = SessionKey(intent.agent, intent.session_id)
-        self._world.echoes.expect(key, intent.effect_id, intent.echo)
-        until = intent.at + timedelta(seconds=self._world.quiesce_s)
-        self._world.echoes.expire(key, intent.effect_id, until)
+        echoes = self._world.echoes
+        echoes.expect(key, intent.effect_id, intent.echo)
+        echoes.expire(key, intent.effect_id, echoes.quiet_at(intent.at))
 
     async def _claim(
         self, seen: RunSeen, event: Event, rule: Rule | None, effects: Sequence[Effect]

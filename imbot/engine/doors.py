@@ -5,9 +5,9 @@ whose outcome nobody knows raises AmbiguousError; whoever runs the action waits 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -15,12 +15,12 @@ from imbot.clock import Clock
 from imbot.engine.echoes import Echoes, normalised
 from imbot.engine.guard import LoopGuard
 from imbot.engine.ledger import Ledger
-from imbot.engine.ownwrites import ABSENT
+from imbot.engine.ownwrites import ABSENT, Writes
 from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
-from imbot.errors import AmbiguousError, FaultClass, PermanentError, TemporaryError
+from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.jsontext import decode_json, encode_json
-from imbot.model import JSON, SessionKey, Step
+from imbot.model import JSON, ImSession, SessionKey, Step
 from imbot.plugin import HttpAnswer
 from imbot.ports import Gws, Http, Reply, Request
 from imbot.records import EffectState
@@ -63,7 +63,6 @@ class World:
         guard: The loop guard.
         http: The way out for plugins.
         clock: Tells the time.
-        quiesce_s: Seconds after which a request that has not taken effect never does.
         later: Takes a coroutine to be carried out beside the run.
         secrets: What is cut out of all that is kept and shown of requests and answers.
     """
@@ -74,7 +73,6 @@ class World:
     guard: LoopGuard
     http: Http
     clock: Clock
-    quiesce_s: float
     later: Callable[[Coroutine[Any, Any, None]], object]
     secrets: Secrets = field(default_factory=Secrets)
 
@@ -88,25 +86,36 @@ class ImDoor:
     step: Step
     _calls: int = field(default=0)
 
-    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:
-        """Say something to the other party."""
+    async def send_message(self, *texts: str, to: str | None = None) -> None:
+        """Say something to the other party, in so many messages.
+
+        What was intended on an earlier attempt is said, word for word, whatever is given now.
+        """
         key = self._key()
+        first = f"{self.step.key}/im{self._calls + 1}"
+        if (frozen := self.acting.ledger.payload(first)) is not None:
+            said, destination = pieces_of(frozen), frozen["to"]
+        else:
+            said, destination = texts, to or self._destination(key)
+        for number, text in enumerate(said, start=1):
+            await self._say(key, text, destination, said[number:])
+
+    async def _say(self, key: SessionKey, text: str, destination: str, rest: Sequence[str]) -> None:
         effect_id = self._next_effect()
         if self._is_done(effect_id):
             return
-        destination = to or self._destination(key)
         gws = self._gws(key.agent)
         world, ledger = self.world, self.acting.ledger
         self._leave_mark(key, gws)
         world.echoes.withdraw(key, effect_id)
-        world.echoes.expect(key, effect_id, text)
+        world.echoes.expect(key, effect_id, text, world.clock.now())
         await ledger.open(
             effect_id,
             key=key,
             agent=key.agent,
             action=self.step.action,
             operation="SendMessage",
-            payload={"text": text, "to": destination, **({"rest": rest} if rest else {})},
+            payload={"text": text, "to": destination, **({"rest": [*rest]} if rest else {})},
             echo=normalised(text),
         )
         try:
@@ -129,56 +138,39 @@ class ImDoor:
             ledger.close(effect_id, EffectState.FAILED, detail=str(error))
             raise
         ledger.close(effect_id, EffectState.ACCEPTED)
-        world.guard.note_reply(key, world.clock.now())
+        world.guard.note_reply(key, world.clock.now(), text=text, step=self.step.key)
+        if not world.echoes.are_heard and gws.hearing is not None:
+            world.echoes.note_accepted(world.clock.now())
 
     async def update_user_data(self, user_data: Mapping[str, JSON]) -> None:
         """Set keys of the user data; nothing is sent when they are so already."""
-        key = self._key()
-        effect_id = self._next_effect()
-        known = self._user_data(key)
-        if self._is_done(effect_id):
-            return
-        again = self.acting.ledger.state(effect_id) is not None
-        wanted = {
-            name: value
-            for name, value in user_data.items()
-            if again or known.get(name, ABSENT) != value
-        }
-        if not wanted:
-            return
-        gws = self._gws(key.agent)
-        await self._write(
-            effect_id,
-            key,
-            "UpdateUserData",
-            wanted,
-            lambda: gws.update_user_data(key.session_id, wanted),
-        )
+        key, effect_id = self._key(), self._next_effect()
+
+        async def send(changes: Writes) -> None:
+            await self._gws(key.agent).update_user_data(key.session_id, changes)
+
+        await self._write(effect_id, key, "UpdateUserData", user_data, send)
 
     async def delete_user_data(self, key: str) -> None:
         """Remove one key of the user data; nothing is sent when it is absent."""
-        session = self._key()
-        effect_id = self._next_effect()
-        if self._is_done(effect_id):
-            return
-        if key not in self._user_data(session) and self.acting.ledger.state(effect_id) is None:
-            return
-        gws = self._gws(session.agent)
-        await self._write(
-            effect_id,
-            session,
-            "DeleteUserData",
-            {key: ABSENT},
-            lambda: gws.delete_user_data(session.session_id, key),
-        )
+        session, effect_id = self._key(), self._next_effect()
+
+        async def send(changes: Writes) -> None:
+            for name in changes:
+                await self._gws(session.agent).delete_user_data(session.session_id, name)
+
+        await self._write(effect_id, session, "DeleteUserData", {key: ABSENT}, send)
 
     async def complete(self) -> None:
         """End the session."""
-        key = self._key()
-        effect_id = self._next_effect()
+        key, effect_id = self._key(), self._next_effect()
+        ledger = self.acting.ledger
         if self._is_done(effect_id):
             return
         gws = self._gws(key.agent)
+        if ledger.is_in_doubt(effect_id) and await self._shown(key) is None:
+            ledger.close(effect_id, EffectState.ACCEPTED, detail="it is over")
+            return
         await self._effect(effect_id, key, "Complete", None, lambda: gws.complete(key.session_id))
 
     async def initiate(
@@ -191,6 +183,8 @@ class ImDoor:
             begun = ledger.result(effect_id)
             self._act_on(SessionKey(begun["agent"], begun["id"]))
             return dict(begun)
+        if (frozen := ledger.payload(effect_id)) is not None:
+            to, user_data = frozen["to"], frozen["userData"]
         user = self._free_agent() if agent == "any" else agent or self.acting.agent
         gws = self._gws(user)
         await ledger.open(
@@ -223,7 +217,7 @@ class ImDoor:
 
     def _quiet_at(self) -> datetime:
         """Return when a request sent now has taken effect or never will."""
-        return self.world.clock.now() + timedelta(seconds=self.world.quiesce_s)
+        return self.world.echoes.quiet_at(self.world.clock.now())
 
     def _is_done(self, effect_id: str) -> bool:
         return self.acting.ledger.state(effect_id) in _DONE
@@ -269,19 +263,82 @@ class ImDoor:
         effect_id: str,
         key: SessionKey,
         operation: str,
-        changes: Mapping[str, JSON],
-        send: Callable[[], Awaitable[None]],
+        writes: Writes,
+        send: Callable[[Writes], Awaitable[None]],
     ) -> None:
-        """Carry out a write of user data, laid over the session before it is sent."""
-        self.world.table.expect_write(key, changes)
+        """Carry out a write of user data, laid over the session before it is sent.
+
+        What is so already is not written. Nor is, once it was tried, what another has changed
+        meanwhile: a repeated write must not undo a newer one.
+        """
+        if self._is_done(effect_id):
+            return
+        ledger, table = self.acting.ledger, self.world.table
+        if (frozen := ledger.payload(effect_id)) is None:
+            known = self._user_data(key)
+            changes = {name: v for name, v in writes.items() if known.get(name, ABSENT) != v}
+            before: Writes = {name: known.get(name, ABSENT) for name in changes}
+        else:
+            wanted = {name: ABSENT if v is None else v for name, v in frozen.items()}
+            changes, before = await self._still_due(effect_id, key, wanted)
+        if not changes:
+            return
+        table.expect_write(key, changes)
         payload = {name: None if value is ABSENT else value for name, value in changes.items()}
         try:
-            await self._effect(effect_id, key, operation, payload, send)
+            await self._effect(
+                effect_id, key, operation, frozen or payload, lambda: send(changes), before=before
+            )
         except (TemporaryError, PermanentError):
-            self.world.table.withdraw_write(key, changes)
+            table.withdraw_write(key, changes)
             raise
+        self._keep_shown(key)
+
+    async def _still_due(
+        self, effect_id: str, key: SessionKey, wanted: Writes
+    ) -> tuple[dict[str, Any], Writes]:
+        """Return which keys are still to be written, and what stood there before the first time."""
+        ledger, table = self.acting.ledger, self.world.table
+        before = ledger.before(effect_id)
+        if before is not None and not ledger.is_in_doubt(effect_id):
+            shown = self._user_data(key)
+        else:
+            session = await self._shown(key)
+            if session is None:
+                raise PermanentError(
+                    f"{self.step.action}: session {key.session_id} is over",
+                    fault=Fault(FaultClass.GONE),
+                )
+            shown = session.user_data
+            if before is not None:
+                table.withdraw_write(key, wanted)
+        if before is None:
+            event = self.acting.ledger.start.event
+            held = event.session.user_data if event.session and event.session_key == key else {}
+            before = {name: held.get(name, ABSENT) for name in wanted}
+        missing = {n: v for n, v in wanted.items() if shown.get(n, ABSENT) != v}
+        due = {n: v for n, v in missing.items() if shown.get(n, ABSENT) == before.get(n, ABSENT)}
+        if not missing:
+            ledger.close(effect_id, EffectState.ACCEPTED, detail="it is there")
+            table.expect_write(key, wanted)
+        elif not due:
+            told = f"another has changed it since: {', '.join(sorted(missing))}"
+            ledger.close(effect_id, EffectState.CANCELLED, detail=told)
+        return due, before
+
+    async def _shown(self, key: SessionKey) -> ImSession | None:
+        """Return a session as GWS shows it now; None when it is over."""
+        for session in await self._gws(key.agent).sessions():
+            if key.session_id in (session.id, *session.aliases):
+                return None if session.is_completed else session
+        return None
+
+    def _keep_shown(self, key: SessionKey) -> None:
+        """Write the session down as it stands.
+
+        After a restart GWS will show our write; it must be known as ours.
+        """
         if (entry := self.world.table.get(key)) is not None:
-            # After a restart GWS will show this write; it must be known as ours.
             self.acting.ledger.store.note([entry.seen()])
 
     async def _effect(
@@ -291,6 +348,8 @@ class ImDoor:
         operation: str,
         payload: JSON,
         send: Callable[[], Awaitable[None]],
+        *,
+        before: Writes | None = None,
     ) -> None:
         """Carry out an effect that may be repeated without harm."""
         ledger = self.acting.ledger
@@ -301,6 +360,7 @@ class ImDoor:
             action=self.step.action,
             operation=operation,
             payload=payload,
+            before=before,
         )
         try:
             await send()
@@ -327,6 +387,8 @@ class ImDoor:
                 table.withdraw_write(key, mark)
             except AmbiguousError:
                 pass  # The session will show whether it is there; the next reply looks again.
+            else:
+                self._keep_shown(key)
 
         self.world.later(leave())
 
@@ -361,13 +423,19 @@ class WebDoor:
         if ledger.state(effect_id) in _DONE and ledger.result(effect_id)["status"] < 400:  # noqa: PLR2004  HTTP
             return HttpAnswer(**ledger.result(effect_id))
         key = self.acting.session
+        payload = self.world.secrets.cut({"json": json} if form is None else {"form": form})
+        if ledger.is_in_doubt(effect_id) and ledger.payload(effect_id) != payload:
+            raise PermanentError(
+                f"{self.step.action}: nobody knows whether it was carried out, and what is to be "
+                "sent has changed since"
+            )
         await ledger.open(
             effect_id,
             key=key,
             agent=key.agent if key else "",
             action=self.step.action,
             operation=f"{request.method} {origin_of(url)}",
-            payload=self.world.secrets.cut({"json": json} if form is None else {"form": form}),
+            payload=payload,
         )
         try:
             answer = self._answer(await self.world.http.send(request))
@@ -396,6 +464,12 @@ class WebDoor:
         except ValueError:
             json = None
         return HttpAnswer(reply.status, cut(dict(reply.headers)), cut(text), cut(json))
+
+
+def pieces_of(payload: Mapping[str, JSON]) -> tuple[str, ...]:
+    """Return the messages that a SendMessage and those that were to follow it carry."""
+    rest = payload.get("rest", ())
+    return (payload["text"], *((rest,) if isinstance(rest, str) else rest))
 
 
 def _request(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from imbot.clock import Clock
+from imbot.engine.ownwrites import Writes
 from imbot.engine.planning import Start
 from imbot.engine.spending import Spending
 from imbot.model import JSON, SessionKey
@@ -41,6 +42,16 @@ _COMPLETED = frozenset({EffectState.ACCEPTED, EffectState.SHADOW})
 #: States in which nobody knows whether an effect was carried out.
 _IN_DOUBT = frozenset({EffectState.SENDING, EffectState.UNKNOWN})
 
+#: States of an effect that nobody has given up yet, and that is not done.
+_UNDONE = _IN_DOUBT | {EffectState.FAILED}
+
+_CARRIED_OUT = frozenset({EffectState.ACCEPTED, EffectState.CONFIRMED, EffectState.SHADOW})
+
+#: What is done in a session, and not any more once it is over.
+_IN_SESSION = frozenset({"SendMessage", "UpdateUserData", "DeleteUserData", "Complete"})
+
+_DOUBT = "; nobody knows whether it was carried out"
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -49,6 +60,10 @@ class _Entry:
     result: JSON = None
     #: Whether it was in doubt when it was parked.
     doubtful: bool = False
+    #: When its first attempt began.
+    first_at: datetime | None = None
+    #: What stood where it writes before its first attempt; unknown after a restart.
+    before: Writes | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +108,20 @@ class Ledger:
         entry = self._entries.get(effect_id)
         return None if entry is None else entry.state
 
+    def payload(self, effect_id: str) -> JSON:
+        """Return what the effect carries; None when it carries nothing or was never intended."""
+        entry = self._entries.get(effect_id)
+        return None if entry is None else entry.intent.payload
+
+    def before(self, effect_id: str) -> Writes | None:
+        """Return what stood where the effect writes before its first attempt; None for unknown."""
+        return self._entries[effect_id].before
+
+    def is_in_doubt(self, effect_id: str) -> bool:
+        """Return whether nobody knows what became of the effect."""
+        entry = self._entries.get(effect_id)
+        return entry is not None and entry.state in _IN_DOUBT
+
     def result(self, effect_id: str) -> JSON:
         """Return what the effect brought."""
         return self._entries[effect_id].result
@@ -107,6 +136,7 @@ class Ledger:
         operation: str,
         payload: JSON,
         echo: str | None = None,
+        before: Writes | None = None,
     ) -> None:
         """Return when the intent is durable; only then may the effect be sent.
 
@@ -114,7 +144,7 @@ class Ledger:
             StoreError: It is not; nothing may be sent.
         """
         now = self.clock.now()
-        before = self._entries.get(effect_id)
+        last = self._entries.get(effect_id)
         intent = Intent(
             effect_id=effect_id,
             run_id=self.start.run_id,
@@ -126,12 +156,14 @@ class Ledger:
             payload=payload,
             at=now,
             echo=echo,
-            attempt=1 if before is None else before.intent.attempt + 1,
+            attempt=1 if last is None else last.intent.attempt + 1,
         )
-        doubtful = before is not None and (before.doubtful or before.state in _IN_DOUBT)
-        self._entries[effect_id] = _Entry(intent, EffectState.SENDING, doubtful=doubtful)
-        if before is None:
+        entry = self._entries[effect_id] = _Entry(intent, EffectState.SENDING, before=before)
+        if last is None:
             self._begin(key)
+        else:
+            entry.doubtful = last.doubtful or last.state in _IN_DOUBT
+            entry.first_at = last.first_at or last.intent.at
         await self.store.commit([*self._mark(now), intent])
 
     def shade(
@@ -196,6 +228,26 @@ class Ledger:
             for entry in self._entries.values()
         )
 
+    def attempts(self, step_key: str) -> int:
+        """Return how often the step was surely tried, by what is not done of it."""
+        tried = [
+            entry.intent.attempt - (entry.state in _IN_DOUBT)
+            for effect_id, entry in self._entries.items()
+            if entry.state not in _CARRIED_OUT and effect_id.startswith(f"{step_key}/")
+        ]
+        return max(tried, default=0)
+
+    def unsaid_since(self, step_key: str) -> datetime | None:
+        """Return since when a message of the step is surely not said; None when none is."""
+        since = [
+            entry.first_at or entry.intent.at
+            for effect_id, entry in self._entries.items()
+            if entry.state is EffectState.FAILED
+            and entry.intent.echo is not None
+            and effect_id.startswith(f"{step_key}/")
+        ]
+        return min(since, default=None)
+
     def has_tried(self, step_key: str) -> bool:
         """Return whether an effect of the step was begun already."""
         return any(effect_id.startswith(f"{step_key}/") for effect_id in self._entries)
@@ -205,24 +257,35 @@ class Ledger:
         return [
             entry.intent
             for effect_id, entry in self._entries.items()
-            if effect_id.startswith(f"{step_key}/")
-            and entry.state in (EffectState.SENDING, EffectState.UNKNOWN)
+            if effect_id.startswith(f"{step_key}/") and entry.state in _IN_DOUBT
         ]
 
     def park(self, step_key: str, detail: str) -> bool:
         """Park what the step could not carry out, for a person to decide; return if it was any."""
-        parked = [
+        return self.end(step_key, EffectState.PARKED, detail)
+
+    def end(
+        self, step_key: str, state: EffectState, detail: str, *, in_session: bool = False
+    ) -> bool:
+        """Give up what the step could not carry out; return if it was anything.
+
+        Args:
+            step_key: The step.
+            state: What becomes of it.
+            detail: Why.
+            in_session: Whether only what is done in a session is given up.
+        """
+        undone = [
             effect_id
             for effect_id, entry in self._entries.items()
             if effect_id.startswith(f"{step_key}/")
-            and (
-                entry.state in (EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED)
-                or _was_refused(entry.result)
-            )
+            and (entry.state in _UNDONE or _was_refused(entry.result))
+            and not (in_session and entry.intent.operation not in _IN_SESSION)
         ]
-        for effect_id in parked:
-            self.close(effect_id, EffectState.PARKED, detail=detail)
-        return bool(parked)
+        for effect_id in undone:
+            doubt = _DOUBT if self.is_in_doubt(effect_id) and in_session else ""
+            self.close(effect_id, state, detail=f"{detail}{doubt}")
+        return bool(undone)
 
     def free_once(self) -> list[Change]:
         """Return the change that takes the once mark back, if nothing was or may have been done."""

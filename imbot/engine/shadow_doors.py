@@ -18,11 +18,11 @@ class ShadowIm(ImDoor):
 
     __slots__ = ()
 
-    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:
+    async def send_message(self, *texts: str, to: str | None = None) -> None:
         """Write down what would be said."""
-        del rest  # it is written down when its turn comes
         key = self._key()
-        self._write_down("SendMessage", {"text": text, "to": to or self._destination(key)}, key)
+        for text in texts:
+            self._write_down("SendMessage", {"text": text, "to": to or self._destination(key)}, key)
 
     async def update_user_data(self, user_data: Mapping[str, JSON]) -> None:
         """Write down which keys would be set; nothing when they are so already."""

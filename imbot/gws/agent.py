@@ -131,6 +131,10 @@ class Agent:
 
     # Operations -------------------------------------------------------------------------------
 
+    async def sessions(self) -> Sequence[ImSession]:
+        """Return the agent's sessions as GWS lists them now."""
+        return await self._operate(lambda client: client.sessions())
+
     async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:
         """Begin a session and return its id, found as contract 1.12 says.
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from imbot.errors import ActionError
-from imbot.model import JSON
+from imbot.model import JSON, ImSession
 from imbot.ports import AgentFacts, Hearing
 
 
@@ -37,6 +37,8 @@ class FakeGws:
         on_done: Called with each operation that is let through.
         hangs: Whether operations are taken and never answered.
         hearing: How long it has heard everything; None for not sure to.
+        shown: The sessions that it lists when asked, by id.
+        unasked: Errors that the next questions for them fail with.
     """
 
     facts: AgentFacts = field(default_factory=lambda: AgentFacts("bot1", number="1001"))
@@ -46,11 +48,19 @@ class FakeGws:
     on_done: Callable[[Done], None] | None = None
     hangs: bool = False
     hearing: Hearing | None = None
+    shown: dict[str, ImSession] = field(default_factory=dict)
+    unasked: deque[ActionError] = field(default_factory=deque)
     _begun: int = 0
 
     def named(self, name: str) -> list[Done]:
         """Return the operations of one name."""
         return [done for done in self.done if done.name == name]
+
+    async def sessions(self) -> Sequence[ImSession]:
+        """Return the sessions that there are."""
+        if self.unasked:
+            raise self.unasked.popleft()
+        return list(self.shown.values())
 
     async def initiate(self, destination: str, user_data: Mapping[str, JSON]) -> str:
         """Begin a session: n1, n2, …."""

@@ -163,6 +163,7 @@ class House:
     ) -> None:
         """Show a session in a state."""
         session = ImSession(session_id, state, user_data, (CUSTOMER,))
+        self.gws[agent].shown[session_id] = session
         notice = SessionNotice(session, self.clock.now(), notification_type)
         await self.hear(notice, agent=agent)
         if settle:
@@ -231,7 +232,6 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         guard=LoopGuard("test", marks=marks),
         http=http or NoHttp(),
         clock=clock,
-        quiesce_s=90.0,
         later=tasks.spawn,
         secrets=Secrets(secrets),
     )

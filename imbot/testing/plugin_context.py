@@ -151,9 +151,10 @@ class _FakeIm:
             raise PermanentError("there is no session to act on")
         return self.fake.session
 
-    async def send_message(self, text: str, *, to: str | None = None, rest: str = "") -> None:
+    async def send_message(self, *texts: str, to: str | None = None) -> None:
         self._session()
-        self.fake.note("send_message", text=text, to=to, rest=rest or None)
+        for text in texts:
+            self.fake.note("send_message", text=text, to=to)
 
     async def update_user_data(self, user_data: Mapping[str, Any]) -> None:
         session = self._session()

@@ -77,15 +77,15 @@ async def test_a_long_text_is_cut_at_white_space_where_possible(actions, text, p
     assert said(fake) == pieces
 
 
-async def test_each_piece_says_what_is_still_to_come(actions):
-    """What is given up is parked whole, so that a person can say the rest."""
+async def test_the_pieces_are_said_in_order(actions):
+    """One reply, several messages."""
     fake = FakeContext(message_limit_bytes=8)
 
     await fake.run(actions["reply"], "one two three four")
 
     assert [asked.given for asked in fake.asked] == [
-        {"text": "one two", "rest": "three four"},
-        {"text": "three", "rest": "four"},
+        {"text": "one two"},
+        {"text": "three"},
         {"text": "four"},
     ]
 

@@ -270,6 +270,7 @@ async def test_what_was_posted_before_a_crash_is_not_posted_again():
 
     web = Web()
     again = build(text, store=MemoryStore(before_the_step), http=web)
+    again.gws["bot1"].shown = house.gws["bot1"].shown
     await again.dispatch.recover(again.book.rules)
     await again.settle()
 

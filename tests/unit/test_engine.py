@@ -414,6 +414,7 @@ async def test_after_a_crash_nothing_is_said_twice_and_the_rest_is_done():
     await house.tasks.cancel()
 
     again = build(GREET, store=MemoryStore(store.durable))
+    again.gws["bot1"].shown = house.gws["bot1"].shown
     await again.dispatch.recover(again.book.rules)
     await again.settle()
 

@@ -194,10 +194,10 @@ async def became(again, effect_id):
 
 @pytest.mark.parametrize("more", ["", ", {wait: 1h, even_if_completed: true}"])
 @pytest.mark.parametrize("reply", ["reply: Hello", "reply: Hello, even_if_completed: true"])
-async def test_what_may_have_been_said_is_parked_when_its_session_is_over_at_the_restart(
+async def test_what_may_have_been_said_is_cancelled_when_its_session_is_over_at_the_restart(
     reply, more
 ):
-    """Nobody goes on with it, and nobody knows whether it was said: a person must hear of it."""
+    """There is nobody to say it to any more, so no person can decide; it says so for all that."""
     rules = book(f"{{{reply}}}{more}")
     house = build(rules)
     house.gws["bot1"].hangs = True
@@ -210,7 +210,7 @@ async def test_what_may_have_been_said_is_parked_when_its_session_is_over_at_the
     again = build(rules, store=left)
     await again.dispatch.recover(again.book.rules)
 
-    assert await became(again, "bot1:1/r/0/im1") == [EffectState.PARKED]
+    assert await became(again, "bot1:1/r/0/im1") == [EffectState.CANCELLED]
 
 
 async def test_what_may_have_been_said_is_parked_when_a_newer_run_takes_its_place():
