@@ -6,7 +6,7 @@ Source: contract 1.12, 9.1, 9.2.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
