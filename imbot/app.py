@@ -55,7 +55,7 @@ from imbot.loading import (
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Aside, Network, Random, Store
 from imbot.problems import Problem
-from imbot.records import Retention, TimerSet
+from imbot.records import Retention, SubscriptionEnded, TimerSet
 from imbot.reloading import LoadSettings, Reloader, tell_warnings
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
@@ -227,6 +227,11 @@ class App:
             events=len(recovered.events),
             runs=len(recovered.runs),
             sessions=len(recovered.sessions),
+        )
+        for user, agent in self.agents.items():
+            agent.go_on_from(recovered.subscriptions.get(user), recovered.acks.get(user))
+        self._store.note(
+            [SubscriptionEnded(user) for user in recovered.subscriptions.keys() - self.agents]
         )
         lives: list[asyncio.Future[None]] = [
             asyncio.create_task(agent.run()) for agent in self.agents.values()

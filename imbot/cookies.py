@@ -63,18 +63,22 @@ class Cookies:
         left: What :meth:`plain` of an earlier process returned; what is none is left out.
     """
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_kept", "_plain")
 
     def __init__(self, left: Iterable[object] = ()) -> None:
         self._kept: tuple[_Cookie, ...] = tuple(filter(None, map(_from_plain, left)))
+        self._plain: tuple[PlainCookie, ...] | None = None
 
     def plain(self) -> tuple[PlainCookie, ...]:
         """Return every cookie as plain values; they are as secret as a password."""
-        return tuple(one.plain() for one in self._kept)
+        if self._plain is None:
+            self._plain = tuple(one.plain() for one in self._kept)
+        return self._plain
 
     def keep(self, url: URL, given: Iterable[Morsel[str]], *, now: datetime) -> None:
         """Take in the cookies that came with the answer from ``url``; forget those that ended."""
         for morsel in given:
+            self._plain = None
             cookie = _cookie(url, morsel, now)
             others = (one for one in self._kept if not cookie.replaces(one))
             self._kept = tuple(one for one in (*others, cookie) if not one.is_over(now))

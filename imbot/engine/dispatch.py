@@ -49,6 +49,8 @@ from imbot.records import (
     GapSeen,
     Recovered,
     RunSeen,
+    SubscriptionEnded,
+    SubscriptionKept,
     TimerSet,
 )
 from imbot.rulebook.schema import Rule
@@ -63,6 +65,9 @@ _MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UN
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
 #: held until a snapshot was read.
 _ON_ITS_WAY = timedelta(seconds=15)
+
+#: By so much at most a moment differs that was told by the wall clock and once by the other.
+_CLOCKS_APART = timedelta(seconds=1)
 
 #: Seconds that cancelled tasks get to end.
 CANCEL_S = 5.0
@@ -168,8 +173,7 @@ class Dispatch:
         changes += self._gaps(batch.agent, notices)
         changes += self._sessions_of(events)
         changes += self._agenda.of_batch(events)
-        if batch.client_id is not None and batch.ack is not None:
-            changes.append(AckSeen(batch.agent, batch.client_id, batch.ack))
+        changes += _to_go_on(batch)
         if changes:
             # Whatever the events lead to is written behind them, perhaps in the same commit.
             self._store.note(changes)
@@ -299,12 +303,15 @@ class Dispatch:
     def _absence(self, batch: Batch, now: datetime) -> list[ConnectionNotice]:
         """Return the gap between two starts, once, when the agent's sessions are seen again.
 
-        Nobody heard what was said in them meanwhile. It begins when GWS last told of them, or of
-        what was said in them.
+        Nobody heard what was said in them meanwhile, unless the agent goes on where the last
+        process ended. It begins when GWS last told of them, or of what was said in them, or when a
+        poll last proved that there was nothing.
         """
-        if not any(isinstance(notice, SnapshotNotice) for notice in batch.notices):
+        is_seen_again = any(isinstance(notice, SnapshotNotice) for notice in batch.notices)
+        if not (is_seen_again or batch.is_unbroken):
             return []
-        if (since := self._away_since.pop(batch.agent, None)) is None:
+        since = self._away_since.pop(batch.agent, None)
+        if since is None or batch.is_unbroken or _tells_of(batch.notices, since):
             return []
         gap_s = (now - since + _ON_ITS_WAY).total_seconds()
         return [ConnectionNotice(ConnectionChange.GAP, now, "imbot was not running", gap_s)]
@@ -399,3 +406,23 @@ class Dispatch:
         # Nothing of what began in shadow is ever sent, whatever its rule says now.
         start = start._replace(key=seen.key, in_shadow=seen.in_shadow or start.in_shadow)
         return self._flow.runs.claim(start, interrupted(seen, effects))
+
+
+def _to_go_on(batch: Batch) -> Iterator[Change]:
+    """Yield what another process needs to go on where this batch ends."""
+    if batch.is_farewell:
+        yield SubscriptionEnded(batch.agent)
+    elif batch.subscription is not None:
+        yield SubscriptionKept(batch.agent, batch.subscription)
+    if batch.client_id is not None and (batch.ack is not None or batch.good is not None):
+        yield AckSeen(batch.agent, batch.client_id, batch.ack, batch.good)
+
+
+def _tells_of(notices: Iterable[Notice], since: datetime) -> bool:
+    """Return whether one of these tells of a gap that began as early."""
+    return any(
+        isinstance(notice, ConnectionNotice)
+        and notice.change is ConnectionChange.GAP
+        and notice.at - timedelta(seconds=notice.gap_s) <= since + _CLOCKS_APART
+        for notice in notices
+    )

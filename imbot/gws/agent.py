@@ -27,13 +27,15 @@ from imbot.gws.feed import Feed
 from imbot.gws.flag import Flag
 from imbot.gws.initiating import Slot, reaches
 from imbot.gws.invitations import Invitations
-from imbot.gws.login import BayeuxFactory, Login
+from imbot.gws.left import Left, left_of
+from imbot.gws.login import CHANNELS, BayeuxFactory, Login
 from imbot.gws.pace import LoginPace
 from imbot.gws.service import Service, is_login_lost
 from imbot.gws.settings import AgentSettings, GwsSettings
 from imbot.gws.status import AgentState, AgentStatus
-from imbot.model import JSON, ImSession
+from imbot.model import JSON, ImSession, Subscription
 from imbot.ports import AgentFacts, Hearing, Intake, Network, Random
+from imbot.records import AckSeen
 
 #: Stopping takes no longer.
 STOP_S = 10.0
@@ -84,6 +86,7 @@ class Agent:
         self._service: Service | None = None
         self._in_service = Flag()
         self._has_served = False
+        self._left: Left | None = None
         self._slot: Slot | None = None
         self._life: asyncio.Timeout | None = None
         self._is_stopping = False
@@ -93,6 +96,15 @@ class Agent:
         self._since = clock.now()
         self._cause = ""
         self._version = ""
+
+    def go_on_from(self, subscription: Subscription | None, seen: AckSeen | None) -> None:
+        """Have the first login go on with what the last process left.
+
+        Args:
+            subscription: What the store has of it.
+            seen: What was last acknowledged.
+        """
+        self._left = left_of(subscription, seen, url=self._gws.url, channels=CHANNELS)
 
     # Who and how --------------------------------------------------------------------------------
 
@@ -334,15 +346,7 @@ class Agent:
     async def _log_in_and_serve(self) -> str:
         """Return why the login must be renewed."""
         self._mark(AgentState.LOGGING_IN, self._cause)
-        login = self._login = Login(
-            self._settings,
-            self._gws,
-            network=self._network,
-            feed=self._feed,
-            clock=self._clock,
-            random=self._random,
-            bayeux=self._bayeux,
-        )
+        login = await self._begun()
         service = self._service = Service(
             login,
             feed=self._feed,
@@ -364,6 +368,27 @@ class Agent:
         self._in_service.set()
         log.info("agent.up", agent=self._settings.user, device=self._device_path)
         return await service.serve()
+
+    async def _begun(self) -> Login:
+        """Return a login to enter: one that polls already, if the last process left as much."""
+        left, self._left = self._left, None
+        login = self._login = self._new_login(left)
+        if left is not None and not await login.resume():
+            await login.hang_up()
+            login = self._login = self._new_login()
+        return login
+
+    def _new_login(self, left: Left | None = None) -> Login:
+        return Login(
+            self._settings,
+            self._gws,
+            network=self._network,
+            feed=self._feed,
+            clock=self._clock,
+            random=self._random,
+            bayeux=self._bayeux,
+            left=left,
+        )
 
     def _note_version(self, version: str) -> None:
         """Log which GWS this is, once."""

@@ -59,6 +59,7 @@ class GwsClient:
         clock: Time, for moments in ``Retry-After``.
         timeout_s: Seconds for each request.
         contact_center_id: Sent with each request; empty for none.
+        tokens: The CSRF token of a login that goes on; empty for a new one.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class GwsClient:
         clock: Clock,
         timeout_s: float = 10.0,
         contact_center_id: str = "",
+        tokens: Mapping[str, str] | None = None,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
@@ -77,7 +79,7 @@ class GwsClient:
         self._clock = clock
         self._timeout_s = timeout_s
         self._extra = {"ContactCenterId": contact_center_id} if contact_center_id else {}
-        self._csrf: dict[str, str] = {}
+        self._csrf = dict(tokens or {})
         self._csrf_refresh = asyncio.Lock()
 
     def headers(self) -> dict[str, str]:
@@ -87,6 +89,11 @@ class GwsClient:
             TemporaryError: There is no bearer token now.
         """
         return {**self._extra, **self._auth.headers(), **self._csrf}
+
+    @property
+    def tokens(self) -> Mapping[str, str]:
+        """The CSRF header that GWS last gave; empty before."""
+        return self._csrf
 
     # Asking -----------------------------------------------------------------------------------
 

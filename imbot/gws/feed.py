@@ -7,15 +7,18 @@ logins: the agent looks at what it remembers. Source: contract 2.9, 2.10, 9.4.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
-from imbot.bayeux.session import GoodPoll
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, StoreError
 from imbot.gws.client import GwsClient
 from imbot.gws.flag import Flag
+from imbot.gws.left import AWAY, Left
 from imbot.gws.notifications import Device, DeviceNotice, heard
 from imbot.gws.remembered import Remembered
 from imbot.model import (
@@ -23,12 +26,14 @@ from imbot.model import (
     Batch,
     ConnectionChange,
     ConnectionNotice,
+    GoodPoll,
     ImSession,
     MessageNotice,
     Notice,
     SessionNotice,
     SessionState,
     SnapshotNotice,
+    Subscription,
 )
 from imbot.ports import Intake
 
@@ -93,6 +98,24 @@ class KnownSessions:
         return frozenset(unseen | over | ahead)
 
 
+class Wire(Protocol):
+    """What a feed needs of the login that it listens for."""
+
+    @property
+    def client(self) -> GwsClient:
+        """GWS for this login."""
+        ...
+
+    @property
+    def last_good(self) -> GoodPoll | None:
+        """The last poll that was answered well."""
+        ...
+
+    def subscription(self) -> Subscription | None:
+        """Return what another process needs to go on; None before there is anything."""
+        ...
+
+
 class Feed:
     """The listener of one agent's Bayeux clients, one after the other.
 
@@ -132,9 +155,14 @@ class Feed:
         self._clock = clock
         self._seen = seen
         self._turn = turn
-        self._client: GwsClient | None = None
+        self._wire: Wire | None = None
         self._is_in_service = False
         self._cut: GoodPoll | None = None
+        self._gap_good: GoodPoll | None = None
+        self._goes_on = False
+        self._is_silent = False
+        self._kept: Subscription | None = None
+        self._acknowledged: tuple[str, int | None] = ("", None)
         self._heard_at = clock.now()
         self._owed: list[ConnectionNotice] = []
         self._since: datetime | None = None
@@ -173,6 +201,9 @@ class Feed:
     async def gap(self, cause: str, good: GoodPoll) -> None:
         """Note that messages may have been lost; the agent reads a snapshot."""
         self.heard_since = self._clock.now()
+        if self._goes_on:
+            self._goes_on = False
+            cause = cause if cause == AWAY else f"{AWAY}: {cause}"
         self._owe_gap(cause, good)
 
     async def down(self, cause: str) -> None:
@@ -184,7 +215,7 @@ class Feed:
         self.lost_at = self._clock.now()
         log.warning("agent.lost", agent=self._user, cause=cause)
         lost = ConnectionNotice(ConnectionChange.LOST, self.lost_at, cause)
-        await self._hand(Batch(self._user, (lost,)))
+        await self._hand(Batch(self._user, (lost,), is_farewell=self._is_silent))
 
     async def up(self) -> None:
         """Note that notifications arrive again; while the agent logs in, it decides when."""
@@ -206,10 +237,25 @@ class Feed:
 
     # What the agent calls ---------------------------------------------------------------------
 
-    def attach(self, client: GwsClient, devices: tuple[Device, ...]) -> None:
-        """Begin with a new login."""
-        self._client = client
+    def attach(
+        self, wire: Wire, devices: tuple[Device, ...] = (), *, left: Left | None = None
+    ) -> None:
+        """Begin with a new login.
+
+        Args:
+            wire: The login.
+            devices: The agent's devices.
+            left: What an earlier process left, if the login goes on with it.
+        """
+        self._wire = wire
+        self._is_silent = False
         self._heard_at = self._clock.now()
+        if left is not None and left.resume is not None:
+            self._goes_on = True
+            self._heard_at = left.good.asked_at
+            self._kept = left.subscription
+            self._acknowledged = left.resume.client_id, left.resume.ack
+            self.heard_since = left.subscription.since
         self.devices = devices
         self.let_pass()
 
@@ -224,7 +270,7 @@ class Feed:
 
     async def cut(self, cause: str, good: GoodPoll | None) -> None:
         """Note that the login is given up; messages after its last good poll may be lost."""
-        self._is_in_service = False
+        self._is_in_service = self._goes_on = False
         self.is_due = False
         self.heard_since = None
         await self.down(cause)
@@ -237,7 +283,26 @@ class Feed:
         The login must be given up; its gap begins there.
         """
         self.heard_since = None
+        self._is_silent = True
         self._cut = GoodPoll(self._heard_at, answered_at=self._clock.now())
+
+    async def went_on(self) -> None:
+        """Tell that nothing was lost between an earlier process and this one, if nothing was."""
+        if self._goes_on:
+            self._goes_on = False
+            log.info("agent.resumed", agent=self._user)
+            await self._hand(Batch(self._user, (), is_unbroken=True))
+
+    async def beat(self) -> None:
+        """Keep up to when nothing was lost, for whoever goes on without this process."""
+        if self._is_in_service:
+            await self._hand(self._positioned(Batch(self._user, ()), self._held()))
+
+    async def farewell(self) -> None:
+        """Keep that nobody can go on; at a stop, so that a store that fails stops nothing more."""
+        self._is_in_service = False
+        with suppress(StoreError):
+            await self._hand(Batch(self._user, (), is_farewell=True))
 
     def want_snapshot(self) -> None:
         """Have the agent read a snapshot."""
@@ -347,7 +412,7 @@ class Feed:
         """Return the session, if GWS lists it; a name that it does not list is asked for once."""
         try:
             async with asyncio.timeout(HOLD_S):
-                sessions = await self._client.sessions() if self._client else ()
+                sessions = await self._wire.client.sessions() if self._wire else ()
         except (TimeoutError, ActionError) as error:
             log.warning("agent.look_up_failed", agent=self._user, cause=str(error))
             return []
@@ -358,6 +423,7 @@ class Feed:
         return found
 
     async def _hand(self, batch: Batch) -> None:
+        batch = self._told(batch)
         try:
             await self._intake.accept(batch)
         except StoreError as error:
@@ -369,8 +435,44 @@ class Feed:
                 self.known.note(notice.session)
                 self._seen(notice.session)
 
+    def _told(self, batch: Batch) -> Batch:
+        """Return the batch with what another process needs to go on, where that has changed."""
+        if batch.ack is not None:
+            self._acknowledged = batch.client_id or "", batch.ack
+            batch = replace(batch, good=self._good())
+        held = self._held()
+        if held is None or held == self._kept:
+            return batch
+        self._kept = held
+        return replace(self._positioned(batch, held), subscription=held)
+
+    def _held(self) -> Subscription | None:
+        """Return what another process needs to go on, with the gap that nobody told of yet."""
+        held = self._wire.subscription() if self._is_in_service and self._wire else None
+        if held is None:
+            return None
+        cause = held.gap_cause or (self.cause or AWAY if self._gap_good else "")
+        return replace(held, since=self.heard_since, gap_cause=cause)
+
+    def _positioned(self, batch: Batch, held: Subscription | None) -> Batch:
+        """Return the batch with up to where all is kept, also by batches that are on their way."""
+        if batch.good is not None or held is None:
+            return batch
+        client_id, ack = self._acknowledged
+        if client_id != held.client_id:
+            ack = 0 if held.acknowledges else None
+        return replace(batch, client_id=held.client_id, ack=ack, good=self._good())
+
+    def _good(self) -> GoodPoll | None:
+        """Return from when on messages can be lost, those of gaps nobody told of yet included."""
+        untold = self._cut or self._gap_good
+        if untold is not None or self._wire is None or self.heard_since is None:
+            return untold
+        return self._wire.last_good
+
     def _take_owed(self) -> tuple[ConnectionNotice, ...]:
         owed, self._owed = tuple(self._owed), []
+        self._gap_good = None
         return owed
 
     def _restore(self) -> None:
@@ -386,6 +488,7 @@ class Feed:
             log.info("agent.restored", agent=self._user, lost_s=lost_s)
 
     def _owe_gap(self, cause: str, good: GoodPoll) -> None:
+        self._gap_good = self._gap_good or good
         self._owe(ConnectionChange.GAP, cause, good.asked_at)
         self._since = min(filter(None, (self._since, good.answered_at)))
         self.gaps += 1

@@ -11,13 +11,16 @@ from typing import Protocol
 import structlog
 
 from imbot.bayeux.client import Listener
-from imbot.bayeux.session import BayeuxResume, Channel, GoodPoll
+from imbot.bayeux.session import BayeuxResume, Channel
 from imbot.clock import Clock
+from imbot.cookies import Cookies
 from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.gws.client import GwsClient
 from imbot.gws.feed import SERVICES_CHANNEL, Feed
+from imbot.gws.left import AWAY, Left
 from imbot.gws.notifications import Device, Me
 from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
+from imbot.model import GoodPoll, Subscription
 from imbot.ports import AgentFacts, Http, Network, Random
 
 #: What is listened to; without the first two the bot is deaf. Source: contract 9.1.
@@ -34,6 +37,8 @@ IM_FEATURE = "api-voice-instant-messaging"
 
 #: A login that is not through by then will not be.
 LOGIN_S = 60.0
+#: Nor does a server remember an earlier process much longer.
+RESUME_S = 30.0
 #: Leaving takes no longer than three such steps and the door, together less than 10 s.
 _STEP_S = 2.5
 _DOOR_S = 1.0
@@ -109,11 +114,27 @@ class Login:
         clock: Clock,
         random: Random,
         bayeux: BayeuxFactory,
+        left: Left | None = None,
     ) -> None:
+        """Prepare a login; nothing is sent yet.
+
+        Args:
+            settings: The account.
+            gws: The deployment.
+            network: Gives the door.
+            feed: Who listens.
+            clock: Time.
+            random: Jitter.
+            bayeux: Makes the Bayeux client.
+            left: What an earlier process left, to go on with; None for a fresh cookie jar.
+        """
         self._settings = settings
         self._gws = gws
         self._feed = feed
-        self._door = network.door(polls=True)
+        self._left = left
+        self._is_resumed = False
+        self._cookies = Cookies(left.subscription.cookies if left else ())
+        self._door = network.door(polls=True, cookies=self._cookies)
         self.client = GwsClient(
             self._door,
             gws.url,
@@ -121,6 +142,7 @@ class Login:
             clock=clock,
             timeout_s=gws.request_timeout_s,
             contact_center_id=gws.contact_center_id,
+            tokens=left.subscription.tokens if left else None,
         )
         self._bayeux = bayeux(
             self._door,
@@ -141,6 +163,46 @@ class Login:
     def last_good(self) -> GoodPoll | None:
         """The last poll that was answered well; None before the first."""
         return self._bayeux.last_good
+
+    def subscription(self) -> Subscription | None:
+        """Return what another process needs to go on; None before there is anything."""
+        if (held := self._bayeux.export()) is None:
+            return None
+        return Subscription(
+            self._gws.url,
+            held.client_id,
+            acknowledges=held.ack is not None,
+            gap_cause=held.gap_cause,
+            pending=tuple(channel.name for channel in held.pending),
+            cookies=self._cookies.plain(),
+            tokens=self.client.tokens,
+        )
+
+    async def resume(self) -> bool:
+        """Return whether this login polls with what an earlier process left.
+
+        It is of no use otherwise, and another has to be entered, which will tell the gap.
+
+        Raises:
+            StoreError: The intake takes nothing.
+        """
+        if (left := self._left) is None:
+            return False
+        self._feed.attach(self, left=left)
+        cause = "the store does not tell up to where all was kept"
+        try:
+            async with asyncio.timeout(RESUME_S):
+                if left.resume is not None:
+                    await self._bayeux.open(resume=left.resume)
+                    self._is_resumed = True
+        except (TimeoutError, ActionError) as error:
+            cause = str(error)
+        if not self._is_resumed:
+            log.info("agent.not_resumed", agent=self._settings.user, cause=cause)
+            await self._feed.cut(AWAY, left.good)
+            return False
+        await self._feed.went_on()
+        return True
 
     async def enter(self, *, is_first: bool) -> None:
         """Return when logged in, subscribed and resynced.
@@ -192,10 +254,13 @@ class Login:
         on_stop = self._gws.on_stop
         if on_stop is OnStop.COMPLETE:
             await self._try("complete", self._complete_all())
+        if on_stop is OnStop.KEEP:
+            await self._feed.beat()
         await self._try("disconnect", self._bayeux.close(goodbye=on_stop is not OnStop.KEEP))
         if self._is_authenticated and on_stop is not OnStop.KEEP:
             # Last of all: it ends the HTTP session.
             await self._try("logout", self.client.end_contact_center_session())
+            await self._feed.farewell()
         await self._try("close", self._door.close(), limit_s=_DOOR_S)
 
     # Steps of entering ------------------------------------------------------------------------
@@ -207,8 +272,11 @@ class Login:
         me = await self._me()
         self._is_authenticated = True
         check_account(me, settings.user)
-        feed.attach(self.client, me.devices)
-        await self._bayeux.open()
+        if self._is_resumed:
+            feed.note_devices(me.devices)
+        else:
+            feed.attach(self, me.devices)
+            await self._bayeux.open()
         feed.hold()
         await self._start_session()
         self.device = await self._choose_device()

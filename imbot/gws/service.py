@@ -135,6 +135,7 @@ class Service:
             return False
         self._lost = ""
         self._ready.set()
+        await self._feed.beat()
         log.info("agent.mended", agent=self._user)
         return True
 
@@ -196,6 +197,8 @@ class Service:
         else:
             if self._feed.is_whole:
                 differences = self._feed.known.differences(sessions)
+            if not differences:
+                await self._feed.beat()
         if missed := differences & self._suspicions:
             self._feed.note_silence()
             self.give_up(f"the subscription is silent: {', '.join(sorted(missed)[:3])}")
