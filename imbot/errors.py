@@ -5,6 +5,8 @@
     * RulebookError          rule files are wrong; carries all problems
     * PluginError            a plugin failed to load or breaks the plugin contract
     * StoreError             the store cannot keep what it was given; acting must stop
+        * StoreFullError     its disk is full; once there is room it goes on
+        * StoreDamagedError  what it kept is not what was written; a person must decide
     * ProtocolError          a Bayeux or GWS peer broke its protocol
     * ActionError            an action failed while running
         * TemporaryError     surely not done; try again, after the delay it carries
@@ -47,6 +49,14 @@ class PluginError(ImbotError):
 
 class StoreError(ImbotError):
     """The store cannot keep what it was given; nothing may be acted on or acknowledged."""
+
+
+class StoreFullError(StoreError):
+    """The disk of the store is full; with room on it, the store can be opened and goes on."""
+
+
+class StoreDamagedError(StoreError):
+    """The store is not as imbot left it; going on as if it were could do things twice."""
 
 
 class ProtocolError(ImbotError):

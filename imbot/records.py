@@ -134,6 +134,18 @@ class OnceMarked(NamedTuple):
     at: datetime
 
 
+class MarksLost(NamedTuple):
+    """What rules have done once in this session is not known any more: all of it counts as done.
+
+    Attributes:
+        session: The session; with an empty id the agent, of which all such sessions are known.
+        at: When that was found.
+    """
+
+    session: SessionKey
+    at: datetime
+
+
 class OnceTakenBack(NamedTuple):
     """No effect of the run was or may have been carried out: the scope is free again."""
 
@@ -332,6 +344,7 @@ Change: TypeAlias = (
     | EventHandled
     | RunSeen
     | OnceMarked
+    | MarksLost
     | OnceTakenBack
     | Intent
     | Verdict
@@ -407,6 +420,8 @@ class Recovered:
         acks: What was last acknowledged, by agent.
         subscriptions: What each agent can go on with.
         last_event_number: The highest number used in event ids; new ids go on from there.
+        marks_lost: Sessions of which nobody knows what rules have done in them.
+        lost_since: When the store before this one was last written, if that one was damaged.
     """
 
     events: tuple[Event, ...] = ()
@@ -423,3 +438,5 @@ class Recovered:
     acks: Mapping[str, AckSeen] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
     last_event_number: int = 0
+    marks_lost: frozenset[SessionKey] = frozenset()
+    lost_since: datetime | None = None

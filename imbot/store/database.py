@@ -1,26 +1,45 @@
 """The store on a database: what :class:`imbot.ports.Store` promises, kept in one SQLite file."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import sqlalchemy as sa
+import structlog
 
 from imbot.clock import Clock
-from imbot.errors import ConfigError
+from imbot.errors import ConfigError, StoreDamagedError, StoreFullError
 from imbot.problems import Place, Problem
 from imbot.records import Change, Order, Recovered, Retention
-from imbot.store import recovery, retention
-from imbot.store.connection import IN_MEMORY, Database
+from imbot.store import quarantine, recovery, retention
+from imbot.store.checking import Findings, Sweep
+from imbot.store.connection import IN_MEMORY, Connect, Database
 from imbot.store.lock import StoreLock
 from imbot.store.migrations import migrate
+from imbot.store.quarantine import mend
+from imbot.store.reserve import Reserve
+from imbot.store.soundness import (
+    begin_after,
+    forget_tip,
+    is_there,
+    last_written,
+    make_sound,
+    put_aside,
+)
 from imbot.store.statements import Statements
 from imbot.store.writer import InlineWriter, ThreadWriter, Writer
 
+log = structlog.get_logger()
+
 #: Where the writes happen: on a thread of their own, or in the caller's turn of the event loop.
 Executor: TypeAlias = Literal["thread", "inline"]
+
+#: What is done with a store that is damaged and cannot be mended.
+OnDamage: TypeAlias = Literal["stop", "fresh"]
 
 
 class SqlStore:
@@ -33,6 +52,7 @@ class SqlStore:
         self._writer: Writer = (
             InlineWriter(database) if executor == "inline" else ThreadWriter(database)
         )
+        self._database = database
         self._clock = clock
         self._lock = lock
 
@@ -42,7 +62,43 @@ class SqlStore:
         Raises:
             StoreError: They are not, and nothing may be promised on them.
         """
+        if self._database.full:
+            raise StoreFullError(self._database.full)
         await self._writer.carry_out(None, self._statements.writes(changes))
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from writing at this moment, for people; empty for nothing."""
+        return self._database.full or self._database.trouble
+
+    async def quarantined(self) -> int:
+        """Return how many rows are in quarantine.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        count: int = await self._writer.carry_out(
+            lambda database: quarantine.quarantined(database.connection)
+        )
+        return count
+
+    async def sweep(self) -> int:
+        """Check every row, between the commits of others; return how many were bad.
+
+        Raises:
+            StoreDamagedError: It cannot be mended.
+            StoreError: It cannot be read, or not be written.
+        """
+        sweep, bad, now = Sweep(), 0, self._clock.now()
+        is_over = False
+        while not is_over:
+            found, is_over = await self._writer.carry_out(sweep.step)
+            if found:
+                bad += len(found)
+                findings = Findings(found, ())
+                mending = partial(mend, found=findings, statements=self._statements, now=now)
+                await self._writer.carry_out(mending)
+        return bad
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they are durable with the next commit, at the latest 50 ms later.
@@ -59,7 +115,7 @@ class SqlStore:
             StoreError: They cannot be read.
         """
         found: Mapping[tuple[str, str], datetime] = await self._writer.carry_out(
-            lambda database: recovery.marked(database.connection, marks)
+            lambda database: recovery.marked(database.connection, marks, self._clock.now())
         )
         return found
 
@@ -120,30 +176,73 @@ class SqlStore:
             lock.release()
 
 
-def open_store(url: str, *, clock: Clock, base: Path, executor: Executor = "thread") -> SqlStore:
+def open_store(
+    url: str,
+    *,
+    clock: Clock,
+    base: Path,
+    executor: Executor = "thread",
+    on_damage: OnDamage = "stop",
+    connect: Connect = sqlite3.connect,
+) -> SqlStore:
     """Open the store for writing; a new one is made, an older one brought up to date.
+
+    What is in it is checked first, as far as a quick start allows; rows that are not as they were
+    written are put into quarantine.
 
     Args:
         url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or ``sqlite://`` in memory.
         clock: Tells how old things are.
         base: The folder that a relative path starts from.
-        executor: ``inline`` writes in the caller's turn of the event loop, for virtual time.
+        executor: ``inline`` writes in the caller's turn of the event loop, for virtual time; no
+            room is kept on the disk then.
+        on_damage: ``fresh`` puts a store that cannot be mended aside and begins a new one.
+        connect: Opens the file.
 
     Raises:
         ConfigError: The URL names no store that imbot knows.
+        StoreFullError: There is no room for it.
+        StoreDamagedError: It is not as imbot left it, and cannot be mended.
         StoreError: It cannot be opened, another imbot uses it, or a newer one wrote it.
     """
     path = store_path(url, base)
-    with ExitStack() as undo:
-        lock = None
-        if path is not None:
-            lock = StoreLock(path)
-            undo.callback(lock.release)
-        database = Database(IN_MEMORY if path is None else str(path))
-        undo.callback(database.close)
+    if path is None:
+        database = Database(IN_MEMORY, connect=connect)
         migrate(database)
+        return SqlStore(database, clock=clock, executor=executor, lock=None)
+    path = path.resolve()  # who names it by a link means the same store
+    with ExitStack() as undo:
+        lock = StoreLock(path)
+        undo.callback(lock.release)
+        if not is_there(path):
+            forget_tip(path)
+        try:
+            database = _opened(path, connect, clock, keeps_room=executor == "thread")
+        except StoreDamagedError as error:
+            if on_damage != "fresh":
+                raise
+            lost_since = last_written(path)
+            kept = put_aside(path, clock.now())
+            log.error("store.fresh", cause=str(error), kept=str(kept))  # noqa: TRY400  the cause tells enough
+            database = _opened(path, connect, clock, keeps_room=executor == "thread")
+            undo.callback(database.close)
+            begin_after(database, lost_since)
         undo.pop_all()
     return SqlStore(database, clock=clock, executor=executor, lock=lock)
+
+
+def _opened(path: Path, connect: Connect, clock: Clock, *, keeps_room: bool) -> Database:
+    with ExitStack() as undo:
+        reserve = Reserve(path) if keeps_room else None
+        if reserve is not None:
+            undo.callback(reserve.release)
+        database = Database(str(path), connect=connect)
+        undo.callback(database.close)
+        make_sound(database, path, clock.now())
+        if reserve is not None:
+            database.keep_room(reserve)
+        undo.pop_all()
+    return database
 
 
 def store_path(url: str, base: Path) -> Path | None:

@@ -4,12 +4,13 @@ A new store gets the newest tables at once; an older one is changed step by step
 transaction, so that a kill between or in steps leaves a store that starts again.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from imbot.errors import StoreError
+from imbot.errors import StoreDamagedError, StoreError
 from imbot.store import schema
 from imbot.store.connection import Database
 from imbot.store.sums import resummed, summed_tables
@@ -68,6 +69,11 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 _FIRST = 1
 _VERSION = "schema_version"
+_SCHEMA_SUM = "schema_sum"
+
+
+class ForeignStoreError(StoreError):
+    """The file is a database, and none of imbot's."""
 
 
 def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -102,7 +108,7 @@ def version_of(database: Database) -> int:
             )
             if version is not None and version.isdecimal():
                 return int(version)
-    raise StoreError(
+    raise ForeignStoreError(
         f"store {database.path}: it is a database of another program; name another store"
     )
 
@@ -134,6 +140,7 @@ def _create(database: Database, version: int) -> None:
     with database.transaction():
         schema.METADATA.create_all(database.connection)
         database.connection.execute(sa.insert(schema.meta).values(key=_VERSION, value=str(version)))
+        _seal(database)
 
 
 def _change(database: Database, migration: Migration, *, to: int, is_last: bool) -> None:
@@ -146,3 +153,32 @@ def _change(database: Database, migration: Migration, *, to: int, is_last: bool)
         database.connection.execute(
             sa.update(schema.meta).where(schema.meta.c.key == _VERSION).values(value=str(to))
         )
+        _seal(database)
+
+
+def _seal(database: Database) -> None:
+    """Write down the sum of what the tables and indices are: a wrong word there is no error."""
+    database.connection.execute(sa.delete(schema.meta).where(schema.meta.c.key == _SCHEMA_SUM))
+    row = {"key": _SCHEMA_SUM, "value": str(_schema_sum(database))}
+    database.connection.execute(sa.insert(schema.meta).values(row))
+
+
+def require_sealed(database: Database) -> None:
+    """Refuse a store whose tables and indices are not those that imbot made.
+
+    Raises:
+        StoreDamagedError: They are others.
+        StoreError: They cannot be read.
+    """
+    with database.explaining():
+        kept = database.connection.scalar(
+            sa.select(schema.meta.c.value).where(schema.meta.c.key == _SCHEMA_SUM)
+        )
+    if kept != str(_schema_sum(database)):
+        raise StoreDamagedError(f"store {database.path}: its tables are not those that imbot made")
+
+
+def _schema_sum(database: Database) -> int:
+    with database.reading_anything() as execute:
+        told = list(execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"))
+    return zlib.crc32(repr(told).encode("utf-8", "surrogateescape"))

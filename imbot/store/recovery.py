@@ -23,14 +23,17 @@ from imbot.store.schema import (
     acks,
     effects,
     events,
+    meta,
     once_marks,
     orders,
+    quarantine,
     rule_versions,
     runs,
     sessions,
     subscriptions,
     timers,
 )
+from imbot.store.sums import is_as_written
 
 #: Sessions completed longer ago are not given back: nothing late is heard of them any more.
 COMPLETED_KEPT = timedelta(days=1)
@@ -38,6 +41,8 @@ COMPLETED_KEPT = timedelta(days=1)
 COMPLETED_PER_AGENT = 100
 #: Effects begun within this time are given back; budgets count by the minute.
 LATELY = timedelta(minutes=1)
+#: Where it stands when the store before this one was last written, if that one was damaged.
+LOST_SINCE = "lost_since"
 #: Marks looked up by one statement; SQLite allows 32,766 bound values.
 _MARKS_AT_ONCE = 500
 
@@ -72,21 +77,44 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
         subscriptions={
             row["agent"]: rows.to_subscription(row) for row in found(sa.select(subscriptions))
         },
-        last_event_number=connection.scalar(sa.select(sa.func.max(events.c.number))) or 0,
+        last_event_number=_last_number(connection),
+        marks_lost=frozenset(map(rows.to_marks_lost, found(_marks_lost()))),
+        lost_since=_lost_since(connection),
     )
 
 
+def _last_number(connection: sa.Connection) -> int:
+    """Return a number that no event had, or the highest that one had."""
+    last = connection.scalar(sa.select(sa.func.max(events.c.number))) or 0
+    # The newest may be among those that were damaged, and its number must not be given again.
+    lost = sa.select(sa.func.count()).where(quarantine.c.table_name == events.name)
+    return last + (connection.scalar(lost) or 0)
+
+
+def _marks_lost() -> sa.Select[Any]:
+    return sa.select(once_marks.c.scope).where(once_marks.c.rule_id == rows.EVERY_RULE)
+
+
+def _lost_since(connection: sa.Connection) -> datetime | None:
+    text = connection.scalar(sa.select(meta.c.value).where(meta.c.key == LOST_SINCE))
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def marked(
-    connection: sa.Connection, marks: Sequence[tuple[str, str]]
+    connection: sa.Connection, marks: Sequence[tuple[str, str]], now: datetime
 ) -> dict[tuple[str, str], datetime]:
-    """Return which of these (rule id, scope) pairs are marked, and since when."""
+    """Return which of these (rule id, scope) pairs are marked, and since when.
+
+    One that is not as it was written is marked as of now: that forbids the most.
+    """
     found: dict[tuple[str, str], datetime] = {}
     pair = sa.tuple_(once_marks.c.rule_id, once_marks.c.scope)
     for start in range(0, len(marks), _MARKS_AT_ONCE):
         some = marks[start : start + _MARKS_AT_ONCE]
-        statement = sa.select(once_marks.c.rule_id, once_marks.c.scope, once_marks.c.at)
-        for rule_id, scope, at in connection.execute(statement.where(pair.in_(some))):
-            found[rule_id, scope] = at
+        at = sa.case((is_as_written(once_marks), once_marks.c.at))
+        statement = sa.select(once_marks.c.rule_id, once_marks.c.scope, at)
+        for rule_id, scope, since in connection.execute(statement.where(pair.in_(some))):
+            found[rule_id, scope] = since or now
     return found
 
 

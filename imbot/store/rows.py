@@ -28,6 +28,7 @@ from imbot.records import (
     EventSeen,
     GapSeen,
     Intent,
+    MarksLost,
     OnceMarked,
     OnceTakenBack,
     Order,
@@ -45,9 +46,13 @@ from imbot.records import (
     TimerSet,
     Verdict,
 )
+from imbot.store.columns import decode_plain, encode_plain
 
 #: Column name to value, before encoding or after decoding.
 Row: TypeAlias = Mapping[Any, Any]
+
+#: Stands for every rule in a once mark; no rule has such an id.
+EVERY_RULE = "*"
 
 #: Up to 18 digits fit a 64-bit column whatever they are.
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,18}\Z")
@@ -202,6 +207,21 @@ def from_once_marked(change: OnceMarked) -> Row:
         "run_id": change.run_id,
         "at": change.at,
     }
+
+
+def from_marks_lost(change: MarksLost) -> Row:
+    """Return the columns of the mark of every rule in a session."""
+    return {
+        "rule_id": EVERY_RULE,
+        "scope": encode_plain([*change.session]),
+        "run_id": "",
+        "at": change.at,
+    }
+
+
+def to_marks_lost(row: Row) -> SessionKey:
+    """Return the session of a mark of every rule."""
+    return SessionKey(*decode_plain(row["scope"]))
 
 
 def from_once_taken_back(change: OnceTakenBack) -> Row:

@@ -21,6 +21,7 @@ from imbot.records import (
     EventSeen,
     GapSeen,
     Intent,
+    MarksLost,
     OnceMarked,
     OnceTakenBack,
     OrderGiven,
@@ -59,6 +60,7 @@ class Statements:
         self._add(EventHandled, _decide_event(), rows.from_event_handled)
         self._add(RunSeen, _upsert_run(), rows.from_run_seen)
         self._add(OnceMarked, _upsert(schema.once_marks), rows.from_once_marked)
+        self._add(MarksLost, _upsert(schema.once_marks), rows.from_marks_lost)
         self._add(OnceTakenBack, _delete_mark(), rows.from_once_taken_back)
         self._add(Intent, _upsert_effect(), rows.from_intent)
         self._add(Verdict, _settle_effect(), rows.from_verdict)

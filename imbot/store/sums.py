@@ -78,6 +78,22 @@ def resummed(table: sa.Table) -> str:
     return f"UPDATE {table.name} SET {sums}"  # noqa: S608  names of ours
 
 
+def is_as_written(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Return whether all sums of a row are right."""
+    return sa.and_(
+        *(
+            table.c[each.name]
+            == sa.Function(
+                FUNCTION,
+                sa.literal_column(f"'{each.label}'"),
+                *(sa.literal_column(f'{table.name}."{name}"') for name in each.columns),
+                type_=sa.BigInteger(),
+            )
+            for each in sums_of(table)
+        )
+    )
+
+
 def _computed(label: str, *values: Any) -> int:  # noqa: ANN401  what the columns hold
     return checksum(_form(label, len(values)), values)
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from imbot.errors import StoreError
 from imbot.store.connection import Database
@@ -25,7 +25,7 @@ TURNS = 4
 #: Something to do with the database after the rows given before it are durable.
 Task: TypeAlias = Callable[[Database], Any]
 
-_CLOSED = "store: it is closed"
+_CLOSED: Final = StoreError("store: it is closed")
 
 
 class Writer(Protocol):
@@ -69,29 +69,36 @@ class _Ask:
         self.task = task
         self.future = future
         self.result: Any = None
-        self.error = ""
+        self.error: StoreError | None = None
 
     def resolve(self) -> None:
         """Tell who waits, unless they have gone away."""
         if self.future.done():
             return
         if self.error:
-            self.future.set_exception(StoreError(self.error))
+            self.future.set_exception(_again(self.error))
         else:
             self.future.set_result(self.result)
 
 
-def _carried_out(database: Database, rows: Sequence[Write], task: Task | None) -> tuple[Any, str]:
-    """Return what the task returned, and the sentence of what went wrong; empty for nothing."""
+def _again(error: StoreError) -> StoreError:
+    """Return the same error for somebody else: each who raises one adds to its traceback."""
+    return type(error)(*error.args)
+
+
+def _carried_out(
+    database: Database, rows: Sequence[Write], task: Task | None
+) -> tuple[Any, StoreError | None]:
+    """Return what the task returned, or what went wrong."""
     try:
         if rows:
             database.write(rows)
         with database.explaining():
-            return (task(database) if task else None), ""
+            return (task(database) if task else None), None
     except StoreError as error:
-        return None, str(error)
+        return None, error
     except Exception as error:  # noqa: BLE001  the top of the writer: nobody may wait for ever
-        return None, f"store {database.path}: {type(error).__name__}: {error}"
+        return None, StoreError(f"store {database.path}: {type(error).__name__}: {error}")
 
 
 class _Group(NamedTuple):
@@ -112,8 +119,8 @@ class ThreadWriter:
         self._rows: list[Write] = []
         self._asks: list[_Ask] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = ""  # why callers are refused
-        self._broken = ""  # why the thread writes nothing more
+        self._ended: StoreError | None = None  # why callers are refused
+        self._broken: StoreError | None = None  # why the thread writes nothing more
         self._groups: SimpleQueue[_Group | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="imbot-store", daemon=True)
         self._thread.start()
@@ -139,7 +146,7 @@ class ThreadWriter:
 
     async def close(self) -> None:
         """Write what waits and close the database."""
-        if self._ended == _CLOSED:
+        if self._ended is _CLOSED:
             return
         self._refuse_if_ended()
         self._ended = _CLOSED
@@ -159,7 +166,7 @@ class ThreadWriter:
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
-            raise StoreError(self._ended)
+            raise _again(self._ended)
 
     def _turn(self, loop: asyncio.AbstractEventLoop, left: int) -> None:
         """Hand the group over once the loop has turned so many times."""
@@ -228,7 +235,7 @@ class InlineWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._rows: list[Write] = []
-        self._ended = ""
+        self._ended: StoreError | None = None
 
     def note(self, rows: Sequence[Write]) -> None:
         """Take rows that nobody waits for."""
@@ -247,7 +254,7 @@ class InlineWriter:
 
     async def close(self) -> None:
         """Write what waits and close the database."""
-        if self._ended == _CLOSED:
+        if self._ended is _CLOSED:
             return
         await self.carry_out(None)
         self.abandon()
@@ -271,4 +278,4 @@ class InlineWriter:
 
     def _refuse_if_ended(self) -> None:
         if self._ended:
-            raise StoreError(self._ended)
+            raise _again(self._ended)

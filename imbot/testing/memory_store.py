@@ -22,6 +22,7 @@ from imbot.records import (
     EventHandled,
     EventSeen,
     Intent,
+    MarksLost,
     OnceMarked,
     OnceTakenBack,
     Order,
@@ -157,6 +158,7 @@ class _Found:
         self.acks: dict[str, AckSeen] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.orders: list[Order] = []
+        self.marks_lost: set[SessionKey] = set()
 
     def apply(self, change: Change) -> None:
         """Add the next change."""
@@ -168,6 +170,8 @@ class _Found:
                 self.decided |= {event_id} & self.events.keys()
             case RunSeen(run_id):
                 self.runs[run_id] = change
+            case MarksLost(session):
+                self.marks_lost.add(session)
             case OnceMarked(rule_id, scope):
                 self.marks[rule_id, scope] = change.at
             case OnceTakenBack(rule_id, scope):
@@ -241,6 +245,7 @@ class _Found:
             acks=dict(self.acks),
             subscriptions=dict(self.subscriptions),
             last_event_number=max(map(event_number, self.events), default=0),
+            marks_lost=frozenset(self.marks_lost),
         )
 
     def waiting_orders(self) -> tuple[Order, ...]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.errors import ConfigError, StoreError
+from imbot.errors import ConfigError, StoreError, StoreFullError
 from imbot.records import EventSeen, OnceMarked, RunSeen, RunState, Strand
 from imbot.store.columns import decode_plain, encode_plain, encode_text
 from imbot.store.connection import IN_MEMORY, Database, explained
@@ -86,6 +86,10 @@ def test_a_url_that_names_no_store_is_a_mistake_in_the_settings(url, words):
     assert "secret" not in str(caught.value)
 
 
+def keeps_room(store):
+    return store._database._reserve is not None
+
+
 async def test_only_its_owner_may_read_it(opened, tmp_path):
     """It holds what customers said."""
     store = opened()
@@ -94,7 +98,9 @@ async def test_only_its_owner_may_read_it(opened, tmp_path):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
 
     assert modes == dict.fromkeys(
-        ["store.db", "store.db-wal", "store.db-shm", "store.db.lock"], 0o600
+        ["store.db", "store.db-wal", "store.db-shm", "store.db.lock", "store.db.tip"]
+        + (["store.db.reserve"] if keeps_room(store) else []),
+        0o600,
     )
     await store.close()
 
@@ -311,7 +317,7 @@ async def test_a_full_disk_stops_everything_and_loses_nothing_that_was_promised(
     errors = await asyncio.gather(*waiters, return_exceptions=True)
 
     assert [(type(error), "the disk is full" in str(error)) for error in errors] == [
-        (StoreError, True)
+        (StoreFullError, True)
     ] * 3
     with pytest.raises(StoreError, match="the disk is full"):
         await store.commit([])
@@ -518,7 +524,7 @@ async def test_a_start_is_quick_however_old_the_store():
     from imbot.store import recovery
 
     recovery.recover(database.connection, T0)
-    recovery.marked(database.connection, [("a", "b")])
+    recovery.marked(database.connection, [("a", "b")], T0)
     recovery.waiting_orders(database.connection)
     database.close()
 
