@@ -56,6 +56,7 @@ class SimulatedStore(SqlStore):
     """The product's store, whose writer goes by virtual time."""
 
     def __init__(self, disk: Disk, writer: "SimulatedWriter", clock: Clock) -> None:
+        self._database = disk.database
         self._statements = disk.statements
         self._writer = writer
         self._clock = clock
