@@ -52,6 +52,8 @@ def write_settings(folder: Path, port: int, users: Iterable[str], rules: int) ->
     path = folder / "imbot.yaml"
     path.write_text(
         f"gws: {{url: 'http://127.0.0.1:{port}'}}\nrules: [rules/]\nstore: sqlite:///imbot.db\n"
+        # Each agent has one session, and its messages are to come as fast as they can.
+        "budget: {session_events_per_second: 1000000}\n"
         f"log: {{level: error}}\nagents:\n{agents}",
         encoding="utf-8",
     )

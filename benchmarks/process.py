@@ -170,7 +170,13 @@ async def opened(rules: str) -> Bench:
         bench.acted += 1
 
     bench = Bench(
-        build(rules, store=NoStore(), clock=SystemClock(), actions={"count": counting(done)})
+        build(
+            rules,
+            store=NoStore(),
+            clock=SystemClock(),
+            actions={"count": counting(done)},
+            events_per_s=1e6,  # each round is a flood
+        )
     )
     begun: list[Notice] = [
         SessionNotice(ImSession(f"s{n}", "Talking", {}, (CUSTOMER,)), MOMENT)

@@ -318,8 +318,13 @@ class Reason(Meant):
     CALENDAR = "calendar", "A calendar that `when` asks is closed, or open."
     DISABLED = "disabled", "The rule has `enabled: false`."
     SHADOW = "shadow", "The rule runs and nothing is sent: it or its file, or the settings say so."
+    CHAIN = "chain", "More than eight rules have set each other off, and the chain is cut here."
+    FLOOD = "flood", "The session brings more than anybody can type; no rule is asked for a while."
     QUIET = "quiet", "A person types under the bot's name, and so the bot holds back."
 
+
+#: Stands for the id of a rule where none was asked.
+ALL_RULES = "*"
 
 #: Before the keys and scopes of a rule in shadow, so that it is counted apart from itself live.
 SHADOW_PREFIX = "shadow "

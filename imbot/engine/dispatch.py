@@ -336,7 +336,9 @@ class Dispatch:
                 world.guard.note_person(key, now)
             changes += self._agenda.of_batch((), (key,))
             return []
-        world.guard.note_message(key, now)
+        if (found := world.guard.note_message(key, now, notice.text)) is not None:
+            log.warning("session.loop", agent=agent, session=key.session_id, **found.payload)
+            changes.append(found)
         return world.table.see_message(agent, notice, received_at=now)
 
     def _is_ours(self, agent: str, sender: str | None) -> bool | None:
@@ -376,9 +378,8 @@ class Dispatch:
             self._actor.wake(key)
             if entry.session.is_completed:
                 self._world.echoes.forget(key)
-                self._world.guard.forget(key)
-                self._flow.runs.past.spending.forget(key)
-                self._flow.runs.past.shadow_spending.forget(key)
+                changes += self._world.guard.forget(key)
+                self._flow.runs.past.forget(key)
         return changes
 
     # Recovery ---------------------------------------------------------------------------------

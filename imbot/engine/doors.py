@@ -196,7 +196,7 @@ class ImDoor:
             payload={"to": to, "userData": dict(user_data or {})},
         )
         try:
-            with self.world.table.beginning(user):
+            with self.world.table.beginning(user, depth=self._depth):
                 session_id = await gws.initiate(to, user_data or {})
         except AmbiguousError as error:
             ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
@@ -210,6 +210,11 @@ class ImDoor:
         return begun
 
     # Parts ------------------------------------------------------------------------------------
+
+    @property
+    def _depth(self) -> int:
+        """How many runs led to what this one does."""
+        return self.acting.ledger.start.event.depth + 1
 
     def _next_effect(self) -> str:
         self._calls += 1
@@ -256,7 +261,7 @@ class ImDoor:
 
     def _act_on(self, key: SessionKey) -> None:
         self.acting.session = key
-        self.world.table.claim(key)
+        self.world.table.claim(key, depth=self._depth)
 
     async def _write(
         self,
@@ -283,7 +288,7 @@ class ImDoor:
             changes, before = await self._still_due(effect_id, key, wanted)
         if not changes:
             return
-        table.expect_write(key, changes)
+        table.expect_write(key, changes, depth=self._depth)
         payload = {name: None if value is ABSENT else value for name, value in changes.items()}
         try:
             await self._effect(
@@ -320,7 +325,7 @@ class ImDoor:
         due = {n: v for n, v in missing.items() if shown.get(n, ABSENT) == before.get(n, ABSENT)}
         if not missing:
             ledger.close(effect_id, EffectState.ACCEPTED, detail="it is there")
-            table.expect_write(key, wanted)
+            table.expect_write(key, wanted, depth=self._depth)
         elif not due:
             told = f"another has changed it since: {', '.join(sorted(missing))}"
             ledger.close(effect_id, EffectState.CANCELLED, detail=told)
@@ -378,7 +383,7 @@ class ImDoor:
         if not guard.needs_mark(key, self._user_data(key)):
             return
         mark = {guard.mark(key.agent): "1"}
-        table.expect_write(key, mark)
+        table.expect_write(key, mark, depth=self._depth)
 
         async def leave() -> None:
             try:

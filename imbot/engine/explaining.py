@@ -18,7 +18,7 @@ from imbot.engine.sessions import SessionEntry
 from imbot.engine.situation import Situation
 from imbot.engine.spending import UNLIMITED, Spent, why_spent
 from imbot.engine.withholding import why_withheld
-from imbot.model import SHADOW_PREFIX, Event, Reason, Scope, Suppressed
+from imbot.model import ALL_RULES, SHADOW_PREFIX, Event, Reason, Scope, Suppressed
 from imbot.plugin import Operation
 from imbot.ports import AgentFacts
 from imbot.rulebook.expressions import Expression
@@ -239,7 +239,7 @@ def _explained(
 
 def _suppressed(rule: Rule, situation: Situation, verdict: Iterable[Suppressed]) -> Iterator[Cause]:
     """Yield what was written down, then what can be told besides."""
-    known = [no for no in situation.suppressed if no.rule_id == rule.id]
+    known = [no for no in situation.suppressed if no.rule_id in (rule.id, ALL_RULES)]
     decided = {no.reason for no in known}
     for no in (*known, *(no for no in verdict if no.reason not in decided)):
         yield Cause(no.reason, no.detail)

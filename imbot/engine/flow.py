@@ -16,7 +16,7 @@ from imbot.engine.planning import Plan, Start, plan, start_of
 from imbot.engine.running import Heard, Runs
 from imbot.engine.viewing import View
 from imbot.engine.watching import Decided, Happened, Watcher
-from imbot.model import Event
+from imbot.model import ALL_RULES, Event, Reason, Suppressed
 from imbot.ports import Store
 from imbot.records import Change, EventHandled, OnceMarked, RunSeen, RunState
 from imbot.rulebook.index import Index
@@ -48,12 +48,14 @@ class Flow:
         self.watch(Happened(event))
         scope, senses = await self.view.of_event(event)
 
-        rules = match(event, self.index, scope, senses)
-
-        candidates = [start_of(rule, event, scope, senses) for rule in rules]
-        await self._learn_marks(candidates)
         now = senses.now()
-        decision = plan(event, candidates, now, Known(self.runs.past, self.world))
+        if flooded := self.runs.past.floods.why_not(event):
+            decision = Plan(event, suppressed=(Suppressed(ALL_RULES, Reason.FLOOD, flooded),))
+        else:
+            rules = match(event, self.index, scope, senses)
+            candidates = [start_of(rule, event, scope, senses) for rule in rules]
+            await self._learn_marks(candidates)
+            decision = plan(event, candidates, now, Known(self.runs.past, self.world))
 
         waking = self.runs.hear(event, scope)
         self._record(decision, waking, now)

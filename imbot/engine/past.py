@@ -6,9 +6,10 @@ from typing import NamedTuple, Self
 from imbot.clock import Clock
 from imbot.engine.breaking import Breakers
 from imbot.engine.doors import World
+from imbot.engine.floods import PER_S, Floods
 from imbot.engine.once import OnceMarks, Turns
 from imbot.engine.spending import UNLIMITED, Spending
-from imbot.model import Event
+from imbot.model import Event, SessionKey
 from imbot.ports import Store
 from imbot.rulebook.schema import Budget, Rule
 
@@ -22,6 +23,7 @@ class Past(NamedTuple):
         spending: What budgets are spent.
         shadow_spending: What of them would be spent by rules in shadow.
         breakers: What fails.
+        floods: What each session brings.
     """
 
     marks: OnceMarks
@@ -29,10 +31,17 @@ class Past(NamedTuple):
     spending: Spending
     shadow_spending: Spending
     breakers: Breakers
+    floods: Floods
 
     @classmethod
     def of(
-        cls, marks: OnceMarks, clock: Clock, store: Store, *, budget: Budget = UNLIMITED
+        cls,
+        marks: OnceMarks,
+        clock: Clock,
+        store: Store,
+        *,
+        budget: Budget = UNLIMITED,
+        events_per_s: float = PER_S,
     ) -> Self:
         """Return a past of which only the store knows anything yet.
 
@@ -41,9 +50,18 @@ class Past(NamedTuple):
             clock: Tells when.
             store: Keeps what fails.
             budget: That of all rules together.
+            events_per_s: How many events of a session rules are asked about each second.
         """
         spending, in_shadow = Spending(clock, budget), Spending(clock, budget)
-        return cls(marks, Turns(), spending, in_shadow, Breakers(clock, store))
+        return cls(
+            marks, Turns(), spending, in_shadow, Breakers(clock, store), Floods(events_per_s)
+        )
+
+    def forget(self, key: SessionKey) -> None:
+        """Drop what is kept of a session that is over."""
+        self.spending.forget(key)
+        self.shadow_spending.forget(key)
+        self.floods.forget(key)
 
 
 class Known:

@@ -14,6 +14,9 @@ from imbot.model import SHADOW_PREFIX, Event, Reason, Scope, Suppressed
 from imbot.rulebook.schema import Mode, OnceScope, Rule
 from imbot.rulebook.scope import MISSING, Senses
 
+#: So many runs may lead to an event, each by what it did: rules that set each other off end here.
+DEEPEST = 8
+
 # The plan of an event -------------------------------------------------------------------------
 
 
@@ -196,6 +199,8 @@ def suppressions(
 
     if ended_by:
         yield because(Reason.FINAL, f"{ended_by} is final")
+    if start.event.depth > DEEPEST:
+        yield because(Reason.CHAIN, f"{start.event.depth} runs led to it, each by what it did")
     if late := lateness(start, now):
         yield because(Reason.MAX_AGE, late)
     if start.once_scope is not None and limits.marked(rule.id, start.once_scope):

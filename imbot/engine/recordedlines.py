@@ -146,6 +146,7 @@ class Line(_Part):
     fields: dict[str, Any] = {}
     resync: bool = False
     own: bool = False
+    depth: int = Field(default=0, ge=0)
     started_at: _Moment | None = None
     mine: bool = False
     said: tuple[str, ...] = ()
@@ -204,6 +205,7 @@ class Line(_Part):
             fields=_with_moments(self.fields),
             resync=self.resync,
             own=self.own,
+            depth=self.depth,
         )
         return Situation(
             event,

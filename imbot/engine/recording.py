@@ -39,6 +39,7 @@ def to_line(situation: Situation) -> str:
         "fields": dict(event.fields),
         "resync": event.resync,
         "own": event.own,
+        "depth": event.depth or None,
         "started_at": situation.started_at,
         "mine": situation.mine,
         "said": list(situation.said),

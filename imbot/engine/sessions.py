@@ -105,6 +105,9 @@ class SessionTable:
         self._aliases: dict[SessionKey, SessionKey] = {}
         self._completed: dict[str, OrderedDict[SessionKey, None]] = {}
         self._beginning = Counter[str]()
+        self._begun_depth: dict[str, int] = {}
+        #: How many runs led to a session, by its id: both ends of it may be ours.
+        self._depths: dict[str, int] = {}
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -148,13 +151,13 @@ class SessionTable:
             return []
         previous = entry.session.state
         whole = notice.notification_type == _ALL_USER_DATA or resync
-        user_data, foreign, own = entry.own_writes.compare(
-            entry.session.user_data, shown.user_data, whole=whole
+        seen = entry.own_writes.compare(
+            entry.session.user_data, shown.user_data, received_at, whole=whole
         )
         entry.session = replace(
             entry.session,
             state=shown.state,
-            user_data=user_data,
+            user_data=seen.user_data,
             participants=shown.participants or entry.session.participants,
             capabilities=(
                 entry.session.capabilities if shown.capabilities is None else shown.capabilities
@@ -163,7 +166,11 @@ class SessionTable:
         entry.seen_at = max(entry.seen_at, received_at)
         self._note_aliases(entry.key, shown)
 
-        def event(kind: EventKind, fields: Mapping[str, JSON], *, own: bool = False) -> Event:
+        depth = self._depth_of(entry.key)
+
+        def event(
+            kind: EventKind, fields: Mapping[str, JSON], *, own: bool = False, by: int = 0
+        ) -> Event:
             return Event(
                 id=self._next_id(agent),
                 kind=kind,
@@ -174,13 +181,16 @@ class SessionTable:
                 fields=fields,
                 resync=resync,
                 own=own,
+                depth=max(depth, by),
             )
 
         events = []
-        if foreign:
-            events.append(event(EventKind.USERDATA, {"changed": foreign}))
-        if own:
-            events.append(event(EventKind.USERDATA, {"changed": own}, own=True))
+        if seen.foreign:
+            changed = {"changed": seen.foreign}
+            events.append(event(EventKind.USERDATA, changed, by=seen.foreign_depth))
+        if seen.own:
+            changed = {"changed": seen.own}
+            events.append(event(EventKind.USERDATA, changed, own=True, by=seen.own_depth))
         if goes_forward(previous, shown.state):
             self._note_state(entry, notice.at)
             events.append(event(EventKind.STATE, {"previous": previous}))
@@ -207,6 +217,7 @@ class SessionTable:
                 agent=agent,
                 session=entry.session,
                 fields={"text": notice.text},
+                depth=self._depth_of(entry.key),
             )
         ]
 
@@ -258,10 +269,16 @@ class SessionTable:
 
     # Our own doing ----------------------------------------------------------------------------
 
-    def expect_write(self, key: SessionKey, writes: Writes) -> None:
-        """Lay our own write over the session, before it is sent; ABSENT stands for a deletion."""
+    def expect_write(self, key: SessionKey, writes: Writes, *, depth: int = 0) -> None:
+        """Lay our own write over the session, before it is sent; ABSENT stands for a deletion.
+
+        Args:
+            key: The session.
+            writes: What is written.
+            depth: How many runs led to it.
+        """
         if (entry := self._entries.get(key)) is not None:
-            user_data = entry.own_writes.expect(entry.session.user_data, writes)
+            user_data = entry.own_writes.expect(entry.session.user_data, writes, depth=depth)
             entry.session = replace(entry.session, user_data=user_data)
 
     def withdraw_write(self, key: SessionKey, writes: Writes) -> None:
@@ -275,11 +292,16 @@ class SessionTable:
         return not self._live.get(agent) and not self._beginning[agent]
 
     @contextmanager
-    def beginning(self, agent: str) -> Iterator[None]:
+    def beginning(self, agent: str, *, depth: int = 0) -> Iterator[None]:
         """Take for ours what the agent is first seen to have meanwhile, unless it rings.
 
         An agent has one session at a time, so when nothing was begun after all, it is another's.
+
+        Args:
+            agent: The agent.
+            depth: How many runs led to it.
         """
+        self._begun_depth[agent] = depth
         before = set(self._live.get(agent, ()))
         self._beginning[agent] += 1
         try:
@@ -291,8 +313,10 @@ class SessionTable:
         finally:
             self._beginning[agent] -= 1
 
-    def claim(self, key: SessionKey) -> None:
-        """Note that our own ``initiate`` began the session."""
+    def claim(self, key: SessionKey, *, depth: int = 0) -> None:
+        """Note that our own ``initiate`` began the session, and how many runs led to that."""
+        if depth:
+            self._depths[key.session_id] = depth
         entry = self._entries.get(key)
         if entry is not None:
             entry.mine = True
@@ -321,13 +345,16 @@ class SessionTable:
         self, agent: str, notice: SessionNotice, *, received_at: datetime, resync: bool
     ) -> Event:
         key = SessionKey(agent, notice.session.id)
+        mine = bool(self._beginning[agent]) and notice.session.state != SessionState.ALERTING
         entry = SessionEntry(
             key=key,
             session=notice.session,
             first_seen_at=received_at,
             seen_at=received_at,
-            mine=bool(self._beginning[agent]) and notice.session.state != SessionState.ALERTING,
+            mine=mine,
         )
+        if mine and (depth := self._begun_depth.get(agent, 0)):
+            self._depths[key.session_id] = depth
         self._add(entry)
         self._note_state(entry, notice.at)
         return Event(
@@ -339,7 +366,12 @@ class SessionTable:
             session=notice.session,
             fields={},
             resync=resync,
+            depth=self._depth_of(key),
         )
+
+    def _depth_of(self, key: SessionKey) -> int:
+        """Return how many runs led to a session."""
+        return self._depths.get(key.session_id, 0) if self._depths else 0
 
     def _add(self, entry: SessionEntry) -> None:
         self._entries[entry.key] = entry
@@ -366,6 +398,7 @@ class SessionTable:
         if len(completed) > REMEMBERED_COMPLETED:
             forgotten, _ = completed.popitem(last=False)
             session = self._entries.pop(forgotten).session
+            self._depths.pop(forgotten.session_id, None)
             for alias in session.aliases:
                 self._aliases.pop(SessionKey(forgotten.agent, alias), None)
 

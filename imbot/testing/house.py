@@ -16,6 +16,7 @@ from imbot.engine.dispatch import Dispatch, Numbers, Tasks
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
 from imbot.engine.facts import Bot, Surroundings
+from imbot.engine.floods import PER_S
 from imbot.engine.flow import Flow
 from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
@@ -215,6 +216,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
     secrets: Mapping[str, str] | None = None,
     watch: Callable[[Sight], None] | None = None,
     budget: Budget = UNLIMITED,
+    events_per_s: float = PER_S,
 ) -> House:
     """Return an engine with these rules; to be called inside a running loop."""
     book = rulebook_of(rules, actions=actions) if isinstance(rules, str) else rules
@@ -259,7 +261,7 @@ def build(  # noqa: PLR0913  a test replaces just what it is about
         world,
         view,
         store,
-        past=Past.of(once, clock, store, budget=budget),
+        past=Past.of(once, clock, store, budget=budget, events_per_s=events_per_s),
         watch=watching,
         spawn=tasks.spawn,
         timers=timers,

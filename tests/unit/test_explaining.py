@@ -145,6 +145,16 @@ SUPPRESSED = [
         {"breakers": [{"rule": "r", "detail": "reply failed 5 times in a row"}]},
         ("breaker", "reply failed 5 times in a row"),
     ),
+    (
+        "priority: 1",
+        {"depth": 9},
+        ("chain", "9 runs led to it, each by what it did"),
+    ),
+    (
+        "priority: 1",
+        {"suppressed": [{"rule": "*", "reason": "flood", "detail": "more than 200 at once"}]},
+        ("flood", "more than 200 at once"),
+    ),
 ]  # fmt: skip
 
 
