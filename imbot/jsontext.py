@@ -81,7 +81,7 @@ else:
         except orjson.JSONEncodeError:
             return _encode_slowly(value)
         # orjson writes NaN as null, which json refuses.
-        if b"null" in encoded:
+        if b"null" in encoded and _holds_no_number(value):
             return _encode_slowly(value)
         # orjson gives its whole buffer of 4 KB away, and a held poll keeps its body.
         return bytes(memoryview(encoded))
@@ -117,6 +117,15 @@ def encode_json(value: JSON) -> bytes:
         return _encode(value)
     except RecursionError as error:
         raise ValueError("the value nests too deep for JSON") from error
+
+
+def _holds_no_number(value: JSON) -> bool:
+    """Whether a float in it is NaN or infinite."""
+    if isinstance(value, dict):
+        return any(map(_holds_no_number, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_holds_no_number, value))
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _is_too_deep(value: JSON) -> bool:

@@ -24,12 +24,12 @@ first.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from inspect import iscoroutinefunction
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -95,8 +95,7 @@ class Operation(StrEnum):
     INITIATE = "InitiateIMSession"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(NamedTuple):
     """What an HTTP request came back with.
 
     Attributes:
@@ -199,8 +198,7 @@ class Im(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What an action is given: facts to read and doors to act through.
 
     Attributes:
@@ -275,7 +273,7 @@ class Action(Generic[A]):
     repeatable: Callable[[A], bool]
     deadline_s: float
     needs: Operation | None
-    run: Callable[[Context, A], Awaitable[Any]] = field(repr=False)
+    run: Callable[[Context, A], Coroutine[Any, Any, Any]] = field(repr=False)
 
     @property
     def summary(self) -> str:
@@ -291,7 +289,7 @@ def action(
     repeatable: bool | Callable[[A], bool] = False,
     deadline_s: float = DEFAULT_DEADLINE_S,
     needs: Operation | None = None,
-) -> Callable[[Callable[[Context, A], Awaitable[Any]]], Action[A]]:
+) -> Callable[[Callable[[Context, A], Coroutine[Any, Any, Any]]], Action[A]]:
     """Declare an async function of a context and its arguments as an action.
 
     Args:
@@ -321,7 +319,7 @@ def action(
 
     is_repeatable = repeatable if callable(repeatable) else always
 
-    def declare(run: Callable[[Context, A], Awaitable[Any]]) -> Action[A]:
+    def declare(run: Callable[[Context, A], Coroutine[Any, Any, Any]]) -> Action[A]:
         if not iscoroutinefunction(run):
             raise PluginError(f"action {name!r}: declare it on an 'async def'")
         return Action(name, args, result, is_repeatable, deadline_s, needs, run)

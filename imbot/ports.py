@@ -6,8 +6,9 @@ seam of time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from imbot.cookies import Cookies
@@ -37,8 +38,7 @@ class Random(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request; redirects are never followed and bodies never streamed.
 
     Attributes:
@@ -52,7 +52,7 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes | None = None
     timeout_s: float = 10.0
     limit_bytes: int = 8 * 1024 * 1024

@@ -1,7 +1,6 @@
 """``http``: send a request to a host that the settings allow."""
 
 import re
-from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
@@ -64,25 +63,27 @@ class Request(Model, json_schema_extra=_ONE_METHOD):
 
     @model_validator(mode="after")
     def _is_one_request(self) -> "Request":
-        if len(_named(self)) != 1:
+        given = self.__dict__
+        if sum([given[method] is not None for method in _METHODS]) != 1:
             raise ValueError(f"name exactly one of {', '.join(_METHODS)}")
         if self.json_ is not None and self.form is not None:
             raise ValueError("send json or form, not both")
         return self
 
-    @cached_property
+    @property
     def method(self) -> str:
         """The method that is named."""
-        return _named(self)[0]
+        given = self.__dict__
+        method = _METHODS[0]
+        for method in _METHODS:
+            if given[method] is not None:
+                break
+        return method
 
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent twice."""
         return self.method not in _NOT_REPEATABLE or self.idempotency_key is not None
-
-
-def _named(request: Request) -> list[str]:
-    return [method for method in _METHODS if getattr(request, method) is not None]
 
 
 class Response(Model):
@@ -104,9 +105,10 @@ class Response(Model):
 @action("http", args=Request, result=Response, repeatable=lambda args: args.repeatable)
 async def http(ctx: Context, args: Request) -> dict[str, Any]:
     """Send a request; a status that is not expected fails the step."""
+    method = args.method
     answer = await ctx.http.request(
-        args.method,
-        getattr(args, args.method),
+        method,
+        getattr(args, method),
         headers=args.headers,
         json=args.json_,
         form=args.form,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from imbot.durations import format_duration
+from imbot.engine.deadlines import within
 from imbot.engine.doors import Acting, ImDoor, WebDoor, World
 from imbot.engine.proving import Proof, Prover, first_of, left_s
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError
@@ -268,8 +269,8 @@ class Actor:
             return AmbiguousError(f"nobody knows whether {doubts[0].operation} was carried out")
         limit_s = step.timeout_s or action.deadline_s
         try:
-            async with asyncio.timeout(limit_s):
-                result = _plain(await action.run(self._context(job, attempt), job.args))
+            running = action.run(self._context(job, attempt), job.args)
+            result = _plain(await within(limit_s, running))
         except TimeoutError:
             told = f"{step.action} took longer than {limit_s:g} s"
             return AmbiguousError(told) if ledger.in_doubt(step.key) else TemporaryError(told)
@@ -287,21 +288,22 @@ class Actor:
         return _Result(result)
 
     def _context(self, job: "_Job", attempt: int) -> Context:
-        in_shadow = job.acting.ledger.start.in_shadow
-        im, http = (ShadowIm, ShadowWeb) if in_shadow else (ImDoor, WebDoor)
+        scope, acting, step = job.scope, job.acting, job.step
+        im, http = (ShadowIm, ShadowWeb) if acting.ledger.start.in_shadow else (ImDoor, WebDoor)
+        # In order and not by name: each step comes by here.
         return Context(
-            event=job.scope["event"],
-            session=job.scope.get("session"),
-            participant=job.scope.get("participant"),
-            agent=job.scope.get("agent"),
-            bot=job.scope["bot"],
-            options=job.installed.options,
-            step_key=job.step.key,
-            attempt=attempt,
-            im=im(self._world, job.acting, job.step),
-            http=http(self._world, job.acting, job.step),
-            message_limit_bytes=self._habits.message_limit_bytes,
-            reason_key=self._habits.reason_key,
+            scope["event"],
+            scope.get("session"),
+            scope.get("participant"),
+            scope.get("agent"),
+            scope["bot"],
+            job.installed.options,
+            step.key,
+            attempt,
+            im(self._world, acting, step),
+            http(self._world, acting, step),
+            self._habits.message_limit_bytes,
+            self._habits.reason_key,
         )
 
     def _pause_s(self, retry: Retry, error: ActionError, attempt: int) -> float:

@@ -172,7 +172,7 @@ class Agenda:
             self._timers.cancel(appointment.id)
             return TimerGone(appointment.id)
         payload = {**appointment.fields, "scheduled_at": due_at}
-        timer = TimerSet(appointment.id, appointment.kind.value, due_at, payload=payload)
+        timer = TimerSet(appointment.id, str(appointment.kind), due_at, payload=payload)
         self._timers.set(timer)
         return timer
 

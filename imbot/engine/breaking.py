@@ -124,6 +124,10 @@ class Breakers:
         self._store = store
         self._breakers: dict[str, _Breaker] = {}
 
+    def __len__(self) -> int:
+        """Return of how many rules a step has failed."""
+        return len(self._breakers)
+
     def why_not(self, rule: Rule) -> str:
         """Return why the rule is held back, with all that decides it; empty while it is not."""
         breaker = self._breakers.get(rule.version)

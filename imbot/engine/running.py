@@ -35,7 +35,7 @@ from imbot.engine.viewing import View
 from imbot.engine.waiting import Alarms, Flight, Run, Waiting, heard, met
 from imbot.engine.watching import Acted, Ended, Logged, Watcher
 from imbot.errors import StoreError
-from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope
+from imbot.model import Event, EventKind, Outcome, OutcomeKind, Scope, Step
 from imbot.ports import Store
 from imbot.records import Change, EffectState, RunSeen, RunState, Strand, TimerGone
 from imbot.rulebook.schema import Mode, WaitFor
@@ -257,8 +257,7 @@ class Runs:
             if isinstance(outcome, Postponed):
                 self._pause(run, postponed(run.standing, flight.pc, outcome))
                 return
-            shown = planned.step._replace(args=self._world.secrets.cut(planned.step.args))
-            self._watch(Acted(start, shown, outcome))
+            self._watch(Acted(start, self._shown(planned.step), outcome))
             self.past.breakers.note(start, flight.pc, planned.step, outcome)
             if not run.stands_at(flight.pc):
                 return
@@ -268,6 +267,11 @@ class Runs:
                 return
             self._leave_behind(run, reached[0])
             flight.pc = reached[1]
+
+    def _shown(self, step: Step) -> Step:
+        """Return a step without secrets."""
+        args = self._world.secrets.cut(step.args)
+        return step if args is step.args else step._replace(args=args)
 
     def _plan(self, run: Run, pc: int, scope: Scope, senses: Senses) -> Next | Paused | Over:
         """Return what the strand that stands here is to do."""
@@ -293,7 +297,9 @@ class Runs:
         if not ledger.has_tried(key):
             if spent := spending.why_not(rule, run.acting.session):
                 return Outcome(key, OutcomeKind.WITHHELD, spent)
-            if not is_over() and (broken := self.past.breakers.refuses(run.start, planned.pc)):
+            breakers = self.past.breakers
+            broken = breakers.refuses(run.start, planned.pc) if breakers and not is_over() else ""
+            if broken:
                 return Outcome(key, OutcomeKind.FAILED, broken, error_kind="temporary", attempts=0)
         if run.start.in_shadow:
             scope = with_own_writes(scope, ledger)

@@ -213,7 +213,7 @@ def matches(text: object, regex: Any) -> object:  # noqa: ANN401  re2 has no typ
     if not isinstance(text, str):
         return MISSING
     # A lone surrogate cannot be said in UTF-8, which is what RE2 reads.
-    return regex.search(text.encode("utf-8", "replace").decode()) is not None
+    return regex.search(text.encode("utf-8", "replace")) is not None
 
 
 def lower(text: object) -> object:

@@ -81,10 +81,11 @@ class MemoryStore:
         """Take these changes; they become durable with the next commit or 50 ms later."""
         if self.broken:
             raise StoreError(self.broken)
-        if self._noted:
-            self._settle()
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._due_at_s:
+            self._flush()
         if not self._noted:
-            self._due_at_s = asyncio.get_running_loop().time() + NOTE_DELAY_S
+            self._due_at_s = now_s + NOTE_DELAY_S
         self._noted += changes
 
     async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:

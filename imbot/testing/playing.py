@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from imbot.clock import Clock
 from imbot.engine.acting import Habits, Installed
 from imbot.engine.facts import Bot, Surroundings
 from imbot.engine.watching import Acted, Sight
@@ -42,8 +43,7 @@ from imbot.testing.script import (
 )
 from imbot.testing.scripted_http import ScriptedHttp
 from imbot.testing.small_gws import SmallGws, UnknownSessionError
-from imbot.testing.time import LoopClock
-from imbot.testing.virtual_loop import VirtualLoop
+from imbot.testing.virtual_loop import VirtualClock, VirtualLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +127,25 @@ class Setting:
 
 def play(test: RuleTest, setting: Setting, observers: Sequence[Observer] = ()) -> Played:
     """Return what comes of a test."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    loop = VirtualLoop()
+    clock = VirtualClock(loop, test.start)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
         # Not by run(): it ends with a text of the whole result, for a signal handler to show.
-        return runner.get_loop().run_until_complete(_Player(test, setting, observers).play())
+        player = _Player(test, setting, observers, clock)
+        return runner.get_loop().run_until_complete(player.play())
 
 
 class _Player:
     """Plays one test, once."""
 
-    def __init__(self, test: RuleTest, setting: Setting, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self, test: RuleTest, setting: Setting, observers: Sequence[Observer], clock: Clock
+    ) -> None:
         self._test = test
         self._setting = setting
         self._observers = observers
         self._book = setting.books[()]
-        self._clock = LoopClock(test.start)
+        self._clock = clock
         self._gws = SmallGws(self._clock, test.begun, self._tell, self._hear)
         self._gws.add_agents(dict.fromkeys((*setting.agents, *test.agents)))
         answers = [timed for timed in test.events if isinstance(timed.what, Answered)]

@@ -12,16 +12,10 @@ class LoopClock:
 
     def __init__(self, start: datetime = START) -> None:
         self._start = start
-        self._told = (0.0, start)
 
     def now(self) -> datetime:
         """Return the moment."""
-        seconds, moment = self._told
-        passed = asyncio.get_running_loop().time()
-        if passed != seconds:
-            moment = self._start + timedelta(seconds=passed)
-            self._told = (passed, moment)  # on a virtual-time loop many ask at one moment
-        return moment
+        return self._start + timedelta(seconds=asyncio.get_running_loop().time())
 
     def monotonic(self) -> float:
         """Return the loop's seconds."""

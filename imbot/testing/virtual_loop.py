@@ -11,6 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
+from datetime import datetime, timedelta
 from typing import Any, TypeVarTuple
 
 _Args = TypeVarTuple("_Args")
@@ -24,11 +25,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     Everything that asyncio does by a loop it does by these: what is to be called soon, what later,
     and one round after the other. Timers of one moment go off in the order in which they were set.
+
+    Attributes:
+        seconds: How many have passed.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._seconds = 0.0
+        self.seconds = 0.0
         self._soon: deque[asyncio.Handle] = deque()
         self._later: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = itertools.count()
@@ -36,7 +40,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         """Return the seconds that have passed."""
-        return self._seconds
+        return self.seconds
 
     def quiet(self) -> "asyncio.Future[None]":
         """Return what is done once everything is done that takes no time."""
@@ -53,6 +57,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[*_Args], object],
+        *args: *_Args,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Let this be called so many seconds from now."""
+        return self.call_at(self.seconds + delay, callback, *args, context=context)
 
     def call_at(
         self,
@@ -78,7 +92,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _take_due(self) -> bool:
         """Let the timers that are due be called soon; return whether anything is to be called."""
-        later, until = self._later, self._seconds + _MOMENT_S
+        later, until = self._later, self.seconds + _MOMENT_S
         while later and (later[0][0] <= until or later[0][2]._cancelled):  # noqa: SLF001  see above
             handle = heapq.heappop(later)[2]
             if not handle._cancelled:  # noqa: SLF001
@@ -97,7 +111,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if not one.done():
                     one.set_result(None)
         elif self._later:
-            self._seconds = self._later[0][0]
+            self.seconds = self._later[0][0]
         else:
             raise RuntimeError("nothing can happen any more: everybody waits for somebody else")
 
@@ -112,3 +126,33 @@ class VirtualLoop(asyncio.BaseEventLoop):
         except Exception as error:  # noqa: BLE001  it is raised where the caller waits
             called.set_exception(error)
         return called
+
+
+class VirtualClock:
+    """The time of such a loop as the world's; many ask at one moment.
+
+    Args:
+        loop: The loop.
+        start: The moment at which its time begins.
+    """
+
+    def __init__(self, loop: VirtualLoop, start: datetime) -> None:
+        self._loop = loop
+        self._start = start
+        self._told_s = 0.0
+        self._told = start
+
+    def now(self) -> datetime:
+        """Return the moment."""
+        seconds = self._loop.seconds
+        if seconds != self._told_s:
+            self._told_s, self._told = seconds, self._start + timedelta(seconds=seconds)
+        return self._told
+
+    def monotonic(self) -> float:
+        """Return the loop's seconds."""
+        return self._loop.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many of the loop's seconds."""
+        await asyncio.sleep(seconds)
