@@ -28,10 +28,13 @@ from imbot.engine.facts import Bot, Surroundings
 from imbot.engine.flow import Flow
 from imbot.engine.guard import LoopGuard
 from imbot.engine.once import OnceMarks
+from imbot.engine.ordering import Orders
+from imbot.engine.parked import Parked
 from imbot.engine.past import Past
 from imbot.engine.running import Runs
 from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
+from imbot.engine.tally import Tally
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Watcher, unwatched
@@ -61,6 +64,7 @@ from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rulebook
 from imbot.settings import AgentPart, Settings
+from imbot.watchdog import Watchdog
 
 log = structlog.get_logger()
 
@@ -85,6 +89,7 @@ class Ports:
         aside: Does beside the event loop what takes long.
         changes: Tells when the files at these paths may have changed; None: nobody looks.
         settings: Reads the settings anew, to tell what a restart would change; None: nobody looks.
+        watchdog: Makes what watches the process, given each module's plugin; None: nobody does.
     """
 
     clock: Clock
@@ -96,6 +101,7 @@ class Ports:
     aside: Aside = asyncio.to_thread
     changes: Callable[[Sequence[Path]], AsyncIterator[None]] | None = None
     settings: LoadSettings | None = None
+    watchdog: Callable[[Mapping[str, str]], Watchdog] | None = None
 
 
 class App:
@@ -121,14 +127,16 @@ class App:
         store: Store,
         network: Network,
         watch: Watcher,
+        watchdog: Watchdog | None = None,
     ) -> None:
         settings, plugins = loaded.settings, wanted.plugins
+        self._watchdog = watchdog
         self.plugins = plugins
         self._loaded = loaded
         self.agents: dict[str, Agent] = {}
         self._settings = settings
         self._ports = ports
-        self._store = store
+        self._store = store = Tally(store)
         self._tasks = Tasks()
         numbers = Numbers()
         self.table = SessionTable(numbers.next_id)
@@ -161,6 +169,8 @@ class App:
             expires_s=settings.delivery.expires,
         )
         actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
+        parked = Parked(world, store, actor.prover)
+        self._orders = Orders(store, parked, self.agents, ports.clock)
         past = Past.of(
             marks,
             ports.clock,
@@ -179,7 +189,7 @@ class App:
             spawn=self._tasks.spawn,
             timers=self._timers,
         )
-        flow = Flow(Index(rulebook.rules), view, runs, world, store, watch)
+        flow = self._flow = Flow(Index(rulebook.rules), view, runs, world, store, watch)
         self.reloader = Reloader(
             rulebook,
             partial(_read_rules, loaded, wanted, ports.clock),
@@ -237,6 +247,7 @@ class App:
             asyncio.create_task(agent.run()) for agent in self.agents.values()
         ]
         lives.append(asyncio.create_task(self._forget_daily()))
+        lives.append(asyncio.create_task(self._orders.serve()))
         lives.append(asyncio.create_task(self.reloader.serve(self._changes())))
         lives.append(self._timers.start())
         stopping = asyncio.create_task(stop.wait())
@@ -261,11 +272,21 @@ class App:
         """Return how imbot is doing."""
         statuses = [agent.status for agent in self.agents.values()]
         up = sum(agent.is_up for agent in self.agents.values())
-        reasons = [_told(status) for status in statuses if status.state is not AgentState.UP]
-        if up == len(statuses):
-            return Health("ready", (), len(statuses), up, self._breakers.told())
-        status = "degraded" if up else "starting"
-        return Health(status, reasons[:20], len(statuses), up, self._breakers.told())
+        dog = self._watchdog
+        reasons = [] if dog is None else [*dog.reasons]
+        reasons += [_told(status) for status in statuses if status.state is not AgentState.UP]
+        all_up = up == len(statuses)
+        status = "starting" if statuses and not up else "degraded"
+        return Health(
+            "ready" if all_up and not reasons else status,
+            reasons[:20],
+            len(statuses),
+            up,
+            self._breakers.told(),
+            loop_lag_s=0.0 if dog is None else dog.lag_s,
+            parked=len(self._store.parked),
+            suppressed={why.value: often for why, often in self._flow.suppressed.items()},
+        )
 
     def _fire(self, timer: TimerSet) -> None:
         self.dispatch.fire(timer)
@@ -326,6 +347,9 @@ async def open_app(
     rulebook = require_rulebook(loaded, wanted, today=today)
     tell_warnings(rulebook.warnings)
     async with AsyncExitStack() as stack:
+        watchdog = None
+        if ports.watchdog is not None:
+            watchdog = stack.enter_context(ports.watchdog(plugins.modules))
         store = ports.store(settings.store, loaded.base)
         stack.push_async_callback(store.close)
         ca_file = settings.gws.ca_file
@@ -341,6 +365,7 @@ async def open_app(
             store=store,
             network=network,
             watch=watch,
+            watchdog=watchdog,
         )
         if ports.serves_health:
             await stack.enter_async_context(HealthServer(settings.admin.listen, app.health))

@@ -124,6 +124,13 @@ class Plugins:
         return {action.name: found.options for found in self.enabled for action in found.actions}
 
     @property
+    def modules(self) -> dict[str, str]:
+        """The plugin that each module with one of its actions belongs to, by the module's name."""
+        return {
+            action.run.__module__: found.name for found in self.enabled for action in found.actions
+        }
+
+    @property
     def unavailable(self) -> dict[str, str]:
         """Why an action that is known may not be used, by action name.
 

@@ -19,6 +19,9 @@ class Health:
         agents: How many agents there are.
         agents_up: How many of them are logged in and subscribed.
         breakers: Why the breakers of rules are open, by rule id; imbot is ready all the same.
+        parked: How many effects wait for a person; `imbot parked` lists them.
+        suppressed: How often rules that matched did not run since the start, by reason.
+        loop_lag_s: How late the event loop came round at worst within the last minute.
     """
 
     status: str
@@ -26,6 +29,9 @@ class Health:
     agents: int
     agents_up: int
     breakers: Mapping[str, str] = field(default_factory=dict)
+    loop_lag_s: float = 0.0
+    parked: int = 0
+    suppressed: Mapping[str, int] = field(default_factory=dict)
 
 
 #: HTTP status by health; a degraded imbot still serves.
@@ -73,6 +79,9 @@ class HealthServer:
             "agents": health.agents,
             "agents_up": health.agents_up,
             "breakers": dict(health.breakers),
+            "parked": health.parked,
+            "suppressed": dict(health.suppressed),
+            "loop_lag_s": round(health.loop_lag_s, 3),
         }
         headers = {"Cache-Control": "no-store"}
         return web.json_response(body, status=_HTTP_STATUS[health.status], headers=headers)

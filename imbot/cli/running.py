@@ -21,14 +21,19 @@ from imbot.config import Loaded
 from imbot.http import AiohttpNetwork
 from imbot.loading import rule_changes
 from imbot.logs import configure_logs
+from imbot.openfiles import make_room, system_limits
 from imbot.store.database import open_store
+from imbot.watchdog import Watchdog
 
 
 def run(config: Path | None, options: Sequence[str]) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     loaded = load_and_warn(config, options)
     configure_logs(loaded.settings.log.level, loaded.settings.log.format)
-    ports = replace(system_ports(), settings=lambda: load(config, options).settings)
+    make_room(len(loaded.settings.agents), system_limits())
+    ports = replace(
+        system_ports(), settings=lambda: load(config, options).settings, watchdog=Watchdog
+    )
     return on_loop(_serve(loaded, ports))
 
 

@@ -38,4 +38,4 @@ async def test_health_says_of_each_agent_that_is_not_up_why(stage):
 
     stage.faults()
     await imbot.until_up()
-    assert (imbot.app.health().status, imbot.app.health().reasons) == ("ready", ())
+    assert (imbot.app.health().status, imbot.app.health().reasons) == ("ready", [])

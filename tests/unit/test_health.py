@@ -8,7 +8,7 @@ import pytest
 from imbot.admin.health import Health, HealthServer
 from imbot.errors import ImbotError
 
-DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "http failed"})
+DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "http failed"}, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
             "agents": health.agents,
             "agents_up": health.agents_up,
             "breakers": dict(health.breakers),
+            "loop_lag_s": round(health.loop_lag_s, 3),
         }
 
 

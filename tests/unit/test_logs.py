@@ -86,6 +86,73 @@ def test_auto_is_text_on_a_terminal_and_json_elsewhere(is_terminal, is_json, wri
     assert lines()[0].startswith("{") is is_json
 
 
+def test_a_flood_is_told_as_a_number(written, monkeypatch):
+    """A thousand agents that lose their server say so once each, and fill no disk."""
+    at_s = 1000.0
+    monkeypatch.setattr("time.time", lambda: at_s)
+    lines = written()
+    for number in range(362):
+        structlog.get_logger("imbot.test").warning("agent.lost", agent=f"bot{number}")
+    at_s = 1011.5
+    structlog.get_logger("imbot.test").info("agent.up")
+
+    told = [json.loads(line) for line in lines()]
+    assert [one["event"] for one in told] == ["agent.lost"] * 50 + ["log.held_back", "agent.up"]
+    assert list(told[-2].items())[1:] == [
+        ("level", "warning"),
+        ("event", "log.held_back"),
+        ("of", "agent.lost"),
+        ("times", 312),
+        ("window_s", 10.0),
+    ]
+
+
+def test_who_debugs_sees_every_line(written):
+    lines = written(level="debug")
+    for _ in range(100):
+        structlog.get_logger("imbot.test").debug("event.seen")
+
+    assert len(lines()) == 100
+
+
+class Broken:
+    """A fact that cannot be told."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+def test_a_line_that_cannot_be_written_raises_nothing_and_is_named(written):
+    """An error in logging must never become one in acting."""
+    lines = written()
+    structlog.get_logger("imbot.test").info("step.failed", cause=Broken())
+    structlog.get_logger("imbot.test").info("imbot.stopped")
+
+    first, last = (json.loads(line) for line in lines())
+    assert first == {"event": "log.failed", "of": "step.failed"}
+    assert last["event"] == "imbot.stopped"
+
+
+def test_a_stream_that_is_gone_raises_nothing(written):
+    stream = io.StringIO()
+    written(stream=stream)
+    stream.close()
+
+    structlog.get_logger("imbot.test").info("imbot.stopped")
+
+
+@given(st.text(st.characters(), min_size=1))
+def test_no_text_is_too_much_for_a_stream_of_plain_letters(text):
+    """``LANG=C``, and names with lone surrogates."""
+    for style in ("json", "text"):
+        raw = io.BytesIO()
+        stream = io.TextIOWrapper(raw, encoding="ascii", errors="strict", write_through=True)
+        configure_logs("info", style, stream)
+        structlog.get_logger("imbot.test").info("rule.log", text=text)
+        logging.getLogger("library").warning("%s", text)
+        assert len(raw.getvalue().splitlines()) == 2
+
+
 @given(st.text())
 def test_any_text_can_be_shown(text):
     assert harmless(text).isprintable()

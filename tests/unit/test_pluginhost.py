@@ -87,6 +87,11 @@ def test_without_settings_every_standard_plugin_can_be_checked_against():
     assert set(plugins.actions) == {
         *("complete", "crm.lookup", "crm.upsert", "http", "initiate", "reply", "set", "unset")
     }
+    # By its module whoever blocks the event loop is named.
+    for action in plugins.actions.values():
+        assert plugins.modules[action.run.__module__] in {"completion", "crm", "http"} | {
+            *("initiate", "reply", "tagging")
+        }
 
 
 def test_a_folder_holds_modules_and_packages(folder):
