@@ -3,8 +3,9 @@
 Everything between the stages is a frozen value, and every decision is taken before anything acts.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -34,6 +35,7 @@ class Flow:
         world: The tables in memory.
         store: Where decisions are written.
         watch: Is told of every stage.
+        suppressed: How often a rule was suppressed since the start, by reason.
     """
 
     index: Index
@@ -42,6 +44,7 @@ class Flow:
     world: World
     store: Store
     watch: Watcher
+    suppressed: Counter[Reason] = field(default_factory=Counter)
 
     async def take(self, event: Event) -> list[Work]:
         """Take one event up to the last stage; return its runs, to be carried on in its lane."""
@@ -94,6 +97,8 @@ class Flow:
                 mark = OnceMarked(start.rule.id, start.throttle_scope, start.run_id, now)
                 changes.append(mark)
         self.store.note([*changes, *waking.changes])
+        if decision.suppressed:
+            self.suppressed.update([no.reason for no in decision.suppressed])
         self.watch(Decided(decision))
 
 
