@@ -21,9 +21,9 @@ from imbot.model import (
     SessionState,
 )
 from imbot.ports import AgentFacts
+from imbot.testing.event_reading import participant_of
 from imbot.testing.fake_gws import Done, FakeGws
 from imbot.testing.script import AGENT, CUSTOMER_NUMBER, ECHO_S, Shown
-from imbot.testing.script_reading import participant_of
 
 #: Takes what GWS tells an agent.
 Tell = Callable[[str, Notice], None]

@@ -7,6 +7,7 @@ from imbot.durations import format_duration
 from imbot.jsontext import decode_json
 from imbot.model import JSON, Participant
 from imbot.records import Effect as Kept
+from imbot.testing.event_reading import participant_of
 from imbot.testing.playing import Effect
 from imbot.testing.script import (
     AGENT,
@@ -19,7 +20,7 @@ from imbot.testing.script import (
     Shown,
     Timed,
 )
-from imbot.testing.script_reading import participant_of, search_of
+from imbot.testing.script_reading import search_of
 from imbot.yamlfile import dump
 
 #: What stands before a file: editors check it by its schema.

@@ -28,7 +28,7 @@ from imbot.rulebook.scope import EVENT_FIELDS
 from imbot.rulebook.stepkeys import LANGUAGE
 from imbot.rulebook.triggers import _OPTIONS, _READERS
 from imbot.rulebook.values import STEP_OPTIONS
-from imbot.testing import script_reading
+from imbot.testing import event_reading, script_reading
 from imbot.testing.script_reading import read_script
 
 ROOT = Path(__file__).parents[2]
@@ -86,8 +86,8 @@ def test_a_table_has_no_column_without_anything_in_it():
 # Nothing is left out ---------------------------------------------------------------------------
 
 _OF_TESTS = (
-    *(script_reading.FILE_KEYS, script_reading.TEST_KEYS, script_reading.EVENT_KEYS),
-    *(script_reading.SESSION_KEYS, script_reading.SNAPSHOT_KEYS, script_reading.ANSWER_KEYS),
+    *(script_reading.FILE_KEYS, script_reading.TEST_KEYS, event_reading.EVENT_KEYS),
+    *(event_reading.SESSION_KEYS, event_reading.SNAPSHOT_KEYS, event_reading.ANSWER_KEYS),
 )
 #: Page → every word of the code that it explains.
 WORDS = {

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbot.model import ConnectionChange, Participant
+from imbot.testing.event_reading import participant_of
 from imbot.testing.script import (
     Answered,
     Busied,
@@ -18,7 +19,7 @@ from imbot.testing.script import (
     Said,
     Shown,
 )
-from imbot.testing.script_reading import START, participant_of, read_script, search_of
+from imbot.testing.script_reading import START, read_script, search_of
 from tests.unit.rulebooks import ACTIONS
 
 

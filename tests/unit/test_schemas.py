@@ -22,7 +22,7 @@ from imbot.rulebook.namewords import NAMES
 from imbot.rulebook.schema import Missed, Mode, TextTest
 from imbot.rulebook.values import STEP_OPTIONS
 from imbot.schemas import schema_of_rules, schema_of_settings, schema_of_tests
-from imbot.testing import script_reading
+from imbot.testing import event_reading, script_reading
 from imbot.yamlfile import load
 from tests.unit.rulebooks import ACTIONS, SETTINGS
 
@@ -405,11 +405,11 @@ def test_the_schema_of_tests_has_the_keys_that_the_reader_has():
 
     assert TESTS["properties"].keys() == script_reading.FILE_KEYS
     assert TESTS["definitions"]["test"]["properties"].keys() == script_reading.TEST_KEYS
-    for kind, beside in script_reading.EVENT_KEYS.items():
+    for kind, beside in event_reading.EVENT_KEYS.items():
         refused = event["dependencies"][kind]["properties"].keys()
         assert event["properties"].keys() - refused == {kind, "at", *beside}
     answer = event["properties"]["http"]["properties"]
-    assert answer.keys() == script_reading.ANSWER_KEYS
+    assert answer.keys() == event_reading.ANSWER_KEYS
 
 
 # Settings -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from imbot.model import ConnectionChange, Participant
 from imbot.problems import Place
 from imbot.records import Effect as Kept
 from imbot.records import EffectState
+from imbot.testing.event_reading import participant_of
 from imbot.testing.playing import Effect
 from imbot.testing.script import (
     Answered,
@@ -14,7 +15,7 @@ from imbot.testing.script import (
     Shown,
     Timed,
 )
-from imbot.testing.script_reading import START, participant_of, read_script
+from imbot.testing.script_reading import START, read_script
 from imbot.testing.tracing import answers_of, file_of
 from tests.unit.rulebooks import ACTIONS
 from tests.unit.store_samples import intent
