@@ -47,6 +47,7 @@ from imbot.records import (
     EffectState,
     EventSeen,
     GapSeen,
+    MarksLost,
     Recovered,
     RunSeen,
     SubscriptionEnded,
@@ -158,6 +159,7 @@ class Dispatch:
         self._lanes = Lanes(tasks.spawn)
         self._holds_back = False
         self._away_since: dict[str, datetime] = {}
+        self._without_past: set[str] = set()
 
     async def accept(self, batch: Batch) -> None:
         """Return when the batch is kept; its events are on their way by then."""
@@ -244,11 +246,18 @@ class Dispatch:
                 heard_at = found.heard_at.get(session.agent, session.seen_at)
                 since = self._away_since.get(session.agent, heard_at)
                 self._away_since[session.agent] = max(since, session.seen_at)
+        self._flow.runs.past.marks.lost |= found.marks_lost
+        if found.lost_since is not None:
+            known = {agent for agent, session_id in found.marks_lost if not session_id}
+            self._without_past = self._world.agents.keys() - known
+            self._away_since |= dict.fromkeys(self._without_past, found.lost_since)
         for agent, seen in found.acks.items():
             if seen.good is not None and agent in self._away_since:
                 since = self._away_since[agent]
                 self._away_since[agent] = max(since, seen.good.asked_at)
         self._store.note(self._agenda.restore(found))
+        if found.echoes is not None:
+            self._world.echoes.learnt = found.echoes
         for effect in found.effects:
             self._await_echo(effect)
         open_runs = {seen.run_id for seen, _ in found.runs}
@@ -290,6 +299,7 @@ class Dispatch:
             case MessageNotice():
                 return self._hear(agent, notice, now, changes)
             case SnapshotNotice():
+                changes += self._lose_marks(agent, notice, now)
                 return table.see_snapshot(agent, notice)
             case ConnectionNotice():
                 if notice.change is ConnectionChange.GAP:
@@ -299,6 +309,19 @@ class Dispatch:
             case FaultNotice():
                 log.warning("gws.error", agent=agent, text=notice.text, session=notice.session_id)
                 return []
+
+    def _lose_marks(self, agent: str, notice: SnapshotNotice, now: datetime) -> list[Change]:
+        """Return what is kept of sessions that began before a new store took a damaged one's place.
+
+        Nobody knows what rules have done in them; the agent's first snapshot shows which they are.
+        """
+        if agent not in self._without_past:
+            return []
+        self._without_past.discard(agent)
+        keys = [SessionKey(agent, session.id) for session in notice.sessions]
+        lost = [key for key in keys if self._world.table.get(key) is None]
+        self._flow.runs.past.marks.lost.update(lost)
+        return [MarksLost(key, now) for key in (*lost, SessionKey(agent, ""))]
 
     def _absence(self, batch: Batch, now: datetime) -> list[ConnectionNotice]:
         """Return the gap between two starts, once, when the agent's sessions are seen again.
@@ -324,8 +347,11 @@ class Dispatch:
         entry = world.table.get(SessionKey(agent, notice.session_id))
         key = SessionKey(agent, notice.session_id) if entry is None else entry.key
         if self._is_ours(agent, notice.sender) is not False:
+            learnt = world.echoes.learnt
             effect_id = world.echoes.take(key, notice.text, now)
             if effect_id is not None:
+                if world.echoes.learnt is not learnt:
+                    changes.append(world.echoes.learnt)
                 self._flow.runs.confirm(effect_id)
                 changes.append(EchoSeen(effect_id, now))
                 self._watch(Echoed(effect_id, key))

@@ -71,7 +71,7 @@ class Flow:
     async def _learn_marks(self, candidates: Sequence[Start]) -> None:
         """Make sure that the once marks which planning asks for are known."""
         marks = self.runs.past.marks
-        asked = []
+        asked, lost = [], []
         for start in candidates:
             if start.throttle_scope is not None:
                 asked.append((start.rule.id, start.throttle_scope))
@@ -79,11 +79,17 @@ class Flow:
                 continue
             key = start.event.session_key
             entry = None if key is None else self.world.table.get(key)
-            if start.rule.once.scope is OnceScope.SESSION and entry is not None and entry.is_new:
-                marks.presume_free(start.rule.id, start.once_scope)
+            pair = start.rule.id, start.once_scope
+            if key in marks.lost:
+                asked.append(pair)
+                lost.append(pair)
+            elif start.rule.once.scope is OnceScope.SESSION and entry is not None and entry.is_new:
+                marks.presume_free(*pair)
             else:
-                asked.append((start.rule.id, start.once_scope))
+                asked.append(pair)
         await marks.load(asked)
+        if lost:
+            self.store.note(marks.presume_set(lost, self.world.clock.now()))
 
     def _record(self, decision: Plan, waking: Heard, now: datetime) -> None:
         """Write the decision down together with the runs that it begins and those that it wakes."""

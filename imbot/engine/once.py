@@ -5,18 +5,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from imbot.model import SessionKey
 from imbot.ports import Store
+from imbot.records import Change, OnceMarked
 
 #: Marks remembered as set or not set; the store knows the rest.
 REMEMBERED_MARKS = 200_000
 
 
 class OnceMarks:
-    """Since when (rule id, scope) pairs are marked; the store is asked once for each, and kept."""
+    """Since when (rule id, scope) pairs are marked; the store is asked once for each, and kept.
+
+    Attributes:
+        lost: Sessions of which nobody knows what rules have done in them: all counts as done.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: OrderedDict[tuple[str, str], datetime | None] = OrderedDict()
+        self.lost: set[SessionKey] = set()
 
     async def load(self, marks: Iterable[tuple[str, str]]) -> None:
         """Learn from the store about the pairs that are not known yet; all are known then."""
@@ -33,6 +40,13 @@ class OnceMarks:
         for mark in asked:
             self._known.setdefault(mark, marked.get(mark))
         self._trim()
+
+    def presume_set(self, pairs: Iterable[tuple[str, str]], at: datetime) -> list[Change]:
+        """Take pairs whose session has lost its marks as set; return what must be kept of it."""
+        free = [pair for pair in pairs if not self.is_set(*pair)]
+        for rule_id, scope in free:
+            self.set(rule_id, scope, at)
+        return [OnceMarked(rule_id, scope, "", at) for rule_id, scope in free]
 
     def presume_free(self, rule_id: str, scope: str) -> None:
         """Take a pair that is not known yet as free: its session has only just begun."""
