@@ -191,6 +191,8 @@ class Actor:
             if self._is_completed(acting.session):
                 _cancelled(acting, key, withheld)
             return _untried(acting, Outcome(key, OutcomeKind.WITHHELD, withheld))
+        if needs is Operation.SEND_MESSAGE and (loop := self._suspicion(job)):
+            return _untried(acting, Outcome(key, OutcomeKind.WITHHELD, loop))
         if needs is Operation.SEND_MESSAGE and self.prover.doubts(acting.session, but=key):
             return await self._behind(job)
         return None
@@ -416,6 +418,13 @@ class Actor:
             needs, None if entry is None else entry.session, strict=self._habits.strict_capabilities
         )
         return "" if no is None else no[1]
+
+    def _suspicion(self, job: "_Job") -> str:
+        """Return why nothing may be said: since the run began, its session has become a loop."""
+        ledger, key = job.acting.ledger, job.acting.session
+        if key is None or not ledger.start.rule.loop_guard or ledger.has_tried(job.step.key):
+            return ""
+        return self._world.guard.suspicion(key, self._world.clock.now())
 
 
 class _Job(NamedTuple):

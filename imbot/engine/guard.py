@@ -185,6 +185,10 @@ class LoopGuard:
         for name in user_data:
             if name.startswith(MARK_PREFIX) and name != own:
                 return f"another bot is in the session: user data {name}"
+        return self.suspicion(key, now)
+
+    def suspicion(self, key: SessionKey, now: datetime) -> str:
+        """Return which sign but a mark another bot has given of late; empty for none."""
         talk = self._talk(key, now)
         if talk is None or talk.until is None:
             return ""
