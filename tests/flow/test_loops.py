@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from imbot.engine.guard import LOOP_S, REPLIES_IN_A_ROW
+from imbot.engine.guard import INHUMAN_IN_A_ROW, LOOP_S, REPLIES_IN_A_ROW
 from imbot.engine.planning import DEEPEST
 from imbot.model import Reason
 from imbot.simulator.journal import Happening
@@ -110,20 +110,20 @@ async def test_the_silence_holds_over_a_kill_and_ends_by_itself(stage):
 
 async def test_what_was_queued_when_a_loop_was_found_is_not_said(stage):
     """It was decided before; a thousand answers may wait behind one another."""
-    slow = '{wait: 1s}, {reply: "I see."}'
+    slow = '{wait: 5s}, {reply: "I see."}'
     await stage.start(CHATTY % slow, delivery={"mark": False})
     call = stage.ring("3001")
     await stage.seconds(2)
-    for n in range(60):
+    for n in range(100):
         call.say(f"line {n}")
         await stage.seconds(0.5)
-    await stage.seconds(120)
+    await stage.seconds(600)
 
-    assert len(call.heard) <= REPLIES_IN_A_ROW
+    assert len(call.heard) <= INHUMAN_IN_A_ROW + 2
     with stage.views() as views:
         (history,) = views.session(call.id)
     assert suppressed(stage)[Reason.LOOP]
-    assert len(history.runs) < 60
+    assert len(history.runs) > 2 * INHUMAN_IN_A_ROW
 
 
 # What our own doing brings ----------------------------------------------------------------------
