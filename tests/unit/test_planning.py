@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from imbot.engine.planning import DEEPEST
 from imbot.engine.watching import Ended, Logged
 from imbot.errors import PermanentError
 from imbot.model import ConnectionChange, ImSession, OutcomeKind, Participant, Reason, SessionNotice
@@ -295,3 +296,42 @@ class _Completing(_With):
     def __init__(self, gws, complete):
         super().__init__(gws, gws.send_message)
         self.complete = complete
+
+
+# Chains ---------------------------------------------------------------------------------------
+
+PING = """
+version: 1
+rules:
+  - id: ping
+    trigger: [{message: any}, {userdata: [pong], own: true}]
+    do: [{set: {ping: "{{ session.userData.pong | default('') }}i"}}]
+  - id: pong
+    trigger: {userdata: [ping], own: true}
+    do: [{set: {pong: "{{ session.userData.ping }}o"}}]
+"""
+
+
+async def shown_our_writes(house, times):
+    """Let GWS show what was written, again and again."""
+    shown = {}
+    for _ in range(times):
+        for done in house.gws["bot1"].named("UpdateUserData"):
+            shown |= done.given
+        session = ImSession("s1", "Talking", dict(shown), (Participant("3002", "3002"),))
+        await house.hear(SessionNotice(session, house.clock.now(), "AttachedDataChanged"))
+        await house.settle()
+
+
+async def test_a_chain_of_rules_is_cut_behind_its_eighth_run():
+    """Each sets the other off by what it writes; it says so, and the next message is answered."""
+    house = build(PING)
+    await talking(house)
+    await house.say("x")
+    await shown_our_writes(house, 30)
+
+    assert len(house.gws["bot1"].named("UpdateUserData")) == DEEPEST + 1
+    (no,) = house.suppressed()
+    assert (no.reason, no.detail) == (Reason.CHAIN, "9 runs led to it, each by what it did")
+    await house.say("y")
+    assert house.suppressed() == [no]

@@ -392,6 +392,58 @@ def test_a_connection_event_goes_to_each_live_session_or_to_the_agent(book):
     assert bound.fields == {"change": "gap", "reason": "lost poll", "seconds": 2.0}
 
 
+# Depth ----------------------------------------------------------------------------------------
+
+
+def depths(events):
+    return [event.depth for event in events]
+
+
+def test_what_comes_from_outside_has_no_depth(book):
+    assert depths([*book.see("Talking"), *book.say(), *book.data(a="1")]) == [0, 0, 0]
+
+
+def test_what_our_write_brings_has_the_depth_of_its_run(book):
+    """So that rules which set each other off by what they write come to an end."""
+    book.see("Talking")
+    book.table.expect_write(KEY, {"a": "1"}, depth=3)
+
+    assert depths(book.data(a="1", b="by others")) == [0, 3]
+
+
+def test_all_that_happens_in_a_session_that_we_began_has_its_depth(book):
+    """Also at its other end, when that is ours; and after what other things would have less."""
+    with book.table.beginning("bot1", depth=4):
+        first = book.see("Initiating")
+    book.table.claim(KEY, depth=4)
+    other = book.table.see_session("bot2", shown("Alerting"), received_at=at())
+    book.table.expect_write(KEY, {"a": "1"}, depth=2)
+
+    assert depths([*first, *book.see("Talking"), *other, *book.say(), *book.data(a="1")]) == [4] * 5
+
+
+def test_a_session_that_rings_meanwhile_came_from_outside(book):
+    with book.table.beginning("bot1", depth=4):
+        rung = book.see("Alerting", session_id="s9")
+
+    assert depths(rung) == [0]
+
+
+def test_a_session_that_is_found_later_has_the_depth_all_the_same(book):
+    """GWS may answer before it shows the session."""
+    book.table.claim(KEY, depth=2)
+
+    assert depths(book.see("Initiating")) == [2]
+
+
+def test_the_depth_of_a_session_is_forgotten_with_it(book):
+    book.table.claim(SessionKey("bot1", "s0"), depth=2)
+    for n in range(REMEMBERED_COMPLETED + 1):
+        book.see("Completed", session_id=f"s{n}")
+
+    assert book.table._depths == {}
+
+
 # Memory ---------------------------------------------------------------------------------------
 
 
