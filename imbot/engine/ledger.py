@@ -90,6 +90,8 @@ class Ledger:
     @property
     def has_begun(self) -> bool:
         """Whether the run has done anything, or may have."""
+        if not self._entries:
+            return False
         return any(entry.state in _MAYBE_DONE or entry.doubtful for entry in self._entries.values())
 
     def restore(self, effects: Iterable[Effect]) -> None:
@@ -116,6 +118,16 @@ class Ledger:
     def before(self, effect_id: str) -> Writes | None:
         """Return what stood where the effect writes before its first attempt; None for unknown."""
         return self._entries[effect_id].before
+
+    def forget_doubt(self, effect_id: str) -> None:
+        """Let an effect that converges be tried again, though nobody knows what became of it."""
+        self.close(effect_id, EffectState.FAILED, detail="nobody knows whether it was carried out")
+        self._entries[effect_id].doubtful = True
+
+    def was_in_doubt(self, effect_id: str) -> bool:
+        """Return whether nobody knew, now or on an earlier attempt, what became of the effect."""
+        entry = self._entries.get(effect_id)
+        return entry is not None and (entry.doubtful or entry.state in _IN_DOUBT)
 
     def is_in_doubt(self, effect_id: str) -> bool:
         """Return whether nobody knows what became of the effect."""
@@ -250,6 +262,8 @@ class Ledger:
 
     def has_tried(self, step_key: str) -> bool:
         """Return whether an effect of the step was begun already."""
+        if not self._entries:
+            return False
         return any(effect_id.startswith(f"{step_key}/") for effect_id in self._entries)
 
     def in_doubt(self, step_key: str) -> list[Intent]:

@@ -5,9 +5,11 @@ a day: a time that is skipped fires as much later as the clock was put forward, 
 twice fires the first time. A schedule of every hour, or shorter, keeps its pace through the jump.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
@@ -36,6 +38,11 @@ SHORTHANDS: Final[Mapping[str, str]] = MappingProxyType(
 _LARGEST_JUMP = timedelta(days=1)
 
 _TICK = timedelta(microseconds=1)
+_MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+
+#: A moment to look from at all others.
+_A_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 #: No further is looked for a day, for in some lines there is none; all others come sooner.
 _YEARS = "1970-2199"
 _HOUR_S = 3600
@@ -74,22 +81,24 @@ class Cron:
         either = not day.startswith("*") and not weekday.startswith("*")
         days = [(day, "*"), ("*", weekday)] if either else [(day, weekday)]
         self._keeps_pace = hour.startswith("*")
-        self._triggers = [
-            CronTrigger(
-                minute=_field(minute, "minute"),
-                hour=_field(hour, "hour"),
-                day=_field(one_day, "day of the month"),
-                month=_field(month, "month"),
-                day_of_week=_weekdays(one_weekday),
-                year=_YEARS,
-                timezone=UTC,
+        self._rows = [
+            _Row(
+                CronTrigger(
+                    minute=_field(minute, "minute"),
+                    hour=_field(hour, "hour"),
+                    day=_field(one_day, "day of the month"),
+                    month=_field(month, "month"),
+                    day_of_week=_weekdays(one_weekday),
+                    year=_YEARS,
+                    timezone=UTC,
+                )
             )
             for one_day, one_weekday in days
         ]
 
     def ever_fires(self) -> bool:
         """Return whether some month has such a day; February has no 30th."""
-        return self._next_wall(datetime(2000, 1, 1, tzinfo=UTC)) is not None
+        return any(row.first_on(_A_FIRST) is not None for row in self._rows)
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first moment after this one, in UTC; None when there is none any more."""
@@ -98,8 +107,54 @@ class Cron:
 
     def _next_wall(self, wall: datetime) -> datetime | None:
         """Return the first wall time of the row that is not before this one."""
-        found = [trigger.get_next_fire_time(None, wall) for trigger in self._triggers]
+        found = [row.next_wall(wall) for row in self._rows]
         return min((one for one in found if one is not None), default=None)
+
+
+class _Row:
+    """The wall times of one trigger of APScheduler; of a day it is asked once."""
+
+    def __init__(self, trigger: CronTrigger) -> None:
+        self._trigger = trigger
+        self._midnight: datetime | None = None
+        self._has_times = False
+
+    def first_on(self, wall: datetime) -> datetime | None:
+        """Return the first wall time that is not before this one, as APScheduler says."""
+        found: datetime | None = self._trigger.get_next_fire_time(None, wall)
+        return found
+
+    def next_wall(self, wall: datetime) -> datetime | None:
+        """Return the same, sooner."""
+        midnight = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+        if midnight != self._midnight:
+            first = self.first_on(midnight)
+            self._has_times = first is not None and first - midnight < _DAY
+            self._midnight = midnight
+        if not self._has_times:
+            return self.first_on(wall)
+        hour, minute = divmod(-(-(wall - midnight) // _MINUTE), 60)
+        minutes, hours = self._minutes, self._hours
+        if hour in hours and minute <= minutes[-1]:
+            minute = minutes[bisect_left(minutes, minute)]
+        elif hour < hours[-1]:
+            hour, minute = hours[bisect_right(hours, hour)], minutes[0]
+        else:
+            return self.first_on(midnight + _DAY)
+        return midnight + timedelta(hours=hour, minutes=minute)
+
+    @cached_property
+    def _minutes(self) -> list[int]:
+        return self._values("minute", 60)
+
+    @cached_property
+    def _hours(self) -> list[int]:
+        return self._values("hour", 24)
+
+    def _values(self, name: str, most: int) -> list[int]:
+        field = next(field for field in self._trigger.fields if field.name == name)
+        unit = timedelta(**{f"{name}s": 1})
+        return [n for n in range(most) if field.get_next_value(_A_FIRST + n * unit) == n]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +181,8 @@ class Every:
             days = round(self.interval_s / _DAY_S)
             past = wall > midnight
             return midnight + timedelta(days=-(midnight.toordinal() + past) % days + past)
-        passed = -(-(wall - midnight) // timedelta(seconds=self.interval_s))
-        offset = passed * timedelta(seconds=self.interval_s)
-        return midnight + min(offset, timedelta(days=1))
+        interval = timedelta(seconds=self.interval_s)
+        return midnight + min(-(-(wall - midnight) // interval) * interval, _DAY)
 
 
 #: A row of times that a clock on the wall shows, told as if it were UTC: the first that is not

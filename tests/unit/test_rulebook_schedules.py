@@ -247,3 +247,22 @@ def test_every_comes_again(moment, interval_s, name):
     following = Every(interval_s, name).next_after(moment)
     days = max(1, round(interval_s / 86400))
     assert timedelta() < following - moment <= timedelta(days=days, hours=26)
+
+
+FIELD = st.one_of(
+    st.just("*"),
+    st.integers(1, 23).map("*/{}".format),
+    st.lists(st.integers(0, 23), min_size=1, max_size=3).map(lambda all_: ",".join(map(str, all_))),
+    st.tuples(st.integers(0, 11), st.integers(12, 23)).map(lambda ends: "{}-{}".format(*ends)),
+)
+
+
+@given(FIELD, FIELD, st.sampled_from(["*", "1,15", "31"]), st.data())
+def test_the_times_of_a_day_are_those_of_the_library(minute, hour, day, data):
+    """It is asked once a day and not once a minute: it takes long."""
+    cron = Cron(f"{minute} {hour} {day} * *", "UTC")
+    for moment in data.draw(st.lists(MOMENTS, max_size=5)):
+        wall = data.draw(st.sampled_from([moment, moment.replace(second=0, microsecond=0)]))
+        assert [row.next_wall(wall) for row in cron._rows] == [
+            row.first_on(wall) for row in cron._rows
+        ]
