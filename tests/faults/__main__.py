@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from tests.faults.campaign import Outcome, Tally, campaign
@@ -17,6 +18,8 @@ from tests.faults.simulation import Simulator
 _ROOT = Path(__file__).parents[2]
 _PROGRESS_EACH_S = 30.0
 _SHOWN = 10
+#: So many seeds make a rate that means something.
+_RATED_EACH = 250
 
 
 def commit() -> str:
@@ -58,7 +61,7 @@ def play(seeds: range, processes: int) -> int:
 
 
 def _tell_failure(outcome: Outcome) -> None:
-    print(f"FAILED seed {outcome.seed} ({'with' if outcome.ack else 'without'} ack):")
+    print(f"FAILED seed {outcome.seed} ({outcome.kind}):")
     for violation in outcome.violations[:5]:
         print(f"    {violation}")
     print(f"    again: {sys.executable} -m tests.faults --trace {outcome.seed}", flush=True)
@@ -94,20 +97,23 @@ def canaries(names: str, seeds: range, processes: int) -> int:
     free = 0
     for name in wanted:
         caught = _catch(name, seeds, processes)
-        free += caught is None
-        what = "NOT CAUGHT" if caught is None else f"seed {caught.seed}: {caught.violations[0]}"
-        print(f"{name:<28} {what}"[:160], flush=True)
+        free += not caught
+        print(f"{name:<22} {caught or 'NOT CAUGHT'}"[:160], flush=True)
     print(f"{len(wanted) - free} of {len(wanted)} canaries caught within {len(seeds)} seeds")
     return 1 if free else 0
 
 
-def _catch(name: str, seeds: range, processes: int) -> Outcome | None:
-    for outcome in campaign(
-        seeds, canary=name, processes=processes, enough=lambda one: bool(one.violations)
-    ):
-        if outcome.violations:
-            return outcome
-    return None
+def _catch(name: str, seeds: range, processes: int) -> str:
+    """Return at what a bug was noticed: a violation, or a rate; empty when it was not."""
+    tally = Tally()
+    with closing(campaign(seeds, canary=name, processes=processes)) as outcomes:
+        for outcome in outcomes:
+            tally.add(outcome)
+            if outcome.violations:
+                return f"seed {outcome.seed}: {outcome.violations[0]}"
+            if tally.seeds % _RATED_EACH == 0 and (missed := tally.shortfalls()):
+                return f"after {tally.seeds} seeds: {missed[0]}"
+    return ""
 
 
 def main() -> int:

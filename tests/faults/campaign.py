@@ -4,19 +4,24 @@ import gc
 import multiprocessing
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.faults.canaries import CANARIES
+from tests.faults.schedule import Deployment
 from tests.faults.simulation import Simulator, made
 
 #: Seeds after which a process looks for garbage: it makes much of it, all of a schedule at once.
 _SEEDS_BETWEEN_COLLECTIONS = 10
 
-#: Of a hundred messages of other parties so many replies may be parked.
-MOST_PARKED = {True: 1.0, False: 6.0}
+#: Seeds that a process is given at once.
+_CHUNK = 4
+
+#: Of a hundred messages of other parties so many replies may be parked: with the ack extension,
+#: without, and where GWS sends no echoes and nothing can be proven.
+MOST_PARKED = {"with ack": 1.0, "without ack": 6.0, "without echoes": 16.0}
 LEAST_MESSAGES, LEAST_FAULTS, LEAST_CRASHES = 20, 10.0, 1.0
 
 
@@ -25,7 +30,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         seed: The seed.
-        ack: Whether its GWS acknowledges.
+        kind: Of its deployment, as :data:`MOST_PARKED` names it.
         messages: What other parties said.
         faults: Requests that something went wrong with.
         crashes: Lives that ended in a crash.
@@ -35,7 +40,7 @@ class Outcome(NamedTuple):
     """
 
     seed: int
-    ack: bool
+    kind: str
     messages: int
     faults: int
     crashes: int
@@ -51,15 +56,16 @@ class Tally:
     Attributes:
         seeds: How many.
         fewest_messages: In any schedule.
-        counts: Sums, and those of what the checker counted with and without ack.
+        counts: Sums.
+        by_kind: Sums of what the checker counted, by kind of deployment.
         failed: The outcomes with violations.
     """
 
     seeds: int = 0
     fewest_messages: int = 10**6
     counts: Counter[str] = field(default_factory=Counter)
-    by_ack: dict[bool, Counter[str]] = field(
-        default_factory=lambda: {True: Counter(), False: Counter()}
+    by_kind: dict[str, Counter[str]] = field(
+        default_factory=lambda: {kind: Counter() for kind in MOST_PARKED}
     )
     failed: list[Outcome] = field(default_factory=list)
 
@@ -69,13 +75,13 @@ class Tally:
         self.fewest_messages = min(self.fewest_messages, outcome.messages)
         self.counts["faults"] += outcome.faults
         self.counts["crashes"] += outcome.crashes
-        self.by_ack[outcome.ack].update(outcome.counts)
+        self.by_kind[outcome.kind].update(outcome.counts)
         if outcome.violations:
             self.failed.append(outcome)
 
-    def percent(self, what: str, *, ack: bool) -> float:
+    def percent(self, what: str, kind: str) -> float:
         """Return how many of a hundred messages this happened to."""
-        counts = self.by_ack[ack]
+        counts = self.by_kind[kind]
         return 100.0 * counts[what] / max(1, counts["messages"])
 
     def shortfalls(self) -> list[str]:
@@ -89,26 +95,26 @@ class Tally:
             )
             if got < least
         ]
-        for ack, most in MOST_PARKED.items():
-            if (got := self.percent("parked", ack=ack)) > most:
-                few.append(f"parked: {got:.2f} % {_with(ack)}, at most {most:g} % may be")
+        for kind, most in MOST_PARKED.items():
+            if (got := self.percent("parked", kind)) > most:
+                few.append(f"parked: {got:.2f} % {kind}, at most {most:g} % may be")
         return few
 
     def report(self) -> Iterator[str]:
         """Yield the lines that tell of it."""
         each = max(1, self.seeds)
-        messages = sum(counts["messages"] for counts in self.by_ack.values())
+        messages = sum(counts["messages"] for counts in self.by_kind.values())
         yield (
             f"{self.seeds} schedules, {messages} messages, {self.counts['faults']} faults, "
             f"{self.counts['crashes']} crashes; per schedule {messages / each:.1f} (at least "
             f"{self.fewest_messages}), {self.counts['faults'] / each:.1f}, "
             f"{self.counts['crashes'] / each:.1f}"
         )
-        for ack, counts in self.by_ack.items():
+        for kind, counts in self.by_kind.items():
             if counts["messages"]:
                 others = sorted(counts.keys() - {"messages", "sessions", "ticks"})
-                rates = ", ".join(f"{what} {self.percent(what, ack=ack):.2f} %" for what in others)
-                yield f"{_with(ack)}: {counts['messages']} messages; {rates or 'all answered'}"
+                rates = ", ".join(f"{what} {self.percent(what, kind):.2f} %" for what in others)
+                yield f"{kind}: {counts['messages']} messages; {rates or 'all answered'}"
         kinds = Counter(
             kind
             for one in self.failed
@@ -118,8 +124,10 @@ class Tally:
         yield f"violations: {found or 'none'}"
 
 
-def _with(ack: object) -> str:
-    return "with ack" if ack else "without ack"
+def _kind(deployment: Deployment) -> str:
+    if not deployment.echo:
+        return "without echoes"
+    return "with ack" if deployment.ack else "without ack"
 
 
 # Playing --------------------------------------------------------------------------------------
@@ -151,7 +159,7 @@ class Player:
             gc.collect()
         return Outcome(
             seed,
-            played.schedule.deployment.ack,
+            _kind(played.schedule.deployment),
             played.schedule.messages,
             played.faults,
             played.crashes,
@@ -168,26 +176,18 @@ class Player:
 
 
 def campaign(
-    seeds: Iterable[int],
-    *,
-    canary: str = "",
-    processes: int = 2,
-    enough: Callable[[Outcome], bool] = lambda _: False,
-) -> Iterator[Outcome]:
-    """Yield what becomes of these seeds, in no order; until one is enough.
+    seeds: Iterable[int], *, canary: str = "", processes: int = 2
+) -> Generator[Outcome, None, None]:
+    """Yield what becomes of these seeds, in no order.
 
     Args:
         seeds: Which.
         canary: The bug to switch in; empty for none.
         processes: In how many processes.
-        enough: Whether an outcome makes the others unnecessary.
     """
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, _begin, (canary,)) as pool:
-        for outcome in pool.imap_unordered(_play, seeds, chunksize=4):
-            yield outcome
-            if enough(outcome):
-                return
+        yield from pool.imap_unordered(_play, seeds, chunksize=_CHUNK)
 
 
 _player: list[Player] = []

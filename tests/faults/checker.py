@@ -16,7 +16,12 @@ from typing import Any, NamedTuple
 from tests.faults.history import Happening, History
 
 #: The rules of rules.yaml that say something of their own about a message, and what it begins with.
-_ANSWERS = {"answer": "Re {} at ", "remind": "Reminded {}", "bye": "Farewell {}"}
+_ANSWERS = {
+    "answer": "Re {} at ",
+    "again": "Once more",
+    "remind": "Reminded {}",
+    "bye": "Farewell {}",
+}
 _ONCE = {"greet": "Hello {}", "notice": "Notice {}"}
 
 _OPEN_RUNS = ("running", "waiting")
@@ -179,6 +184,7 @@ class _Judge:
         self._look_at_ends()
         self._look_at_claims()
         self._look_at_texts()
+        self._look_at_strangers()
         said: dict[tuple[str, str], list[Happening]] = defaultdict(list)
         for one in self._history.named("says"):
             said[one.session_id, one.text].append(one)
@@ -214,20 +220,33 @@ class _Judge:
             self._accuse("stuck", "", f"timer {timer} waits for nothing")
 
     def _look_at_claims(self) -> None:
-        """What imbot takes for said was said."""
+        """What imbot takes for said was said.
+
+        Unless the other party said the very same words: nothing on the wire shows who spoke.
+        """
         claimed = Counter(
             (effect.session_id, effect.text)
             for effect in self._kept.effects
             if effect.operation == "SendMessage" and effect.state in _PROMISED
         )
-        heard = Counter(
-            (session_id, one.text)
-            for session_id, all_heard in self._heard.items()
-            for one in all_heard
-        )
         for (session_id, text), count in claimed.items():
-            if count > heard[session_id, text]:
+            heard = sum(one.text == text for one in self._heard[session_id])
+            alike = sum(
+                one.session_id == session_id and one.text == text
+                for one in self._history.named("says")
+            )
+            if count > heard + alike:
                 self._accuse("lost", session_id, f"taken for said, and nobody heard it: {text}")
+            elif count > heard:
+                self._result.counts["mistaken"] += count - heard
+
+    def _look_at_strangers(self) -> None:
+        """Nothing is taken for the other party's words that it has not said."""
+        said = {(one.session_id, one.text) for one in self._history.named("says")}
+        for event in self._kept.events:
+            if event.kind == "message" and (event.session_id, event.fields["text"]) not in said:
+                what = f"own words are taken for the other party's: {event.fields['text']}"
+                self._accuse("own words", event.session_id, what)
 
     def _look_at_texts(self) -> None:
         """No text is rendered anew: what answers one message is always the same."""
@@ -257,7 +276,7 @@ class _Judge:
         counts["unseen"] += max(0, unseen)
         if unseen < 0:
             self._accuse("seen twice", session_id, f"said {len(said)}, seen {len(seen)}: {text}")
-        elif unseen > sum(self._is_in_gap(one) for one in said):
+        elif unseen > sum(self._is_in_gap(one) for one in said) + self._taken(session_id, text):
             moments = ", ".join(f"{one.at_s:.3f}" for one in said)
             self._accuse("unreported", session_id, f"not seen, in no gap: {text} at {moments}")
         for rule_id, begins in _ANSWERS.items():
@@ -273,6 +292,13 @@ class _Judge:
         if heard > len(seen):
             self._accuse("duplicated", session_id, f"heard {heard} times for {len(seen)}: {begins}")
         excused = sum(self._is_excused(rule_id, event) for event in seen)
+        if rule_id == "again":  # the other party's same words may have been taken for the echo
+            own = [
+                one
+                for one in self._kept.effects
+                if (one.session_id, one.text) == (session_id, begins)
+            ]
+            excused += self._mistaken(own, begins)
         if heard + excused < len(seen):
             told = "; ".join(self._story(rule_id, event) for event in seen)
             self._accuse("lost", session_id, f"heard {heard} of {len(seen)}: {begins}: {told}")
@@ -285,6 +311,21 @@ class _Judge:
         for event in seen:
             if not written and not self._is_excused("tag", event):
                 self._accuse("lost", session_id, f"not written: {self._story('tag', event)}")
+
+    def _taken(self, session_id: str, text: str) -> int:
+        """Return how many own messages of this text may have lent their echo to the other party's.
+
+        Of which nobody can know whether they were said, or whose echo was lost in a gap.
+        """
+        own = [
+            one for one in self._kept.effects if (one.session_id, one.text) == (session_id, text)
+        ]
+        lost = sum(one.text == text and self._is_in_gap(one) for one in self._heard[session_id])
+        return lost + sum(one.state not in _PROMISED for one in own) + self._mistaken(own, text)
+
+    def _mistaken(self, own: list[_Effect], text: str) -> int:
+        heard = sum(one.text == text for one in self._heard[own[0].session_id]) if own else 0
+        return max(0, sum(one.state in _PROMISED for one in own) - heard)
 
     def _is_excused(self, rule_id: str, event: _Event) -> bool:
         """Whether it can be seen why an event was not answered; counts how."""
@@ -379,7 +420,9 @@ class _Judge:
 def _wants(rule_id: str, text: str) -> bool:
     match rule_id:
         case "answer":
-            return not text.startswith("bye")
+            return not text.startswith("bye") and text != "again"
+        case "again":
+            return text == "again"
         case "remind":
             return text.startswith("remind")
         case _:

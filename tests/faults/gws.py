@@ -21,7 +21,7 @@ from tests.faults.schedule import AGENTS, Conversation, Deployment
 URL = "http://gws.test:8090"
 COMETD = "/api/v2/notifications"
 _IM = "/api/v2/me/im-sessions"
-CRM_URL = "http://crm.test:80"
+CRM_URL = "http://crm.test/"
 
 #: Events of one moment come in one answer.
 _GATHERED_S = 0.001
@@ -246,15 +246,10 @@ class Gws:
     def _rest(self, asked: Asked, login: _Http, path: str) -> Answer:
         """Answer what needs a login; what a real one also has, imbot does not ask for."""
         agent = login.agent
-        match asked.method, path:
-            case "GET", "/api/v2/me":
-                return _ok({"user": _user(agent)})
-            case "POST", "/api/v2/me":
-                return _ok({})
-            case "GET", "/api/v2/me/devices":
-                return _ok({"devices": _user(agent)["devices"]})
-            case "GET", "/api/v2/me/im-sessions":
-                return _ok({"imSessions": [_shown(one) for one in self._live(agent)]})
+        if (answer := _STATIC.get((asked.method, path, agent))) is not None:
+            return answer
+        if path == _IM and asked.method == "GET":
+            return _ok({"imSessions": [_shown(one) for one in self._live(agent)]})
         _, _, name = path.partition(f"{_IM}/")
         session = self.sessions.get(name)
         if session is None or session.plan.agent != agent or session.state == "Completed":
@@ -278,7 +273,8 @@ class Gws:
                     return refused(500, 2, statusMessage="Invalid state")
                 session.heard.append(body["text"])
                 self.note("hears", agent, session.id, body["text"])
-                self._tell(session, body["text"])
+                if self.deployment.echo:
+                    self._tell(session, body["text"])
             case "UpdateUserData" | "AttachUserData":
                 session.user_data.update(body["userData"])
                 self.note("user data", agent, session.id, json.dumps(body["userData"]))
@@ -502,3 +498,12 @@ def _encoded(value: Any) -> bytes:
 
 
 _GONE = refused(404, 6, statusMessage="Resource not found")
+_STATIC = {
+    (method, path, agent): _ok(body)
+    for agent in AGENTS
+    for method, path, body in (
+        ("GET", "/api/v2/me", {"user": _user(agent)}),
+        ("POST", "/api/v2/me", {}),
+        ("GET", "/api/v2/me/devices", {"devices": _user(agent)["devices"]}),
+    )
+}

@@ -16,6 +16,9 @@ QUIET_S = 240.0
 
 AGENTS = ("bot1", "bot2")
 
+#: What imbot says to ``again``, always in the same words.
+ANSWER_TO_AGAIN = "Once more"
+
 #: Conversations of an agent, one after the other, in slots of equal length.
 CONVERSATIONS = 3
 
@@ -44,12 +47,14 @@ class Deployment:
     Attributes:
         ack: Whether the Bayeux server acknowledges.
         csrf: Whether requests need a token.
+        echo: Whether an agent hears its own words.
         hold_s: How long a poll is held.
         max_interval_s: How long a Bayeux session outlives its last poll.
     """
 
     ack: bool
     csrf: bool
+    echo: bool
     hold_s: float = 30.0
     max_interval_s: float = 10.0
 
@@ -115,8 +120,9 @@ class Schedule:
 def schedule(seed: int) -> Schedule:
     """Return the schedule of a seed."""
     chance = Random(f"schedule {seed}")
-    # One in four deployments cannot acknowledge; of those that can, most things depend on it.
-    deployment = Deployment(ack=chance.random() < 0.75, csrf=chance.random() < 0.5)
+    deployment = Deployment(
+        ack=chance.random() < 0.75, csrf=chance.random() < 0.5, echo=chance.random() < 0.92
+    )
     conversations = tuple(
         _conversation(agent, place, chance) for agent in AGENTS for place in range(CONVERSATIONS)
     )
@@ -127,7 +133,7 @@ def _conversation(agent: str, place: int, chance: Random) -> Conversation:
     slot_s = ACTIVE_S / CONVERSATIONS
     rings_at_s = place * slot_s + chance.uniform(WARM_S, 25.0)
     until_s = slot_s - 30.0 - chance.uniform(0.0, 20.0)
-    count = chance.choice((4, 4, 5, 5, 6))
+    count = chance.choice((4, 4, 4, 5))
     moments = sorted(chance.uniform(0.5, until_s) for _ in range(count))
     if chance.random() < 0.3:  # some people send two lines at once
         moments[1] = moments[0] + 0.001
@@ -143,7 +149,7 @@ def _conversation(agent: str, place: int, chance: Random) -> Conversation:
         rings_at_s=rings_at_s,
         answered_s=chance.uniform(0.05, 2.0),
         lines=tuple(lines),
-        hangs_up_s=min(moments[-1] + chance.uniform(0.5, 60.0), slot_s - 28.0),
+        hangs_up_s=min(moments[-1] + chance.uniform(2.0, 60.0), slot_s - 28.0),
     )
 
 
@@ -152,8 +158,10 @@ def _text(number: int, chance: Random) -> str:
     drawn = chance.random()
     if drawn < 0.65:
         return f"line {number}"
-    if drawn < 0.75:
+    if drawn < 0.74:
         return "again"  # people repeat themselves
+    if drawn < 0.76:
+        return ANSWER_TO_AGAIN  # and they repeat what they hear
     if drawn < 0.85:
         return f"remind {number}"
     return f"tag {number}"

@@ -24,6 +24,11 @@ from tests.faults.gws import CRM_URL, Answer, Asked, Gws, refused
 LATEST_S = 60.0
 
 
+#: How imbot finds out that an answer is lost: a reset at once, keep-alive probes of the kernel that
+#: nobody answers, or in the other cases nothing at all until its own time-out.
+_RESET, _VANISHED, _KEEPALIVE_S = 0.75, 0.17, 9.1
+
+
 class Rate(NamedTuple):
     """How often something goes wrong."""
 
@@ -153,6 +158,7 @@ class _Exchange:
         self._gws = wire.gws
         self._process = process
         self._request = request
+        self._began_s = wire.gws.now_s
         self._done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         body = json.loads(request.body) if request.body else None
         self._body = body
@@ -190,11 +196,10 @@ class _Exchange:
             gws.later(wire.between(1.0, LATEST_S), arrive)
         elif fault != "request lost":
             gws.later(wire.delay_s(), arrive)
-        if fault in {"request lost", "late"} and wire.is_heads():
-            gws.later(wire.between(0.01, 2.0), self._fail, AmbiguousError, "connection reset")
-        else:
-            told = f"no whole answer within {request.timeout_s:g} s"
-            gws.later(request.timeout_s, self._fail, AmbiguousError, told)
+        if fault in {"request lost", "late"}:
+            self._lose()
+        elif fault == "slow":
+            self._give_up_after(request.timeout_s)
         if self._is_operation:
             self._process.reach("request written")
         elif polls:
@@ -240,14 +245,27 @@ class _Exchange:
         """Let the answer go back."""
         wire, gws = self._wire, self._gws
         if fault == "response lost":
-            if wire.is_heads():
-                gws.later(wire.delay_s(), self._fail, AmbiguousError, "connection reset")
+            self._lose()
         elif fault == "gateway after":
             html = Answer(504, b"<html><body>Gateway Timeout</body></html>")
             gws.later(wire.delay_s(), self._deliver, html)
         else:
-            slow_s = wire.between(0.5, 12.0) if fault == "slow" else 0.0
+            slow_s = wire.between(0.5, 8.0) if fault == "slow" else 0.0
             gws.later(wire.delay_s() + slow_s, self._deliver, answer)
+
+    def _lose(self) -> None:
+        """Have imbot find out, sooner or later, that there is no answer."""
+        drawn = self._wire.between(0.0, 1.0)
+        if drawn < _RESET:
+            self._give_up_after(self._wire.delay_s(), "connection reset")
+        elif drawn < _RESET + _VANISHED:
+            self._give_up_after(min(_KEEPALIVE_S, self._request.timeout_s), "connection timed out")
+        else:
+            # A proxy that swallows an answer keeps its connection alive.
+            self._give_up_after(self._request.timeout_s - (self._gws.now_s - self._began_s))
+
+    def _give_up_after(self, seconds: float, told: str = "no whole answer in time") -> None:
+        self._gws.later(max(0.0, seconds), self._fail, AmbiguousError, told)
 
     def _deliver(self, answer: Answer) -> None:
         if self._done.done() or not self._process.is_alive():
