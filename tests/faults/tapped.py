@@ -4,7 +4,7 @@
 reads, so that a start costs no imports. An order may name a moment: a step of the journal, before
 or after it, of the exchange with one rule; there the process kills itself as ``kill -9`` does.
 Nothing in the product knows of this: sockets are tapped through ``AiohttpNetwork(link=...)``, the
-database through SQLite's own connection class.
+database through ``open_store(connect=...)``.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from imbot.config import load_settings
 from imbot.http import AiohttpNetwork
 from imbot.logs import configure_logs
 from imbot.records import EventSeen
+from imbot.store.database import open_store
 
 #: A sleep as long as this is the pause before the store forgets: it ends with SIGUSR1 instead.
 _FORGET_S = 600.0
@@ -310,12 +311,14 @@ def _tapped(ports: object, fuse: Fuse) -> object:
     class Connection(_Connection):
         steps = _Steps(fuse)
 
-    sqlite3.connect = partial(sqlite3.connect, factory=Connection)
+    clock, connect = _Clock(), partial(sqlite3.connect, factory=Connection)
     return replace(
         ports,
-        clock=_Clock(),
+        clock=clock,
         network=lambda ca_file, allow: _Network(ca_file, allow, fuse),
-        store=lambda url, base: _Store(ports.store(url, base), fuse),
+        store=lambda url, base: _Store(
+            open_store(url, clock=clock, base=base, connect=connect), fuse
+        ),
     )
 
 

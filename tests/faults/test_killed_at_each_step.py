@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import time
+from pathlib import Path
 from statistics import median
 
 import pytest
 
-from tests.faults.killing import MOMENTS, kill_all
-from tests.wire.house import tell
+from imbot.simulator import Simulator, SimulatorSettings
+from imbot.simulator.settings import AgentAccount
+from tests.faults.killing import MOMENTS, kill_all, watch_polls
+from tests.wire.house import Daemon, settings_file, tell, until
 
 #: How often the table is played; with more than one round, every second one kills in recovery too.
 ROUNDS = int(os.environ.get("IMBOT_KILLS", "1"))
@@ -28,17 +32,59 @@ def killed(tmp_path_factory):
     return found
 
 
-#: Moments after which the next process cannot yet know what the killed one had not heard.
-NOT_YET = pytest.mark.xfail(reason="the Bayeux session is not resumed", strict=False)
+#: Written down and surely not sent: the echo's absence is no proof yet.
+UNSENT = {f"{when} {step}" for step in ("J10", "J11") for when in ("before", "after")}
+UNSENT = UNSENT - {"after J11"} | {"after J4", "before J5", "after J5", "after J7", "after J9"}
+NOT_YET = pytest.mark.xfail(reason="an absent echo is no proof after a restart", strict=False)
 
 
 @pytest.mark.timeout(300 * ROUNDS)
 @pytest.mark.parametrize(
     "moment",
-    [pytest.param(one, id=str(one), marks=() if one.step == "J16" else NOT_YET) for one in MOMENTS],
+    [
+        pytest.param(one, id=str(one), marks=NOT_YET if f"{one.when} {one.step}" in UNSENT else ())
+        for one in MOMENTS
+    ],
 )
 def test_what_is_left_of_a_kill_is_what_the_table_says(killed, moment):
     """The state in the store, what GWS heard, and that nothing is lost, doubled or parked."""
     for one in killed:
         if one.moment == moment:
             assert not one.wrong, (one.left, one.ended, one.said, one.log)
+
+
+#: From the start of the process, imports and all, to its first good poll.
+RESTART_S = 5.0
+
+
+@pytest.mark.timeout(180)
+async def test_a_restart_takes_less_than_five_seconds(tmp_path):
+    """GWS keeps a Bayeux session for ten: what is said meanwhile is heard by the next process."""
+    account = AgentAccount(user="bot1", password="pw-bot1", number="1001")
+    polls: list[float] = []
+    async with (
+        Simulator(SimulatorSettings(agents=(account,))) as simulator,
+        Daemon(settings_file(tmp_path, simulator.url)) as daemon,
+    ):
+        watch_polls(simulator, polls.append)
+        await until(lambda: polls, within_s=60)
+        took_s = []
+        # Another try, should the machine have been busy with something else.
+        while min(took_s, default=RESTART_S) >= RESTART_S and len(took_s) < 5:
+            await daemon.kill()
+            began_at = time.monotonic()
+            await daemon.start()
+            await until(lambda since=began_at: polls[-1] > since, within_s=60)
+            waited_s = waited_for_a_cpu_s(daemon.process.pid)
+            took_s.append(time.monotonic() - began_at - waited_s)
+    tell(f"restarts: {', '.join(f'{one:.1f} s' for one in took_s)}")
+    assert min(took_s) < RESTART_S
+
+
+def waited_for_a_cpu_s(pid):
+    """Return how long a process could have gone on, and others were in its place."""
+    try:
+        _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()
+    except OSError:
+        return 0.0
+    return int(waited_ns) / 1e9
