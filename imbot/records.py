@@ -241,6 +241,20 @@ class EchoSeen(NamedTuple):
     at: datetime
 
 
+class EchoesLearnt(NamedTuple):
+    """What was found out about the echoes of this GWS; the newest one wins.
+
+    Attributes:
+        longest_s: The longest time that one took.
+        are_heard: Whether one ever came.
+        are_missing: Whether GWS, by all that was seen, sends none.
+    """
+
+    longest_s: float = 0.0
+    are_heard: bool = False
+    are_missing: bool = False
+
+
 class SessionSeen(NamedTuple):
     """An IM session as it stands; the newest one of a key wins.
 
@@ -351,6 +365,7 @@ Change: TypeAlias = (
     | OrderGiven
     | OrderTaken
     | EchoSeen
+    | EchoesLearnt
     | SessionSeen
     | GapSeen
     | AckSeen
@@ -419,6 +434,7 @@ class Recovered:
         parked: The ids of the effects that wait for a person.
         acks: What was last acknowledged, by agent.
         subscriptions: What each agent can go on with.
+        echoes: What is known about the echoes of this GWS; None before anything is.
         last_event_number: The highest number used in event ids; new ids go on from there.
         marks_lost: Sessions of which nobody knows what rules have done in them.
         lost_since: When the store before this one was last written, if that one was damaged.
@@ -437,6 +453,7 @@ class Recovered:
     parked: frozenset[str] = frozenset()
     acks: Mapping[str, AckSeen] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
+    echoes: EchoesLearnt | None = None
     last_event_number: int = 0
     marks_lost: frozenset[SessionKey] = frozenset()
     lost_since: datetime | None = None

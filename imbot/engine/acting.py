@@ -20,6 +20,7 @@ from imbot.engine.proving import Proof, Prover, first_of, left_s
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError
 from imbot.engine.shadow_doors import ShadowIm, ShadowWeb
 from imbot.engine.stepping import Next, Postponed
+from imbot.engine.strangers import Strangers
 from imbot.engine.withholding import why_withheld
 from imbot.errors import (
     ActionError,
@@ -131,6 +132,7 @@ class Actor:
         self._habits = habits
         self._random = random
         self.prover = Prover(world)
+        self.strangers = Strangers()
 
     async def carry_out(
         self,
@@ -160,7 +162,10 @@ class Actor:
             return _untried(acting, _failed(planned.step, job))
         if (untried := await self._why_untried(job)) is not None:
             return untried
-        return await self._attempts(job, planned.standing.attempts_at(planned.pc))
+        try:
+            return await self._attempts(job, planned.standing.attempts_at(planned.pc))
+        finally:
+            self.prover.settle(job.step.key)
 
     def _job(
         self,
@@ -169,7 +174,7 @@ class Actor:
         scope: Scope,
         is_over: Callable[[], str],
         release: Callable[[], None],
-    ) -> "_Job | PermanentError":
+    ) -> "_Job | ActionError":
         """Return a step with its action, or why there is none that takes it."""
         step = planned.step
         installed = self._actions.get(step.action)
@@ -179,6 +184,8 @@ class Actor:
             args = installed.action.args.model_validate(step.args)
         except ValidationError as error:
             return PermanentError(_why_invalid(step, error))
+        if undead := self.strangers.why_not(step.action):
+            return TemporaryError(f"{undead}; imbot must be started again")
         retry = planned.act.retry or (NO_RETRY if installed.action.needs is None else GWS_RETRY)
         return _Job(step, installed, args, retry, acting, scope, is_over, release)
 
@@ -271,8 +278,7 @@ class Actor:
             return AmbiguousError(f"nobody knows whether {doubts[0].operation} was carried out")
         limit_s = step.timeout_s or action.deadline_s
         try:
-            running = action.run(self._context(job, attempt), job.args)
-            result = _plain(await within(limit_s, running))
+            result = _plain(await self._run(job, attempt, limit_s))
         except TimeoutError:
             told = f"{step.action} took longer than {limit_s:g} s"
             return AmbiguousError(told) if ledger.in_doubt(step.key) else TemporaryError(told)
@@ -288,6 +294,23 @@ class Actor:
             told = f"{step.action} raised {type(error).__name__}: {error}"
             return AmbiguousError(told) if ledger.in_doubt(step.key) else PermanentError(told)
         return _Result(result)
+
+    async def _run(self, job: "_Job", attempt: int, limit_s: float) -> BaseModel | JSON:
+        """Return what the action returns; of one that is not imbot's own the doors are then shut.
+
+        Raises:
+            TimeoutError: It took longer than it may.
+        """
+        context = self._context(job, attempt)
+        running = job.installed.action.run(context, job.args)
+        if job.installed.ships:
+            return await within(limit_s, running)
+        try:
+            return await self.strangers.run(job.step.action, limit_s, running)
+        finally:
+            for door in (context.im, context.http):
+                if isinstance(door, ImDoor | WebDoor):
+                    door.is_shut = True
 
     def _context(self, job: "_Job", attempt: int) -> Context:
         scope, acting, step = job.scope, job.acting, job.step
@@ -356,7 +379,10 @@ class Actor:
                 return AmbiguousError(
                     f"{error}; {proven.why}".removesuffix("; "), fault=error.fault
                 )
-            if proven.proof is Proof.ABSENT:
+            if proven.proof is Proof.CONVERGES:
+                ledger.forget_doubt(intent.effect_id)
+                remains = TemporaryError(str(error), fault=error.fault)
+            elif proven.proof is Proof.ABSENT:
                 ledger.close(intent.effect_id, EffectState.FAILED, detail=_ABSENT)
                 remains = TemporaryError(f"{error}; {_ABSENT}", fault=error.fault)
             elif proven.found is not None:
@@ -371,10 +397,9 @@ class Actor:
             told = "nobody knows whether an earlier reply of the session was said"
             return _cancelled(acting, key, told)
         session = acting.session
-        while self._habits.on_unknown is OnUnknown.HOLD and session is not None:
-            if not self.prover.doubts(session, but=key):
-                break
-            await self.prover.settled(session)
+        is_held = self._habits.on_unknown is OnUnknown.HOLD and session is not None
+        while is_held and self.prover.doubts(session, but=key):
+            await self.prover.settled(session, but=key)
         over = job.is_over()
         return _cancelled(acting, key, over) if over else None
 

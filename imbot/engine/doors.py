@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -84,6 +85,7 @@ class ImDoor:
     world: World
     acting: Acting
     step: Step
+    is_shut: bool = field(default=False)
     _calls: int = field(default=0)
 
     async def send_message(self, *texts: str, to: str | None = None) -> None:
@@ -139,8 +141,10 @@ class ImDoor:
             raise
         ledger.close(effect_id, EffectState.ACCEPTED)
         world.guard.note_reply(key, world.clock.now(), text=text, step=self.step.key)
-        if not world.echoes.are_heard and gws.hearing is not None:
-            world.echoes.note_accepted(world.clock.now())
+        echoes = world.echoes
+        is_unlearnt = not echoes.learnt.are_heard and gws.hearing is not None
+        if is_unlearnt and echoes.note_accepted(world.clock.now()):
+            ledger.store.note([echoes.learnt])
 
     async def update_user_data(self, user_data: Mapping[str, JSON]) -> None:
         """Set keys of the user data; nothing is sent when they are so already."""
@@ -168,7 +172,7 @@ class ImDoor:
         if self._is_done(effect_id):
             return
         gws = self._gws(key.agent)
-        if ledger.is_in_doubt(effect_id) and await self._shown(key) is None:
+        if ledger.was_in_doubt(effect_id) and await self._shown(key) is None:
             ledger.close(effect_id, EffectState.ACCEPTED, detail="it is over")
             return
         await self._effect(effect_id, key, "Complete", None, lambda: gws.complete(key.session_id))
@@ -217,6 +221,7 @@ class ImDoor:
         return self.acting.ledger.start.event.depth + 1
 
     def _next_effect(self) -> str:
+        _require_open(self)
         self._calls += 1
         return f"{self.step.key}/im{self._calls}"
 
@@ -305,7 +310,7 @@ class ImDoor:
         """Return which keys are still to be written, and what stood there before the first time."""
         ledger, table = self.acting.ledger, self.world.table
         before = ledger.before(effect_id)
-        if before is not None and not ledger.is_in_doubt(effect_id):
+        if before is not None and not ledger.was_in_doubt(effect_id):
             shown = self._user_data(key)
         else:
             session = await self._shown(key)
@@ -398,6 +403,16 @@ class ImDoor:
         self.world.later(leave())
 
 
+def _require_open(door: "ImDoor | WebDoor") -> None:
+    """Return if the action that the door was given to goes on.
+
+    Raises:
+        PermanentError: A task that it has left behind acts; the step may have been told as failed.
+    """
+    if door.is_shut:
+        raise PermanentError(f"{door.step.action}: its step is over; nothing is done behind it")
+
+
 @dataclass(slots=True)
 class WebDoor:
     """HTTP for plugins; anything but a read is an effect."""
@@ -405,6 +420,7 @@ class WebDoor:
     world: World
     acting: Acting
     step: Step
+    is_shut: bool = field(default=False)
     _calls: int = field(default=0)
 
     async def request(
@@ -422,6 +438,7 @@ class WebDoor:
         request = _request(method, url, headers, json, form, idempotency_key, timeout_s)
         if request.method in _READS:
             return self._answer(await self.world.http.send(request))
+        _require_open(self)
         self._calls += 1
         effect_id = f"{self.step.key}/web{self._calls}"
         ledger = self.acting.ledger
@@ -429,7 +446,7 @@ class WebDoor:
             return HttpAnswer(**ledger.result(effect_id))
         key = self.acting.session
         payload = self.world.secrets.cut({"json": json} if form is None else {"form": form})
-        if ledger.is_in_doubt(effect_id) and ledger.payload(effect_id) != payload:
+        if ledger.was_in_doubt(effect_id) and ledger.payload(effect_id) != payload:
             raise PermanentError(
                 f"{self.step.action}: nobody knows whether it was carried out, and what is to be "
                 "sent has changed since"
@@ -499,6 +516,7 @@ def _request(
     return Request(method.upper(), url, sent, body, timeout_s or _HTTP_TIMEOUT_S)
 
 
+@lru_cache(maxsize=1000)
 def origin_of(url: str) -> str:
     """Return the URL without anything that could be a secret."""
     parts = urlsplit(url)

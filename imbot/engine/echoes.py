@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from imbot.model import SessionKey
+from imbot.records import EchoesLearnt
 
 log = structlog.get_logger()
 
@@ -49,15 +50,12 @@ class Echoes:
         quiesce_s: Seconds after which a request that has not taken effect never does, at least.
 
     Attributes:
-        longest_s: The longest time that an echo took.
-        are_heard: Whether one ever came: only then does it mean anything that another does not.
-        are_missing: Whether this GWS, by all that was seen, sends none.
+        learnt: What is known about the echoes of this GWS. Only where one was ever heard does it
+            mean anything that another does not come.
     """
 
     def __init__(self, quiesce_s: float = 90.0) -> None:
-        self.longest_s = 0.0
-        self.are_heard = False
-        self.are_missing = False
+        self.learnt = EchoesLearnt()
         self._least_s = quiesce_s
         self._unheard: list[datetime] = []
         self._awaited: dict[SessionKey, list[_Awaited]] = {}
@@ -66,7 +64,7 @@ class Echoes:
     @property
     def quiesce_s(self) -> float:
         """Seconds after which a request that has not taken effect never does, as far as is seen."""
-        return max(self._least_s, MARGIN * self.longest_s)
+        return max(self._least_s, MARGIN * self.learnt.longest_s)
 
     def quiet_at(self, now: datetime) -> datetime:
         """Return when a request that ends now has taken effect or never will."""
@@ -159,21 +157,23 @@ class Echoes:
 
         Called only for an agent that hears everything.
         """
-        if self.are_heard or self.are_missing:
+        if self.learnt.are_heard or self.learnt.are_missing:
             return False
         unheard = self._unheard
         if len(unheard) < SENDS_TO_LEARN:
             unheard.append(now)
         elif now >= self.quiet_at(unheard[-1]):
-            self.are_missing = True
+            self.learnt = self.learnt._replace(are_missing=True)
             log.warning("echoes.missing", messages=len(unheard), waited_s=self.quiesce_s)
-        return self.are_missing
+        return self.learnt.are_missing
 
     def _learn(self, awaited: _Awaited, now: datetime, *, is_only: bool) -> None:
-        if not self.are_heard:
-            self.are_heard = True
-            if self.are_missing:
-                self.are_missing = False
-                log.info("echoes.heard")
+        learnt = self.learnt
+        if learnt.are_missing:
+            log.info("echoes.heard")
+        if not learnt.are_heard:
+            self.learnt = learnt._replace(are_heard=True, are_missing=False)
         if is_only and awaited.sent_at is not None and awaited.until is None:
-            self.longest_s = max(self.longest_s, (now - awaited.sent_at).total_seconds())
+            took_s = (now - awaited.sent_at).total_seconds()
+            if took_s > learnt.longest_s:
+                self.learnt = self.learnt._replace(longest_s=took_s)

@@ -12,7 +12,7 @@ import structlog
 from imbot.engine.doors import World, pieces_of
 from imbot.engine.echoes import normalised
 from imbot.engine.orders import why_not_resent
-from imbot.engine.proving import Proof, Prover
+from imbot.engine.proving import Proof, Prover, step_key_of
 from imbot.errors import ActionError, AmbiguousError, PermanentError
 from imbot.model import JSON, SessionKey
 from imbot.ports import Store
@@ -125,13 +125,14 @@ class Parked:
     async def _prove(self, intent: Intent) -> None:
         """Wait for the proof of what was sent again; without it, it is parked again."""
         proven = await self._prover.prove(intent, lambda: "")
+        self._prover.settle(step_key_of(intent.effect_id))
         match proven.proof:
             case Proof.DONE:
                 found = proven.found
                 result = None if found is None else {"id": found.id, "agent": intent.agent}
                 if intent.echo is None:
                     self._settle(intent, EffectState.ACCEPTED, result=result)
-            case Proof.ABSENT if intent.echo is not None:
+            case Proof.ABSENT:
                 told = "sent again, and surely not carried out"
                 self._settle(intent, EffectState.PARKED, told)
             case _:

@@ -8,8 +8,7 @@ Source: reliability 3.2, 3.4.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
@@ -43,10 +42,11 @@ _CONVERGES = frozenset({"UpdateUserData", "DeleteUserData", "Complete"})
 
 
 class Proof(Enum):
-    """What is proven of an effect."""
+    """What is proven of an effect; what converges needs no proof to be done again."""
 
     DONE = auto()
     ABSENT = auto()
+    CONVERGES = auto()
     NONE = auto()
 
 
@@ -83,17 +83,21 @@ class Prover:
     async def prove(self, intent: Intent, is_over: Callable[[], str]) -> Proven:
         """Return what is proven of an effect, after its proof was waited for.
 
+        From now on it is in doubt, until :meth:`settle`.
+
         Args:
             intent: The effect; nothing of it is under way any more.
             is_over: Says why there is nothing more to wait for; empty while there is.
         """
         if intent.echo is not None:
-            with self._doubted(intent):
-                return await self._heard(intent, is_over)
+            key = SessionKey(intent.agent, intent.session_id)
+            doubts = self._doubts.setdefault(key, {})
+            doubts.setdefault(step_key_of(intent.effect_id), asyncio.Event())
+            return await self._heard(intent, is_over)
         if intent.operation == "InitiateIMSession":
             return await self._begun(intent, is_over)
         if intent.operation in _CONVERGES:
-            return _ABSENT
+            return Proven(Proof.CONVERGES)
         return Proven(Proof.NONE)
 
     # Doubts -----------------------------------------------------------------------------------
@@ -105,26 +109,21 @@ class Prover:
             key: The session.
             but: Key of a step whose own messages do not count.
         """
-        if not self._doubts or key is None:
-            return False
-        return any(not each.startswith(f"{but}/") for each in self._doubts.get(key, ()))
+        return key is not None and any(each != but for each in self._doubts.get(key, ()))
 
-    async def settled(self, key: SessionKey) -> None:
-        """Return when one of the session's doubts is settled."""
-        if waiting := list(self._doubts.get(key, {}).values()):
-            await waiting[0].wait()
+    async def settled(self, key: SessionKey | None, *, but: str) -> None:
+        """Return when one of these doubts is settled."""
+        waits = {} if key is None else self._doubts.get(key, {})
+        for over in [over for step_key, over in waits.items() if step_key != but][:1]:
+            await over.wait()
 
-    @contextmanager
-    def _doubted(self, intent: Intent) -> Iterator[None]:
-        key = SessionKey(intent.agent, intent.session_id)
-        over = self._doubts.setdefault(key, {})[intent.effect_id] = asyncio.Event()
-        try:
-            yield
-        finally:
-            del self._doubts[key][intent.effect_id]
-            if not self._doubts[key]:
+    def settle(self, step_key: str) -> None:
+        """Note that a step is over, whatever became of what it said."""
+        for key, doubts in list(self._doubts.items()):
+            if (over := doubts.pop(step_key, None)) is not None:
+                over.set()
+            if not doubts:
                 del self._doubts[key]
-            over.set()
 
     # A message --------------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class Prover:
         echoes, hearing = self._world.echoes, self._hearing(intent)
         key, last_at = SessionKey(intent.agent, intent.session_id), quiet_at + _POLLS
         whys = (
-            (echoes.are_missing, "this GWS sends no echoes"),
+            (echoes.learnt.are_missing, "this GWS sends no echoes"),
             (
                 hearing is not None and hearing.since > intent.at,
                 "its echo may have been lost in a gap",
@@ -173,7 +172,7 @@ class Prover:
                 "the same text was heard, and may have been another's",
             ),
             (
-                not echoes.are_heard and not left_s(quiet_at, now),
+                not echoes.learnt.are_heard and not left_s(quiet_at, now),
                 "no echo ever came, so that it proves nothing that this one did not",
             ),
             (not left_s(last_at, now), "no poll has shown since that its echo did not come"),
@@ -227,6 +226,11 @@ class Prover:
     async def change_of(self, key: SessionKey) -> None:
         """Return when the session has changed."""
         await self._changed.setdefault(key, asyncio.Event()).wait()
+
+
+def step_key_of(effect_id: str) -> str:
+    """Return the key of the step that an effect is of."""
+    return effect_id.rpartition("/")[0]
 
 
 def left_s(until: datetime, now: datetime) -> float:

@@ -205,8 +205,10 @@ class Runs:
     def _too_late(self, run: Run) -> Over | None:
         if not run.is_new or run.acting.ledger.has_begun:
             return None
-        late = lateness(run.start, self._world.clock.now())
-        return Over(RunState.CANCELLED, late, run.standing) if late else None
+        if not (late := lateness(run.start, self._world.clock.now())):
+            return None
+        run.acting.ledger.end(run.id, EffectState.EXPIRED, late)
+        return Over(RunState.CANCELLED, late, run.standing)
 
     async def _strands(self, run: Run) -> Over | None:
         """Carry every strand on; return how the run ended, None when all strands wait."""

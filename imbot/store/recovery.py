@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imbot.model import EventKind, SessionKey
-from imbot.records import Order, Recovered, SessionSeen
+from imbot.records import EchoesLearnt, Order, Recovered, SessionSeen
 from imbot.store import rows
 from imbot.store.schema import (
     EFFECT_IS_PARKED,
@@ -77,6 +77,7 @@ def recover(connection: sa.Connection, now: datetime) -> Recovered:
         subscriptions={
             row["agent"]: rows.to_subscription(row) for row in found(sa.select(subscriptions))
         },
+        echoes=_echoes(connection),
         last_event_number=_last_number(connection),
         marks_lost=frozenset(map(rows.to_marks_lost, found(_marks_lost()))),
         lost_since=_lost_since(connection),
@@ -89,6 +90,11 @@ def _last_number(connection: sa.Connection) -> int:
     # The newest may be among those that were damaged, and its number must not be given again.
     lost = sa.select(sa.func.count()).where(quarantine.c.table_name == events.name)
     return last + (connection.scalar(lost) or 0)
+
+
+def _echoes(connection: sa.Connection) -> EchoesLearnt | None:
+    text = connection.scalar(sa.select(meta.c.value).where(meta.c.key == rows.ECHOES))
+    return None if text is None else rows.to_echoes_learnt(text)
 
 
 def _marks_lost() -> sa.Select[Any]:

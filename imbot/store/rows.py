@@ -21,6 +21,7 @@ from imbot.model import (
 )
 from imbot.records import (
     AckSeen,
+    EchoesLearnt,
     EchoSeen,
     Effect,
     EffectState,
@@ -53,6 +54,9 @@ Row: TypeAlias = Mapping[Any, Any]
 
 #: Stands for every rule in a once mark; no rule has such an id.
 EVERY_RULE = "*"
+
+#: The key under which is kept what is known about echoes.
+ECHOES = "echoes"
 
 #: Up to 18 digits fit a 64-bit column whatever they are.
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,18}\Z")
@@ -311,6 +315,16 @@ def from_echo_seen(change: EchoSeen) -> Row:
         "state": EffectState.CONFIRMED.value,
         "echo_at": change.at,
     }
+
+
+def from_echoes_learnt(change: EchoesLearnt) -> Row:
+    """Return the columns of what is known about echoes."""
+    return {"key": ECHOES, "value": encode_plain(list(change))}
+
+
+def to_echoes_learnt(value: str) -> EchoesLearnt:
+    """Return what is known about echoes, as it is kept."""
+    return EchoesLearnt(*decode_plain(value))
 
 
 def from_session_seen(change: SessionSeen) -> Row:

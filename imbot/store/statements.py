@@ -15,6 +15,7 @@ from imbot.errors import StoreError
 from imbot.records import (
     AckSeen,
     Change,
+    EchoesLearnt,
     EchoSeen,
     EffectState,
     EventHandled,
@@ -67,6 +68,7 @@ class Statements:
         self._add(OrderGiven, _insert_order(), rows.from_order_given)
         self._add(OrderTaken, _take_order(), rows.from_order_taken)
         self._add(EchoSeen, _confirm_effect(), rows.from_echo_seen)
+        self._add(EchoesLearnt, _upsert(schema.meta), rows.from_echoes_learnt)
         self._add(SessionSeen, _upsert(schema.sessions), rows.from_session_seen)
         self._add(GapSeen, _insert(schema.gaps), rows.from_gap_seen)
         self._add(AckSeen, _upsert(schema.acks), rows.from_ack_seen)

@@ -16,6 +16,7 @@ from imbot.model import Event, EventKind, SessionKey, Subscription
 from imbot.records import (
     AckSeen,
     Change,
+    EchoesLearnt,
     EchoSeen,
     Effect,
     EffectState,
@@ -159,6 +160,7 @@ class _Found:
         self.acks: dict[str, AckSeen] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.orders: list[Order] = []
+        self.echoes: EchoesLearnt | None = None
         self.marks_lost: set[SessionKey] = set()
 
     def apply(self, change: Change) -> None:
@@ -210,6 +212,8 @@ class _Found:
                 self.subscriptions[agent] = subscription
             case SubscriptionEnded(agent):
                 self.subscriptions.pop(agent, None)
+            case EchoesLearnt():
+                self.echoes = change
             case _:
                 pass  # gaps are not given back
 
@@ -245,6 +249,7 @@ class _Found:
             ),
             acks=dict(self.acks),
             subscriptions=dict(self.subscriptions),
+            echoes=self.echoes,
             last_event_number=max(map(event_number, self.events), default=0),
             marks_lost=frozenset(self.marks_lost),
         )

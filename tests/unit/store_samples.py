@@ -17,6 +17,7 @@ from imbot.model import (
 )
 from imbot.records import (
     AckSeen,
+    EchoesLearnt,
     EchoSeen,
     EffectState,
     EventHandled,
@@ -215,6 +216,7 @@ changes = st.one_of(
         st.sampled_from(["bot1", "bot2"]), _some_sessions, _moments, _moments,
         st.booleans(), st.none() | _moments, st.none() | _moments,
     ),
+    st.builds(EchoesLearnt, st.floats(0, 1e6), st.booleans(), st.booleans()),
     st.builds(GapSeen, st.just("bot1"), st.just(("s1",)), _texts, _moments, _moments),
     st.builds(
         AckSeen, st.just("bot1"), _texts, st.none() | st.integers(),
