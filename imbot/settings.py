@@ -260,7 +260,7 @@ class BudgetPart(_Part):
     """In one session; any number when absent."""
     per_minute: int | None = Field(default=None, ge=1)
     """Of this imbot in any minute, a restart in between or not; any number when absent."""
-    session_events_per_second: float = Field(default=10.0, ge=1)
+    session_events_per_second: int = Field(default=10, ge=1)
     """Messages and changes of user data of one session that rules are asked about; twenty times as
     many may come at once."""
 
