@@ -42,8 +42,9 @@ lint: $(READY) ## Check style, types and the direction of imports
 bench: $(READY) ## Measure against the yardsticks and print the tables
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(READY) ## Give the checker random rule files and expressions: make fuzz RULES=1000000 EXPRESSIONS=300000
-	$(BIN)/python -m tests.fuzz --rules $(or $(RULES),10000) --expressions $(or $(EXPRESSIONS),3000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+fuzz: $(READY) ## Give the checker random rule files and expressions (RULES=1000000 EXPRESSIONS=300000), the wires random answers (DECODER=5000000)
+	$(BIN)/python -m tests.fuzz $(if $(RULES),--rules $(RULES)) $(if $(EXPRESSIONS),--expressions $(EXPRESSIONS)) \
+		$(if $(DECODER),--decoder $(DECODER)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 faults: $(READY) ## Play seeds of the fault simulation: make faults SEEDS=20000 FIRST=1, HASHES=100, CANARIES=all
 	$(BIN)/python -m tests.faults --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),1) \

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from typing import Any, Protocol
 
 from aiocometd.constants import (
@@ -24,6 +23,7 @@ from aiocometd.extensions import Extension
 from aiocometd.transports.base import TransportBase
 from aiocometd.utils import is_matching_response
 
+from imbot.bayeux.decoding import Payload, elements_of, is_meta, sorted_out
 from imbot.bayeux.replies import Message
 from imbot.bayeux.session import (
     BayeuxResume,
@@ -43,22 +43,17 @@ from imbot.bayeux.session import (
 )
 from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, FaultClass, PermanentError, TemporaryError
-from imbot.http import retry_after_s
-from imbot.jsontext import decode_json, encode_json
+from imbot.jsontext import encode_json
 from imbot.model import JSON, GoodPoll
-from imbot.ports import Http, Random, Reply, Request
+from imbot.ports import Http, Random, Request
 
 #: Closing takes no longer, whatever the server does.
 CLOSE_S = 2.0
 
-_META = "/meta/"
 _JSON_HEADERS = {
     "Content-Type": "application/json;charset=UTF-8",
     "Accept": "application/json, text/json",
 }
-_REDIRECTS = range(300, 400)
-#: GWS ``statusCode`` of a request that needs a login. Source: contract 4.1.
-_NOT_AUTHENTICATED = 20
 #: Opening again would end the same way.
 _LASTING = frozenset({FaultClass.INPUT, FaultClass.PERMISSION})
 
@@ -266,16 +261,20 @@ class BayeuxClient:
         received = await transport.carry_out(session.command, ack=session.ack)
         # What happened while the reply was being read is not in it.
         at = Chance(asked_at, self._clock.monotonic() - received.read_s, self._random)
-        self._skipped += received.skipped
-        share = share_of(session, received.reply, len(received.events))
-        if events := received.events[share.skip :]:
+        payload = received.payload
+        share = share_of(session, received.reply, len(payload.events))
+        if events := payload.events[share.skip :]:
             ack = session.ack if share.ack is None else share.ack
             await self._listener.messages(events, transport.client_id or "", ack)
         if received.fault is None:
-            reply, metas = received.reply, received.metas
+            reply, metas = received.reply, payload.metas
             after, reports = answered(session, reply, metas=metas, share=share, at=at)
         else:
             after, reports = failed(session, received.fault, share=share, at=at)
+        if payload.skipped:
+            self._skipped += payload.skipped
+            text = f"{payload.skipped} elements of a reply are no messages and were passed over"
+            await self._listener.warning(Fault(FaultClass.SERVER, text=text))
         for report in reports:
             await self._tell(report)
         return after
@@ -308,17 +307,13 @@ class _Received:
     """What came back for one command.
 
     Attributes:
-        events: Every sound message outside ``/meta/``; none of a reply that is not to us.
-        metas: Every sound message of ``/meta/``.
-        skipped: How many elements were no sound message.
+        payload: Its messages; none of a reply that is not to us.
         reply: The meta message that answers the command; empty when ``fault`` says why not.
         fault: Why there is no reply; None when there is one.
         read_s: Seconds that the reply took to arrive after its head.
     """
 
-    events: Sequence[dict[str, JSON]]
-    metas: Sequence[Message]
-    skipped: int
+    payload: Payload
     reply: Message
     fault: Fault | None
     read_s: float
@@ -391,11 +386,8 @@ class _Transport(TransportBase):
             reply = await self._send(command)
         except ActionError as error:
             fault = error.fault or Fault(FaultClass.TRANSPORT, text=str(error))
-        sound = [element for element in self._elements if _is_message(element)]
         return _Received(
-            events=[message for message in sound if not _is_meta(message)],
-            metas=[message for message in sound if _is_meta(message)],
-            skipped=len(self._elements) - len(sound),
+            payload=sorted_out(self._elements),
             reply=reply,
             fault=fault,
             read_s=self._read_s,
@@ -429,7 +421,7 @@ class _Transport(TransportBase):
                 self._timeout_s,
             )
         )
-        self._elements, self._read_s = _elements_of(reply, now=self._clock.now()), reply.read_s
+        self._elements, self._read_s = elements_of(reply, now=self._clock.now()), reply.read_s
         elements, sent = self._elements, payload[0]
         response = await self._consume_payload(elements, find_response_for=sent)
         if response is None or not self._is_ours(response, sent):
@@ -454,7 +446,7 @@ class _Transport(TransportBase):
         find_response_for: dict[str, Any] | None = None,
     ) -> dict[str, Any] | None:
         """Return the reply; unlike aiocometd's, one broken element does not cost the others."""
-        metas: list[dict[str, Any]] = [element for element in payload if _is_meta(element)]
+        metas: list[dict[str, Any]] = [element for element in payload if is_meta(element)]
         for meta in metas:
             # A meta reply that does not say so has failed; aiocometd looks without asking.
             meta.setdefault("successful", False)
@@ -463,48 +455,6 @@ class _Transport(TransportBase):
         return None
 
 
-def _is_message(element: JSON) -> bool:
-    return isinstance(element, dict) and isinstance(element.get("channel"), str)
-
-
-def _is_meta(element: JSON) -> bool:
-    return _is_message(element) and element["channel"].startswith(_META)
-
-
 def _is_like(element: JSON, sent: Message) -> bool:
     """Return whether a message is a reply to what was sent, but for its id."""
-    return _is_meta(element) and element["channel"] == sent["channel"] and "id" in element
-
-
-def _elements_of(reply: Reply, *, now: datetime) -> list[JSON]:
-    """Return the elements of a Bayeux reply, sound or not.
-
-    Raises:
-        TemporaryError: It is none; the fault has the status and the first 200 characters.
-    """
-    try:
-        decoded = decode_json(reply.body)
-    except ValueError:
-        decoded = None
-    if reply.status == HTTPStatus.OK and isinstance(decoded, list):
-        return decoded
-    text = reply.body[:800].decode("utf-8", "replace")[:200]
-    status_code = decoded.get("statusCode") if isinstance(decoded, dict) else None
-    fault = Fault(
-        _fault_class(reply.status, status_code, text),
-        status_code=status_code if isinstance(status_code, int) else None,
-        http_status=reply.status,
-        text=text,
-        retry_after_s=retry_after_s(reply.headers, now=now),
-    )
-    raise TemporaryError(f"no Bayeux reply: {fault}", fault=fault)
-
-
-def _fault_class(status: int, status_code: JSON, text: str) -> FaultClass:
-    """Classify what is no Bayeux reply. Source: contract 2.8, 9.5; a redirect leads to a login."""
-    if status == HTTPStatus.FORBIDDEN and "csrf" in text.casefold():
-        return FaultClass.CSRF
-    needs_login = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or status in _REDIRECTS
-    if needs_login or status_code == _NOT_AUTHENTICATED:
-        return FaultClass.AUTH
-    return FaultClass.SERVER
+    return is_meta(element) and element["channel"] == sent["channel"] and "id" in element

@@ -22,8 +22,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tests.fuzz import replies
 from tests.fuzz.expressions import Writer
-from tests.fuzz.judging import CPU_LIMIT_S, Fault, judge
+from tests.fuzz.judging import Fault, judge, limit_of
 from tests.fuzz.rulefiles import Farm, seeds
 
 MEMORY_LIMIT_BYTES = 256 * 1024 * 1024
@@ -32,6 +33,8 @@ ADDRESS_LIMIT_BYTES = 2 * 1024 * 1024 * 1024
 #: What takes so long in one case is ended; Python itself may not come to look at a clock.
 KILL_AFTER_S = 10.0
 CHUNK = 500
+#: Cases of the decoder are small, and a process that has looked at many shows whether it grows.
+DECODER_CHUNK = 50_000
 PROGRESS_EACH_S = 60.0
 FINDINGS_SHOWN = 25
 
@@ -43,7 +46,7 @@ class Finding:
     """A case that went wrong.
 
     Attributes:
-        kind: ``file``, ``condition`` or ``template``.
+        kind: ``file``, ``condition`` or ``template``; ``reply``, ``answer`` or ``row``.
         text: The case.
         what: What went wrong; the same fault of two cases mostly reads the same.
     """
@@ -60,6 +63,7 @@ class Tally:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     slowest: dict[str, tuple[float, bytes]] = field(default_factory=dict)
     largest_bytes: int = 0
+    growth_bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
@@ -68,6 +72,7 @@ class Tally:
         for kind, slow in other.slowest.items():
             self.slowest[kind] = max(self.slowest.get(kind, slow), slow)
         self.largest_bytes = max(self.largest_bytes, other.largest_bytes)
+        self.growth_bytes = max(self.growth_bytes, other.growth_bytes)
         self.findings += other.findings
 
 
@@ -79,7 +84,12 @@ class Cases:
         self._farm = Farm(seeds())
 
     def case(self, kind: str, number: int) -> tuple[str, bytes]:
-        """Return a case as its kind and text; ``expression`` is a condition or a template."""
+        """Return a case as its kind and text.
+
+        An ``expression`` is a condition or a template, ``decoder`` any of what GWS may say.
+        """
+        if kind == "decoder":
+            return self._decoder_case(number)
         random = Random(f"{self._seed} {kind} {number}")
         if kind == "file":
             return kind, self._farm.file(random)
@@ -88,6 +98,16 @@ class Cases:
             ("condition", writer.condition()) if number % 2 else ("template", writer.template())
         )
         return kind, text.encode("utf-8", "surrogatepass")
+
+    def _decoder_case(self, number: int) -> tuple[str, bytes]:
+        random = Random(self._seed << 40 | number)
+        kind = ("reply", "reply", "reply", "reply", "reply", "reply", "answer", "answer", "row")[
+            number % 9
+        ]
+        return kind, _WRITERS[kind](random)
+
+
+_WRITERS = {"reply": replies.reply, "answer": replies.answer, "row": replies.row}
 
 
 # Workers
@@ -130,14 +150,18 @@ def _work(cases: Cases, job: Job, answer: Connection, at: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that reports hears it too
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_LIMIT_BYTES, ADDRESS_LIMIT_BYTES))
     tally = Tally()
+    settled_at, settled_bytes = job.numbers.start + len(job.numbers) // 5, 0
     for at.value in job.numbers:
         kind, text = cases.case(job.kind, at.value)
         _look(kind, text, tally)
         tally.largest_bytes = _memory_bytes()
+        if at.value == settled_at:
+            settled_bytes = tally.largest_bytes
         if tally.largest_bytes > MEMORY_LIMIT_BYTES:
             what = f"the process needs {tally.largest_bytes >> 20} MiB"
             tally.findings.append(Finding(kind, text, what))
             break
+    tally.growth_bytes = tally.largest_bytes - settled_bytes
     at.value += 1
     answer.send(tally)
 
@@ -221,10 +245,11 @@ def _of_the_dead(worker: Worker, cases: Cases) -> Tally:
 # Reports
 
 
-def _jobs(first: int, files: int, expressions: int) -> Iterator[Job]:
-    for kind, count in (("file", files), ("expression", expressions)):
-        for start in range(first, first + count, CHUNK):
-            yield Job(kind, range(start, min(start + CHUNK, first + count)))
+def _jobs(first: int, files: int, expressions: int, decoder: int) -> Iterator[Job]:
+    kinds = ("file", files, CHUNK), ("expression", expressions, CHUNK)
+    for kind, count, chunk in (*kinds, ("decoder", decoder, DECODER_CHUNK)):
+        for start in range(first, first + count, chunk):
+            yield Job(kind, range(start, min(start + chunk, first + count)))
 
 
 def _cases(tally: Tally) -> int:
@@ -234,15 +259,18 @@ def _cases(tally: Tally) -> int:
 def _report(tally: Tally, seed: int, folder: Path, wall_s: float) -> None:
     total = _cases(tally)
     print(f"seed {seed}: {total} cases in {wall_s:.0f} s, {total / max(wall_s, 1e-9):.0f} a second")
-    for kind, read in (("file", "are YAML"), ("condition", "read"), ("template", "read")):
+    kinds = ("file", "are YAML"), ("condition", "read"), ("template", "read")
+    for kind, read in (*kinds, *((kind, "read") for kind in _WRITERS)):
         if not (count := tally.counts[kind, "all"]):
             continue
         shares = (tally.counts[kind, "read"] / count, tally.counts[kind, "taken"] / count)
         slowest_s, text = tally.slowest.get(kind, (0.0, b""))
-        slowest = f"slowest {slowest_s * 1000:.0f} ms of {CPU_LIMIT_S * 1000:.0f}"
+        slowest = f"slowest {slowest_s * 1000:.0f} ms of {limit_of(kind) * 1000:.0f}"
         taken = f"{shares[0]:6.1%} {read}, {shares[1]:6.1%} without an error"
         print(f"{count:8} {kind + 's':10} {taken}; {slowest}: {_kept(kind, text, folder)}")
-    print(f"largest process {tally.largest_bytes >> 20} MiB of {MEMORY_LIMIT_BYTES >> 20}")
+    growth = f"at most {tally.growth_bytes >> 10} KiB more after a fifth of its cases"
+    limit = f"{MEMORY_LIMIT_BYTES >> 20}"
+    print(f"largest process {tally.largest_bytes >> 20} MiB of {limit}, {growth}")
     by_what: dict[str, list[Finding]] = {}
     for finding in tally.findings:
         by_what.setdefault(finding.what[:80], []).append(finding)
@@ -273,8 +301,9 @@ def _again(path: Path) -> int:
 def main(words: Sequence[str] | None = None) -> int:
     """Return 1 if anything was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--rules", type=int, default=10_000, help="rule files (10000)")
-    parser.add_argument("--expressions", type=int, default=3_000, help="and templates (3000)")
+    parser.add_argument("--rules", type=int, help="rule files (10000)")
+    parser.add_argument("--expressions", type=int, help="and templates (3000)")
+    parser.add_argument("--decoder", type=int, default=0, help="and answers of GWS (0)")
     parser.add_argument("--first", type=int, default=0, help="its number; to go on where one ended")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**9, help="of all cases")
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
@@ -283,12 +312,21 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     if asked.case is not None:
         return _again(asked.case)
+    _fill_in(asked)
     began = time.monotonic()
     cases = Cases(asked.seed)
     _warm()
-    tally = run(cases, _jobs(asked.first, asked.rules, asked.expressions), asked.processes)
+    jobs = _jobs(asked.first, asked.rules, asked.expressions, asked.decoder)
+    tally = run(cases, jobs, asked.processes)
     _report(tally, asked.seed, asked.folder, time.monotonic() - began)
     return 1 if tally.findings else 0
+
+
+def _fill_in(asked: argparse.Namespace) -> None:
+    """Who asks for the decoder alone gets it alone."""
+    for name, count in (("rules", 10_000), ("expressions", 3_000)):
+        if getattr(asked, name) is None:
+            setattr(asked, name, 0 if asked.decoder else count)
 
 
 def _warm() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz import decoding
 from tests.fuzz.__main__ import Cases
 from tests.fuzz.judging import Fault, judge
 
@@ -34,6 +35,40 @@ def test_nothing_that_is_written_breaks_the_checker(tmp_path):
     assert float(taken) >= 10
 
 
+@pytest.mark.timeout(300)
+def test_nothing_that_gws_says_breaks_what_reads_it(tmp_path):
+    """Five million are played by make fuzz DECODER=5000000; these are a sample of them."""
+    done = fuzz(["--seed", SEED, "--decoder", "20000"], tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    for kind in ("replys", "answers", "rows"):
+        (read,) = re.search(rf"{kind} +(\S+)% read", done.stdout).groups()
+        assert float(read) >= 15
+    (grown_kib,) = re.search(r"at most (\d+) KiB more", done.stdout).groups()
+    assert int(grown_kib) < 4096
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("reply", b'[{"channel":"/meta/connect","id":"1","successful":true}]'),
+        ("answer", b'{"statusCode":0,"imSessions":[]}'),
+        ("row", b'{"id":"S1","state":"Talking"}'),
+    ],
+)
+def test_a_right_answer_of_gws_is_read(kind, text):
+    assert judge(kind, text).is_taken
+
+
+def test_an_edge_that_lets_too_much_through_is_found(monkeypatch):
+    monkeypatch.setattr("imbot.gws.notifications.clean_text", lambda text: text)
+    spoken = b'{"messageType":"IMLogUpdateMessage","imSessionPath":"/S1","message":"\\u0007"}'
+
+    with pytest.raises(decoding.WrongError, match="lets through"):
+        for padding in (b"", b" "):  # the length says which HTTP status it comes with
+            judge("reply", b'[{"channel":"/x","data":' + spoken + b"}]" + padding)
+
+
 def test_a_seed_and_a_number_are_a_case():
     one, other = Cases(7), Cases(7)
 
@@ -41,6 +76,7 @@ def test_a_seed_and_a_number_are_a_case():
         other.case("file", number) for number in range(30)
     ]
     assert one.case("file", 1) != Cases(8).case("file", 1)
+    assert one.case("decoder", 5) == other.case("decoder", 5) != Cases(8).case("decoder", 5)
 
 
 @pytest.mark.parametrize(

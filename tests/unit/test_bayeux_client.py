@@ -277,7 +277,8 @@ async def test_a_malformed_element_costs_nobody_else_anything(client, server, ow
 
     assert owner.events() == [1, 2]
     assert client.skipped == 6
-    assert owner.told == []
+    ((kind, fault),) = owner.told
+    assert (kind, fault.text[:12]) == ("warning", "6 elements o")
 
 
 async def test_headers_are_asked_for_with_every_request(server, owner):
