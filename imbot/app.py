@@ -273,7 +273,9 @@ class App:
         statuses = [agent.status for agent in self.agents.values()]
         up = sum(agent.is_up for agent in self.agents.values())
         dog = self._watchdog
-        reasons = [] if dog is None else [*dog.reasons]
+        store = self._store.condition
+        reasons = [store.trouble] if store.trouble else []
+        reasons += [] if dog is None else [*dog.reasons]
         reasons += [_told(status) for status in statuses if status.state is not AgentState.UP]
         all_up = up == len(statuses)
         status = "starting" if statuses and not up else "degraded"
@@ -284,6 +286,7 @@ class App:
             up,
             self._breakers.told(),
             loop_lag_s=0.0 if dog is None else dog.lag_s,
+            quarantined=store.quarantined,
             parked=len(self._store.parked),
             suppressed={why.value: often for why, often in self._flow.suppressed.items()},
         )

@@ -203,8 +203,25 @@ class Gws(Protocol):
         ...
 
 
+class Condition(NamedTuple):
+    """How a store is doing.
+
+    Attributes:
+        trouble: What keeps it from writing, or from beginning anything; empty for nothing.
+        quarantined: How many rows are in quarantine, since they are not as they were written.
+    """
+
+    trouble: str = ""
+    quarantined: int = 0
+
+
 class Store(Protocol):
     """Keeps changes, in the order given, whole groups at a time."""
+
+    @property
+    def condition(self) -> Condition:
+        """How it is doing."""
+        ...
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Return when these changes, and all noted before, are durable.

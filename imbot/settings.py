@@ -300,6 +300,10 @@ class Settings(_Part):
     """Plugins."""
     store: Annotated[str, AfterValidator(_store)] = Field(default="sqlite:///imbot.db", repr=False)
     """Where imbot keeps what it did, as a database URL."""
+    store_on_damage: Literal["stop", "fresh"] = "stop"
+    """What becomes of a store that is damaged and cannot be mended: ``stop`` acts on nothing until
+    a person has seen to it; ``fresh`` puts it aside and begins a new one, in which nothing that was
+    in doubt is sent again and no ``once`` rule acts in a session that lived before."""
     secrets: dict[str, Secret] = Field(default_factory=dict)
     """Secrets that rules may use, by name."""
     http: HttpPart = HttpPart()

@@ -14,13 +14,15 @@ class Health:
     """How imbot is doing.
 
     Attributes:
-        status: ``ready``, ``degraded`` or ``starting``.
+        status: ``ready``, ``degraded`` or ``starting``; ``safe-mode`` or ``critical`` where imbot
+            stands by and acts on nothing.
         reasons: Why it is not ready.
         agents: How many agents there are.
         agents_up: How many of them are logged in and subscribed.
         breakers: Why the breakers of rules are open, by rule id; imbot is ready all the same.
         parked: How many effects wait for a person; `imbot parked` lists them.
         suppressed: How often rules that matched did not run since the start, by reason.
+        quarantined: How many rows of the store are in quarantine; `imbot store check` lists them.
         loop_lag_s: How late the event loop came round at worst within the last minute.
     """
 
@@ -32,10 +34,17 @@ class Health:
     loop_lag_s: float = 0.0
     parked: int = 0
     suppressed: Mapping[str, int] = field(default_factory=dict)
+    quarantined: int = 0
 
 
 #: HTTP status by health; a degraded imbot still serves.
-_HTTP_STATUS = {"ready": 200, "degraded": 200, "starting": 503}
+_HTTP_STATUS = {
+    "ready": 200,
+    "degraded": 200,
+    "starting": 503,
+    "safe-mode": 503,
+    "critical": 503,
+}
 
 
 class HealthServer:
@@ -81,6 +90,7 @@ class HealthServer:
             "breakers": dict(health.breakers),
             "parked": health.parked,
             "suppressed": dict(health.suppressed),
+            "quarantined": health.quarantined,
             "loop_lag_s": round(health.loop_lag_s, 3),
         }
         headers = {"Cache-Control": "no-store"}

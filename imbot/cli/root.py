@@ -41,11 +41,18 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for ea
 
 
 @cli.command()
-def run(config: ConfigOption = None, settings: SetOption = None) -> None:
+def run(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    safe_mode: Annotated[
+        bool,
+        typer.Option("--safe-mode", help="Serve /health and act on nothing until a reload."),
+    ] = False,
+) -> None:
     """Serve until SIGTERM or Ctrl-C."""
     from imbot.cli import running
 
-    raise typer.Exit(running.run(config, settings or ()))
+    raise typer.Exit(running.run(config, settings or (), safe_mode=safe_mode))
 
 
 @cli.command()

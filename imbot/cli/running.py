@@ -6,55 +6,113 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
 import structlog
 
-from imbot.app import App, Ports, open_app
+from imbot.app import Ports, open_app
 from imbot.cli import EXIT_INTERRUPTED
+from imbot.cli.ending import Ending, leave
 from imbot.cli.settings import load, load_and_warn
 from imbot.cli.sightlog import log_sight
 from imbot.clock import SystemClock
 from imbot.config import Loaded
+from imbot.daemon import Daemon
+from imbot.errors import ConfigError
 from imbot.http import AiohttpNetwork
 from imbot.loading import rule_changes
 from imbot.logs import configure_logs
 from imbot.openfiles import make_room, system_limits
-from imbot.store.database import open_store
+from imbot.problems import Problem
+from imbot.settings import LogPart
+from imbot.store.database import OnDamage, open_store
 from imbot.watchdog import Watchdog
 
 
-def run(config: Path | None, options: Sequence[str]) -> int:
-    """Serve until SIGTERM or Ctrl-C; return the exit code."""
-    loaded = load_and_warn(config, options)
-    configure_logs(loaded.settings.log.level, loaded.settings.log.format)
+def run(config: Path | None, options: Sequence[str], *, safe_mode: bool = False) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit code.
+
+    Args:
+        config: The settings file.
+        options: Settings of the command line.
+        safe_mode: Whether to act on nothing until somebody asks to reload.
+
+    Raises:
+        ConfigError: The settings are wrong; in safe mode that is told and nothing is raised.
+        RulebookError: The rules are wrong; likewise.
+        StoreError: The store failed.
+    """
+    mistakes: Sequence[Problem] = ()
+    try:
+        loaded: Loaded | None = load_and_warn(config, options)
+    except ConfigError as error:
+        if not safe_mode:
+            raise
+        loaded, mistakes = None, error.problems
+    part = LogPart() if loaded is None else loaded.settings.log
+    configure_logs(part.level, part.format)
+    return on_loop(_keep_serving(lambda: load(config, options), loaded, mistakes, safe=safe_mode))
+
+
+async def _keep_serving(
+    load_anew: Callable[[], Loaded],
+    loaded: Loaded | None,
+    mistakes: Sequence[Problem],
+    *,
+    safe: bool,
+) -> int:
+    stop = stop_on_signal()
+    asked = asyncio.Event()
+    reload_on_signal(asked.set)
+    daemon = Daemon(
+        load_anew,
+        partial(_live, asked),
+        loaded,
+        clock=SystemClock(),
+        stop=stop,
+        asked=asked,
+        environment=os.environ,
+    )
+    return await daemon.serve(safe=safe, mistakes=mistakes, is_watched=sys.stderr.isatty())
+
+
+async def _live(
+    asked: asyncio.Event, loaded: Loaded, load_anew: Callable[[], Loaded], stop: asyncio.Event
+) -> None:
+    """Serve with these settings until asked to stop."""
     make_room(len(loaded.settings.agents), system_limits())
     ports = replace(
-        system_ports(), settings=lambda: load(config, options).settings, watchdog=Watchdog
+        system_ports(loaded.settings.store_on_damage),
+        settings=lambda: load_anew().settings,
+        watchdog=Watchdog,
     )
-    return on_loop(_serve(loaded, ports))
+    try:
+        await _serve(loaded, ports, stop)
+    finally:
+        reload_on_signal(asked.set)
 
 
-def system_ports() -> Ports:
+def system_ports(on_damage: OnDamage = "stop") -> Ports:
     """Return the machine's own clock, chance, network and disk."""
     clock = SystemClock()
     return Ports(
         clock=clock,
         random=SystemRandom(),
         network=lambda ca_file, allow: AiohttpNetwork(ca_file=ca_file, allow=allow),
-        store=lambda url, base: open_store(url, clock=clock, base=base),
+        store=lambda url, base: open_store(url, clock=clock, base=base, on_damage=on_damage),
         environment=os.environ,
         changes=rule_changes,
     )
 
 
-async def _serve(loaded: Loaded, ports: Ports) -> int:
+async def _serve(loaded: Loaded, ports: Ports, stop: asyncio.Event | None = None) -> int:
     log = structlog.get_logger()
-    stop = stop_on_signal()
+    stop = stop or stop_on_signal()
     async with open_app(loaded, ports, watch=log_sight) as app:
-        reload_on_signal(app)
+        reload_on_signal(app.reloader.ask)
         rules = app.rulebook.rules
         in_shadow = sum(rule.shadow for rule in rules)
         log.info("imbot.started", agents=len(app.agents), rules=len(rules), in_shadow=in_shadow)
@@ -79,20 +137,25 @@ def stop_on_signal() -> asyncio.Event:
     return stop
 
 
-def reload_on_signal(app: App) -> None:
-    """Let each SIGHUP reload the rules, where there is such a signal."""
+def reload_on_signal(ask: Callable[[], None]) -> None:
+    """Let each SIGHUP ask to reload from now on, where there is such a signal."""
     if sys.platform != "win32":
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, app.reloader.ask)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ask)
 
 
 def on_loop(work: Coroutine[Any, Any, int]) -> int:
     """Return the exit code of a coroutine, run on the fastest event loop that is installed."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        try:
-            return runner.run(work)
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            return EXIT_INTERRUPTED
+    runner, ending = asyncio.Runner(loop_factory=_loop_factory()), Ending()
+    try:
+        code = runner.run(ending.after(work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        code = EXIT_INTERRUPTED
+    finally:
+        if ending.is_whole:
+            runner.close()
+    if not ending.is_whole:
+        leave(code)
+    return code
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

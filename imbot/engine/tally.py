@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from imbot.ports import Store
+from imbot.ports import Condition, Store
 from imbot.records import (
     Change,
     EchoSeen,
@@ -43,6 +43,11 @@ class Tally:
     async def any_parked(self) -> None:
         """Return once something waits for a person."""
         await self._any.wait()
+
+    @property
+    def condition(self) -> Condition:
+        """How the store is doing."""
+        return self._store.condition
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Return when these changes, and all noted before, are durable."""

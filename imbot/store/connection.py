@@ -103,6 +103,8 @@ class Database:
         self.trouble = ""
         #: Why nothing new may be begun: only room that was kept for it lets the rest be written.
         self.full = ""
+        #: How many rows of it are in quarantine.
+        self.quarantined = 0
         self._reserve: Reserve | None = None
         self._tip: Tip | None = None
         try:
@@ -133,6 +135,9 @@ class Database:
             yield
         except (sqlite3.Error, sa.exc.SQLAlchemyError, OverflowError) as error:
             raise explained(error, self.path) from error
+        except UnicodeDecodeError as error:
+            told = f"store {self.path}: it is damaged; restore a backup ({error.reason})"
+            raise StoreDamagedError(told) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -13,9 +13,10 @@ import structlog
 
 from imbot.clock import Clock
 from imbot.errors import ConfigError, StoreDamagedError, StoreFullError
+from imbot.ports import Condition
 from imbot.problems import Place, Problem
 from imbot.records import Change, Order, Recovered, Retention
-from imbot.store import quarantine, recovery, retention
+from imbot.store import recovery, retention
 from imbot.store.checking import Findings, Sweep
 from imbot.store.connection import IN_MEMORY, Connect, Database
 from imbot.store.lock import StoreLock
@@ -29,6 +30,7 @@ from imbot.store.soundness import (
     last_written,
     make_sound,
     put_aside,
+    told,
 )
 from imbot.store.statements import Statements
 from imbot.store.writer import InlineWriter, ThreadWriter, Writer
@@ -67,38 +69,10 @@ class SqlStore:
         await self._writer.carry_out(None, self._statements.writes(changes))
 
     @property
-    def trouble(self) -> str:
-        """What keeps it from writing at this moment, for people; empty for nothing."""
-        return self._database.full or self._database.trouble
-
-    async def quarantined(self) -> int:
-        """Return how many rows are in quarantine.
-
-        Raises:
-            StoreError: It cannot be read.
-        """
-        count: int = await self._writer.carry_out(
-            lambda database: quarantine.quarantined(database.connection)
-        )
-        return count
-
-    async def sweep(self) -> int:
-        """Check every row, between the commits of others; return how many were bad.
-
-        Raises:
-            StoreDamagedError: It cannot be mended.
-            StoreError: It cannot be read, or not be written.
-        """
-        sweep, bad, now = Sweep(), 0, self._clock.now()
-        is_over = False
-        while not is_over:
-            found, is_over = await self._writer.carry_out(sweep.step)
-            if found:
-                bad += len(found)
-                findings = Findings(found, ())
-                mending = partial(mend, found=findings, statements=self._statements, now=now)
-                await self._writer.carry_out(mending)
-        return bad
+    def condition(self) -> Condition:
+        """How it is doing."""
+        database = self._database
+        return Condition(database.full or database.trouble, database.quarantined)
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they are durable with the next commit, at the latest 50 ms later.
@@ -144,7 +118,10 @@ class SqlStore:
     async def forget(self, what: Retention) -> int:
         """Delete what ended too long ago, between the commits of others; return how many rows.
 
+        What stays is checked, some of it at a time; bad rows are put into quarantine.
+
         Raises:
+            StoreDamagedError: It is damaged and cannot be mended.
             StoreError: The database refused.
         """
         now, rows = self._clock.now(), 0
@@ -152,7 +129,18 @@ class SqlStore:
             lambda database: retention.forget(database, what, now)
         ):
             rows += some
+        await self._sweep()
         return rows
+
+    async def _sweep(self) -> None:
+        sweep, now, is_over = Sweep(), self._clock.now(), False
+        while not is_over:
+            found, is_over = await self._writer.carry_out(sweep.step)
+            if found:
+                findings = Findings(found, ())
+                mending = partial(mend, found=findings, statements=self._statements, now=now)
+                await self._writer.carry_out(mending)
+                log.error("store.quarantined", rows=len(found), keys=told(found))
 
     async def close(self) -> None:
         """Make everything durable and close.

@@ -27,7 +27,7 @@ from imbot.records import (
 )
 from imbot.store import rows
 from imbot.store.checking import BadRow, Findings, check
-from imbot.store.columns import encode_moment, encode_text
+from imbot.store.columns import encode_text
 from imbot.store.connection import Database
 from imbot.store.schema import (
     EFFECT_IS_UNSETTLED,
@@ -75,6 +75,7 @@ def mend(database: Database, found: Findings, statements: Statements, now: datet
         left = check(database)
         if left.rows or left.indices:
             raise StoreDamagedError(f"store {database.path}: it is damaged and cannot be mended")
+    count(database)
 
 
 def _indexed_keys(database: Database, bad: Iterable[BadRow]) -> _Keys:
@@ -178,12 +179,8 @@ def _of_effect(
     return found if known else sa.true()
 
 
-def quarantined(connection: sa.Connection) -> int:
-    """Return how many rows are in quarantine."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(kept)) or 0
-
-
-def expire(connection: sa.Connection, before: datetime) -> int:
-    """Forget what was put into quarantine before a moment; return how many rows."""
-    encode_moment(before)
-    return connection.execute(sa.delete(kept).where(kept.c.at < before)).rowcount
+def count(database: Database) -> None:
+    """Let the database know how many of its rows are in quarantine."""
+    with database.explaining():
+        statement = sa.select(sa.func.count()).select_from(kept)
+        database.quarantined = database.connection.scalar(statement) or 0

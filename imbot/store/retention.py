@@ -24,6 +24,7 @@ from imbot.store.schema import (
     gaps,
     once_marks,
     orders,
+    quarantine,
     runs,
     sessions,
 )
@@ -81,6 +82,7 @@ def forget(database: Database, retention: Retention, now: datetime) -> int:
             )
             + _forget(connection, orders, _old(orders.c.at, before).where(~ORDER_IS_WAITING))
             + _forget(connection, gaps, _old(gaps.c.ended_at, before))
+            + _forget(connection, quarantine, _old(quarantine.c.at, before))
             + _forget(connection, once_marks, _old(once_marks.c.at, marks_before))
         )
 

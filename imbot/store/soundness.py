@@ -1,5 +1,6 @@
 """What a store must pass before anything is acted on, and what becomes of one that does not."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import structlog
 
 from imbot.errors import StoreDamagedError, StoreError
 from imbot.store import schema
-from imbot.store.checking import check
+from imbot.store.checking import BadRow, check
 from imbot.store.connection import Database
 from imbot.store.migrations import ForeignStoreError, migrate, require_sealed
-from imbot.store.quarantine import mend
+from imbot.store.quarantine import count, mend
 from imbot.store.recovery import LOST_SINCE
 from imbot.store.statements import Statements
 from imbot.store.tip import Tip, tip_path
@@ -39,11 +40,16 @@ def make_sound(database: Database, path: Path, now: datetime) -> None:
 
 
 def _look_through(database: Database, now: datetime) -> None:
+    count(database)
     found = check(database)
     if found.rows or found.indices:
         mend(database, found, Statements(database.dialect), now)
-        told = sorted({f"{row.table} {' '.join(row.key)}" for row in found.rows})
-        log.error("store.quarantined", rows=len(found.rows), keys=told[:20])
+        log.error("store.quarantined", rows=len(found.rows), keys=told(found.rows))
+
+
+def told(rows: Iterable[BadRow]) -> list[str]:
+    """Return what names bad rows in the log: of many the first."""
+    return sorted({f"{row.table} {' '.join(row.key)}" for row in rows})[:20]
 
 
 def _puzzles(error: StoreError) -> bool:

@@ -13,6 +13,7 @@ from itertools import takewhile
 
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, SessionKey, Subscription
+from imbot.ports import Condition
 from imbot.records import (
     AckSeen,
     Change,
@@ -70,6 +71,11 @@ class MemoryStore:
         """What a crash would leave, in order."""
         self._settle()
         return self._durable
+
+    @property
+    def condition(self) -> Condition:
+        """How it is doing."""
+        return Condition(self.broken)
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Make these changes, and all noted before, durable."""

@@ -13,7 +13,13 @@ DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "htt
 
 @pytest.mark.parametrize(
     ("health", "status"),
-    [(Health("ready", (), 2, 2), 200), (DEGRADED, 200), (Health("starting", ("x",), 1, 0), 503)],
+    [
+        (Health("ready", (), 2, 2, parked=3, suppressed={"once": 4}, quarantined=5), 200),
+        (DEGRADED, 200),
+        (Health("starting", ("x",), 1, 0), 503),
+        (Health("safe-mode", ("x",), 1, 0), 503),
+        (Health("critical", ("x",), 1, 0), 503),
+    ],
     ids=lambda value: getattr(value, "status", value),
 )
 async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
@@ -31,6 +37,9 @@ async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
             "agents": health.agents,
             "agents_up": health.agents_up,
             "breakers": dict(health.breakers),
+            "parked": health.parked,
+            "suppressed": dict(health.suppressed),
+            "quarantined": health.quarantined,
             "loop_lag_s": round(health.loop_lag_s, 3),
         }
 
