@@ -65,8 +65,8 @@ def test_an_edge_that_lets_too_much_through_is_found(monkeypatch):
     spoken = b'{"messageType":"IMLogUpdateMessage","imSessionPath":"/S1","message":"\\u0007"}'
 
     with pytest.raises(decoding.WrongError, match="lets through"):
-        for padding in (b"", b" "):  # the length says which HTTP status it comes with
-            judge("reply", b'[{"channel":"/x","data":' + spoken + b"}]" + padding)
+        for padding in range(8):  # the length says which HTTP status it comes with
+            judge("reply", b'[{"channel":"/x","data":' + spoken + b"}]" + b" " * padding)
 
 
 def test_a_seed_and_a_number_are_a_case():
