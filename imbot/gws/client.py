@@ -208,12 +208,19 @@ class GwsClient:
         await self.operate(session_id, "DeleteUserData", {"key": _required(key, "key")})
 
     async def complete(self, session_id: str) -> None:
-        """End the session; one that is over already counts as ended. Source: contract 1.8 [I]."""
+        """End the session; one that is over already counts as ended. Source: contract 1.8 [I].
+
+        A refusal because of its state means that, or the very opposite: GWS is asked which.
+        """
         try:
             await self.operate(session_id, "Complete")
         except ActionError as error:
-            is_over = is_conflict(error) and isinstance(error, TemporaryError)
-            if not (is_gone(error) or is_over):
+            if is_gone(error):
+                return
+            if not is_conflict(error) or not isinstance(error, TemporaryError):
+                raise
+            session = await self.session(session_id)
+            if session is not None and not session.is_completed:
                 raise
 
     async def operate(

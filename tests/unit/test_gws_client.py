@@ -174,6 +174,15 @@ async def test_completing_what_is_over_counts_as_done(gws, client, answer):
     await client.complete("S1")
 
 
+async def test_what_refuses_to_end_and_is_still_there_is_not_over(gws, client):
+    """A session that rings may answer "invalid state", too."""
+    gws.sessions = [session("S1", "Alerting")]
+    gws.answer_next("Complete", refused(2, "Invalid state"))
+
+    with pytest.raises(TemporaryError):
+        await client.complete("S1")
+
+
 async def test_completing_may_fail_for_other_reasons(gws, client):
     gws.answer_next("Complete", refused(18))
 
