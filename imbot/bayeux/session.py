@@ -33,6 +33,9 @@ from imbot.errors import Fault, FaultClass
 from imbot.model import GoodPoll
 from imbot.ports import Random
 
+#: A connect that is not to be held is answered at once, and a lost answer missed as soon; unless so
+#: many were, and the server seems to hold it nevertheless.
+MAX_UNHELD_FAILURES = 3
 #: The longest back-off [C]; a ``Retry-After`` may ask for more, up to MAX_ADVICE_MS.
 MAX_BACKOFF_S = 60.0
 #: The first back-off; doubled six times the sum stays below maxInterval, so ack keeps its worth.
@@ -487,7 +490,10 @@ def _subscribing(session: Session) -> Session:
 
 
 def _connecting(session: Session, *, hold: bool, delay_s: float = 0.0) -> Session:
-    return replace(session, command=_connect(session.advice, hold=hold, delay_s=delay_s))
+    command = _connect(session.advice, hold=hold, delay_s=delay_s)
+    if not hold and session.failures < MAX_UNHELD_FAILURES:
+        command = replace(command, timeout_s=NETWORK_DELAY_S)
+    return replace(session, command=command)
 
 
 def _connect(advice: Advice, *, hold: bool, delay_s: float) -> Command:

@@ -51,6 +51,10 @@ _RANK = {state.value: rank for rank, state in enumerate(SessionState)}
 log = structlog.get_logger()
 
 
+def _is_early(session: ImSession) -> bool:
+    return _RANK.get(session.state, len(_RANK)) < _RANK[SessionState.TALKING]
+
+
 class KnownSessions:
     """Which sessions the agent was told of: as many as are needed to see what it was not."""
 
@@ -62,6 +66,11 @@ class KnownSessions:
         """Return whether a session of this id or alias was ever shown."""
         is_live = name in self.live or any(name in one.aliases for one in self.live.values())
         return is_live or name in self._past
+
+    def early(self, name: str) -> ImSession | None:
+        """Return a session that is not known to talk yet; None for any other."""
+        known = self.live.get(name)
+        return known if known is not None and _is_early(known) else None
 
     def note(self, session: ImSession) -> None:
         """Take in a session as shown; a completed one never comes back."""
@@ -318,7 +327,7 @@ class Feed:
             enters: Whether the agent is in service from now on, if this succeeds.
 
         Raises:
-            ActionError: GWS did not answer; in service, the news is handed over all the same.
+            ActionError: GWS did not answer.
             StoreError: The intake takes nothing.
         """
         self.is_due = False
@@ -326,10 +335,9 @@ class Feed:
         try:
             sessions = await client.sessions()
         except ActionError:
+            # The news waits: only the snapshot tells which sessions began in a gap.
             self.is_due = True
             self._may_pass.set()
-            if self._is_in_service and (owed := self._take_owed()):
-                await self._hand(Batch(self._user, owed))
             raise
         if enters:
             self.heard_since = self.heard_since or asked_at
@@ -392,21 +400,31 @@ class Feed:
             log.info("agent.snapshot_late", agent=self._user)
 
     async def _introduced(self, notices: list[Notice]) -> list[Notice]:
-        """Put before each message of an unknown session the session, as GWS shows it when asked."""
+        """Put before each message of an unknown session the session, as GWS shows it when asked.
+
+        Who speaks, talks: so does one known to ring, whose notification was lost.
+        """
         met: set[str] = set()
         introduced: list[Notice] = []
         for notice in notices:
             if isinstance(notice, SessionNotice):
                 met.update((notice.session.id, *notice.session.aliases))
-            elif isinstance(notice, MessageNotice) and not (
-                notice.session_id in met
-                or notice.session_id in self._strangers
-                or self.known.knows(notice.session_id)
-            ):
+            elif isinstance(notice, MessageNotice) and notice.session_id not in met:
                 met.add(notice.session_id)
-                introduced += await self._look_up(notice.session_id)
+                introduced += await self._before(notice.session_id)
             introduced.append(notice)
         return introduced
+
+    async def _before(self, name: str) -> list[SessionNotice]:
+        """Return what has to be known of a session before a message in it is."""
+        if (early := self.known.early(name)) is not None:
+            shown = next((notice.session for notice in await self._look_up(name)), early)
+            if _is_early(shown):
+                shown = replace(shown, state=SessionState.TALKING.value, capabilities=None)
+            return [SessionNotice(shown, self._clock.now())]
+        if name in self._strangers or self.known.knows(name):
+            return []
+        return await self._look_up(name)
 
     async def _look_up(self, name: str) -> list[SessionNotice]:
         """Return the session, if GWS lists it; a name that it does not list is asked for once."""

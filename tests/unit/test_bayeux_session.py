@@ -425,6 +425,16 @@ def test_a_resumed_session_is_tried_again_until_the_server_must_have_forgotten_i
     assert (soon.gap_cause, late.gap_cause) == ("", str(LOST))
 
 
+def test_a_connect_that_is_not_held_is_missed_soon_unless_it_seems_to_be_held():
+    """Forty seconds of waiting for a lost answer are longer than a server remembers."""
+    session, timeouts = polling(), [polling().command.timeout_s]
+    for seconds in range(4):
+        session, _ = failed(session, LOST, at=at(seconds))
+        timeouts.append(session.command.timeout_s)
+
+    assert timeouts == [40, 10, 10, 40, 40]
+
+
 # What came before -----------------------------------------------------------------------------
 
 

@@ -268,6 +268,21 @@ def test_what_a_snapshot_showed_is_no_difference_any_more(told, listed):
     assert known.differences(listed) == frozenset()
 
 
+@pytest.mark.parametrize("listed", ["Talking", "Alerting", None])
+async def test_who_speaks_talks(listed):
+    """Its notification may be lost; no reply is possible in a session that only rings."""
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(changed(session(state="Alerting")))
+        bot.gws.sessions = [] if listed is None else [session(state=listed)]
+        await bot.bayeux.say(said("hi"), said("again"), ack=1)
+
+        shown = [notice.session.state for notice in bot.taken.of(SessionNotice)]
+        assert shown == ["Alerting", "Talking"]
+        assert kinds(bot.taken)[1:] == [SessionNotice, MessageNotice, MessageNotice]
+        assert len(bot.taken.batches) == 2
+
+
 async def test_what_was_heard_without_a_break_is_a_proof():
     """An unknown reply whose echo did not come was not said, if the agent heard all since."""
     async with rig() as bot:

@@ -19,19 +19,19 @@ DENIED = refused(20, "Access denied", 403)
 RINGING = session(state="Alerting", capabilities=["Answer", "Complete"])
 
 
-async def test_a_snapshot_that_fails_is_tried_again_with_the_news_told_at_once():
-    """Rules learn of the gap although GWS does not answer."""
+async def test_a_snapshot_that_fails_is_tried_again_and_the_news_waits_for_it():
+    """Only the snapshot tells which sessions began in the gap, and so are concerned."""
     async with rig() as bot:
         await bot.up()
         bot.gws.answer_next(LIST, *(reply(503, "busy") for _ in range(3)))
         since = bot.agent._clock.now()
         await bot.bayeux.listener.gap("poll lost", good_poll(since))
-        await bot.until(lambda: bot.taken.notices)
-        assert [notice.change for notice in bot.taken.notices] == ["gap"]
-        await bot.until(lambda: len(bot.taken.notices) == 2)
+        await bot.until(lambda: bot.taken.of(SnapshotNotice))
 
-        assert bot.taken.notices[1].since == since
+        assert [type(notice) for notice in bot.taken.notices] == [ConnectionNotice, SnapshotNotice]
         assert bot.gws.count(LIST) == 4
+        assert bot.agent.status.gaps == 1
+        assert bot.taken.notices[1].since == since
 
 
 async def test_a_feature_switched_off_in_service_ends_the_login():
