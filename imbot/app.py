@@ -168,7 +168,7 @@ class App:
             on_unknown=OnUnknown(settings.delivery.on_unknown),
             expires_s=settings.delivery.expires,
         )
-        actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
+        actor = self._actor = Actor(installed(plugins), world, habits=habits, random=ports.random)
         parked = Parked(world, store, actor.prover)
         self._orders = Orders(store, parked, self.agents, ports.clock)
         past = Past.of(
@@ -275,7 +275,9 @@ class App:
         dog = self._watchdog
         store = self._store.condition
         reasons = [store.trouble] if store.trouble else []
-        reasons += [] if dog is None else [*dog.reasons]
+        undead = self._actor.strangers.told().items()
+        reasons += [f"{runs} runs of {action} cannot be ended" for action, runs in undead]
+        reasons += [] if dog is None else dog.reasons
         reasons += [_told(status) for status in statuses if status.state is not AgentState.UP]
         all_up = up == len(statuses)
         status = "starting" if statuses and not up else "degraded"

@@ -7,7 +7,7 @@ and from the settings' ``plugins.paths``, in that order: each module runs once, 
 import asyncio
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -27,6 +27,7 @@ from imbot.plugin import API_VERSION, Action, Plugin
 from imbot.problems import Place, Problem, Severity, did_you_mean
 from imbot.settings import Spelled
 from imbot.shipped import shipped
+from imbot.strangers import Strangers
 
 #: Entry points of this group name a ``plugin`` object.
 GROUP = "imbot.plugins"
@@ -386,15 +387,23 @@ async def _self_checked(one: Found) -> Found:
     check = one.plugin.self_check if one.plugin is not None else None
     if check is None or one.status is not PluginStatus.ENABLED:
         return one
-    limit = asyncio.timeout(SELF_CHECK_S)
     try:
-        async with limit:
-            await check(one.options)
-    except PluginError as error:
-        reason = str(error)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's code
-        slow = f"its self-check took longer than {SELF_CHECK_S:g} s"
-        reason = slow if limit.expired() else _why(error)
-    else:
+        reason = await Strangers().run(
+            f"{one.name}.self_check", SELF_CHECK_S, _fault_of(check, one)
+        )
+    except TimeoutError:
+        reason = f"its self-check took longer than {SELF_CHECK_S:g} s"
+    if not reason:
         return one
     return replace(one, status=PluginStatus.FAILED_SELF_CHECK, reason=reason)
+
+
+async def _fault_of(check: Callable[[Any], Awaitable[None]], one: Found) -> str:
+    """Return why a plugin's self-check fails; empty when it does not."""
+    try:
+        await check(one.options)
+    except PluginError as error:
+        return str(error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's code
+        return _why(error)
+    return ""

@@ -20,7 +20,6 @@ from imbot.engine.proving import Proof, Prover, first_of, left_s
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError
 from imbot.engine.shadow_doors import ShadowIm, ShadowWeb
 from imbot.engine.stepping import Next, Postponed
-from imbot.engine.strangers import Strangers
 from imbot.engine.withholding import why_withheld
 from imbot.errors import (
     ActionError,
@@ -44,6 +43,7 @@ from imbot.plugin import Action, Context, Operation
 from imbot.ports import Random
 from imbot.records import EffectState
 from imbot.rulebook.schema import Retry
+from imbot.strangers import Strangers
 
 #: How a GWS operation is tried when its step says nothing: within a few seconds, or not at all.
 GWS_RETRY = Retry(times=5, first_s=0.25, last_s=4.0)
