@@ -53,6 +53,7 @@ from imbot.records import (
     SubscriptionEnded,
     SubscriptionKept,
     TimerSet,
+    Verdict,
 )
 from imbot.rulebook.schema import Rule
 
@@ -239,29 +240,9 @@ class Dispatch:
         """
         found = await self._store.recover(self._world.clock.now())
         self._numbers.go_on_from(found.last_event_number)
-        for session in found.sessions:
-            key = SessionKey(session.agent, session.session.id)
-            self._world.table.restore(session, found.said.get(key, ()))
-            if not session.session.is_completed:
-                heard_at = found.heard_at.get(session.agent, session.seen_at)
-                since = self._away_since.get(session.agent, heard_at)
-                self._away_since[session.agent] = max(since, session.seen_at)
-        self._flow.runs.past.marks.lost |= found.marks_lost
-        if found.lost_since is not None:
-            known = {agent for agent, session_id in found.marks_lost if not session_id}
-            self._without_past = self._world.agents.keys() - known
-            self._away_since |= dict.fromkeys(self._without_past, found.lost_since)
-        for agent, seen in found.acks.items():
-            if seen.good is not None and agent in self._away_since:
-                since = self._away_since[agent]
-                self._away_since[agent] = max(since, seen.good.asked_at)
+        self._restore_sessions(found)
         self._store.note(self._agenda.restore(found))
-        if found.echoes is not None:
-            self._world.echoes.learnt = found.echoes
-        for effect in found.effects:
-            self._await_echo(effect)
-        open_runs = {seen.run_id for seen, _ in found.runs}
-        self._store.note(orphans(found.effects, open_runs, self._world.clock.now()))
+        self._restore_effects(found)
         past = self._flow.runs.past
         past.spending.restore(found.spent, found.lately)
         past.breakers.restore(found.timers, rules)
@@ -307,8 +288,25 @@ class Dispatch:
                     echoes.expire_agent(agent, echoes.quiet_at(now))
                 return table.see_connection(agent, notice, received_at=now)
             case FaultNotice():
-                log.warning("gws.error", agent=agent, text=notice.text, session=notice.session_id)
+                changes += self._blame(agent, notice, now)
                 return []
+
+    def _blame(self, agent: str, notice: FaultNotice, now: datetime) -> list[Change]:
+        """Tell what GWS complains of, and write it down with the effect that it is likely about.
+
+        That is what was said last in its session and not heard back; an agent has one session at a
+        time. Source: contract 2.5, 8 row 18.
+        """
+        live = [entry.key for entry in self._world.table.live(agent)]
+        named = self._world.table.get(SessionKey(agent, notice.session_id or ""))
+        key = named.key if named is not None else live[0] if len(live) == 1 else None
+        effect_id = None if key is None else self._world.echoes.newest(key)
+        facts = {"session": notice.session_id, "effect": effect_id}
+        log.warning("gws.error", agent=agent, text=notice.text, **facts)
+        told = f"GWS reports an error: {notice.text}"
+        if effect_id is None or self._flow.runs.remark(effect_id, told):
+            return []
+        return [Verdict(effect_id, EffectState.ACCEPTED, now, told)]
 
     def _lose_marks(self, agent: str, notice: SnapshotNotice, now: datetime) -> list[Change]:
         """Return what is kept of sessions that began before a new store took a damaged one's place.
@@ -409,6 +407,34 @@ class Dispatch:
         return changes
 
     # Recovery ---------------------------------------------------------------------------------
+
+    def _restore_sessions(self, found: Recovered) -> None:
+        """Put the sessions back, and remember since when nobody heard what was said in them."""
+        for session in found.sessions:
+            key = SessionKey(session.agent, session.session.id)
+            self._world.table.restore(session, found.said.get(key, ()))
+            if not session.session.is_completed:
+                heard_at = found.heard_at.get(session.agent, session.seen_at)
+                since = self._away_since.get(session.agent, heard_at)
+                self._away_since[session.agent] = max(since, session.seen_at)
+        self._flow.runs.past.marks.lost |= found.marks_lost
+        if found.lost_since is not None:
+            known = {agent for agent, session_id in found.marks_lost if not session_id}
+            self._without_past = self._world.agents.keys() - known
+            self._away_since |= dict.fromkeys(self._without_past, found.lost_since)
+        for agent, seen in found.acks.items():
+            if seen.good is not None and agent in self._away_since:
+                since = self._away_since[agent]
+                self._away_since[agent] = max(since, seen.good.asked_at)
+
+    def _restore_effects(self, found: Recovered) -> None:
+        """Await the echoes that may still come; park what nobody goes on with."""
+        if found.echoes is not None:
+            self._world.echoes.learnt = found.echoes
+        for effect in found.effects:
+            self._await_echo(effect)
+        open_runs = {seen.run_id for seen, _ in found.runs}
+        self._store.note(orphans(found.effects, open_runs, self._world.clock.now()))
 
     def _await_echo(self, effect: Effect) -> None:
         intent = effect.intent

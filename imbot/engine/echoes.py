@@ -128,9 +128,9 @@ class Echoes:
         self._awaited.pop(key, None)
 
     def newest(self, key: SessionKey) -> str | None:
-        """Return the effect of this session that was sent last and has no echo yet."""
-        waiting = self._awaited.get(key)
-        return waiting[-1].effect_id if waiting else None
+        """Return the effect of this session that was said last and has no echo yet."""
+        waiting = [each.effect_id for each in self._awaited.get(key, ()) if each.until is None]
+        return waiting[-1] if waiting else None
 
     # Proof ------------------------------------------------------------------------------------
 

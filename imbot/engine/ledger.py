@@ -225,6 +225,12 @@ class Ledger:
         entry.result = result
         self.store.note([Verdict(effect_id, state, self.clock.now(), detail, result)])
 
+    def remark(self, effect_id: str, told: str) -> None:
+        """Write down what was heard of an accepted effect; it stays what it is."""
+        entry = self._entries.get(effect_id)
+        if entry is not None and entry.state is EffectState.ACCEPTED:
+            self.close(effect_id, entry.state, detail=told, result=entry.result)
+
     def confirm(self, effect_id: str) -> None:
         """Note that the echo of the effect came; the store learns it with the echo's batch."""
         entry = self._entries.get(effect_id)

@@ -106,6 +106,13 @@ class Runs:
         if (run := self._runs.get(run_id)) is not None:
             run.acting.ledger.confirm(effect_id)
 
+    def remark(self, effect_id: str, told: str) -> bool:
+        """Have written down what GWS says of an effect; return whether its run goes on."""
+        run = self._runs.get(effect_id.rsplit("/", 2)[0])
+        if run is not None:
+            run.acting.ledger.remark(effect_id, told)
+        return run is not None
+
     # Beginnings -------------------------------------------------------------------------------
 
     def claim(self, start: Start, interrupted: Interrupted | None = None) -> Run:

@@ -17,7 +17,16 @@ from imbot.model import (
     SessionNotice,
     SnapshotNotice,
 )
-from imbot.records import AckSeen, EchoSeen, EventHandled, EventSeen, GapSeen, Intent
+from imbot.records import (
+    AckSeen,
+    EchoSeen,
+    EffectState,
+    EventHandled,
+    EventSeen,
+    GapSeen,
+    Intent,
+    Verdict,
+)
 from imbot.testing.house import CUSTOMER, build
 from imbot.testing.memory_store import MemoryStore
 
@@ -159,6 +168,34 @@ async def test_an_error_notification_starts_no_rule():
     await house.settle()
 
     assert house.sights == []
+
+
+@pytest.mark.parametrize("waits", ["", ", {wait: 1h}"], ids=["over", "goes-on"])
+@pytest.mark.parametrize("session_id", ["s1", None])
+async def test_an_error_notification_is_told_with_what_it_is_likely_about(session_id, waits):
+    """Who asks what became of a reply hears it; an error without a session is the only one's."""
+    rules = f"version: 1\nrules: [{{id: r, trigger: {{state: Talking}}, do: [reply: hi{waits}]}}]"
+    house = build(rules)
+    await house.state("Talking")
+
+    await house.hear(FaultNotice("not registered", house.clock.now(), session_id))
+    await house.store.commit(())
+
+    last = [c for c in house.store.durable if isinstance(c, Verdict)][-1]
+    assert (last.effect_id, last.state) == ("bot1:1/r/0/im1", EffectState.ACCEPTED)
+    assert last.detail == "GWS reports an error: not registered"
+
+
+async def test_an_error_about_what_was_heard_back_is_only_logged():
+    """It cannot be about that."""
+    house = build("version: 1\nrules: [{id: r, trigger: {state: Talking}, do: [reply: hi]}]")
+    await house.state("Talking")
+    await house.say("hi")
+
+    await house.hear(FaultNotice("not registered", house.clock.now(), "s1"))
+    await house.store.commit(())
+
+    assert [c.detail for c in house.store.durable if isinstance(c, Verdict)] == [""]
 
 
 async def test_a_gap_is_kept_with_the_sessions_it_may_concern():
