@@ -117,7 +117,12 @@ class Database:
             poolclass=StaticPool,
             isolation_level="AUTOCOMMIT",
         )
-        self.connection = self._engine.connect()
+        try:
+            with self.explaining():
+                self.connection = self._engine.connect()
+        except StoreError:
+            self._raw.close()
+            raise
 
     @property
     def dialect(self) -> sa.Dialect:

@@ -1,6 +1,7 @@
 """A stage for stories: a simulated GWS, imbots that can be stopped and killed, virtual time."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from imbot.shipped import shipped
 from imbot.simulator import AgentAccount, Faults, Simulator, SimulatorSettings
 from imbot.simulator.crm import Crm
 from imbot.simulator.journal import Happening
+from imbot.store.connection import Connect
 from imbot.store.database import SqlStore, open_store
 from imbot.store.queries import Views, open_views
 from imbot.testing.memory_network import MemoryNetwork
@@ -149,6 +151,7 @@ class Stage:
 
     Attributes:
         seed: Seed of delays, imbot's chance and the simulator's.
+        connect: Opens the files of stores.
     """
 
     folder: Path
@@ -157,6 +160,7 @@ class Stage:
     crm: Crm
     servers: dict
     seed: int = 0
+    connect: Connect = sqlite3.connect
     imbots: list[Imbot] = field(default_factory=list)
 
     def faults(self, **knobs):
@@ -199,7 +203,9 @@ class Stage:
             return made
 
         def store(url, base):
-            made = open_store(url, clock=self.clock, base=base, executor="inline")
+            made = open_store(
+                url, clock=self.clock, base=base, executor="inline", connect=self.connect
+            )
             imbot.stores.append(made)
             return made
 
