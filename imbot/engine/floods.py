@@ -14,7 +14,8 @@ PER_S = 10.0
 #: So many seconds' worth may come at once: a hasty person, or a desktop that tags a session.
 BURST_S = 20.0
 
-_COUNTED = frozenset({EventKind.MESSAGE, EventKind.USERDATA})
+#: Python 3.11 calls a function for each look at a member, and every event comes by here.
+_MESSAGE, _USERDATA = EventKind.MESSAGE, EventKind.USERDATA
 
 
 class Floods:
@@ -34,8 +35,8 @@ class Floods:
 
     def why_not(self, event: Event) -> str:
         """Take a token for an event; return why no rule is asked about it, empty if one is left."""
-        key = event.session_key
-        if key is None or event.own or event.kind not in _COUNTED:
+        key, kind = event.session_key, event.kind
+        if key is None or (kind is not _MESSAGE and (kind is not _USERDATA or event.own)):
             return ""
         now = event.received_at.timestamp()
         tokens, at = self._buckets.get(key, (self._burst, now))
