@@ -140,10 +140,11 @@ class App:
         self._tasks = Tasks()
         numbers = Numbers()
         self.table = SessionTable(numbers.next_id)
+        self._echoes = Echoes(settings.delivery.quiesce)
         world = World(
             agents=self.agents,
             table=self.table,
-            echoes=Echoes(settings.delivery.quiesce),
+            echoes=self._echoes,
             guard=LoopGuard(settings.bot.instance, marks=settings.delivery.mark),
             http=network.door(guarded=True),
             clock=ports.clock,
@@ -290,6 +291,9 @@ class App:
             loop_lag_s=0.0 if dog is None else dog.lag_s,
             quarantined=store.quarantined,
             parked=len(self._store.parked),
+            echoes=self._echoes.told,
+            echo_longest_s=self._echoes.learnt.longest_s,
+            quiesce_s=self._echoes.quiesce_s,
             suppressed={why.value: often for why, often in self._flow.suppressed.items()},
         )
 

@@ -21,6 +21,9 @@ class Health:
         agents_up: How many of them are logged in and subscribed.
         breakers: Why the breakers of rules are open, by rule id; imbot is ready all the same.
         parked: How many effects wait for a person; `imbot parked` lists them.
+        echoes: Whether GWS shows our own messages: ``heard``, ``missing`` or ``unknown`` yet.
+        echo_longest_s: The longest time that an echo took.
+        quiesce_s: How long a reply that may have been said waits for its proof, by now.
         suppressed: How often rules that matched did not run since the start, by reason.
         quarantined: How many rows of the store are in quarantine; `imbot store check` lists them.
         loop_lag_s: How late the event loop came round at worst within the last minute.
@@ -34,6 +37,9 @@ class Health:
     loop_lag_s: float = 0.0
     parked: int = 0
     suppressed: Mapping[str, int] = field(default_factory=dict)
+    echoes: str = "unknown"
+    echo_longest_s: float = 0.0
+    quiesce_s: float = 0.0
     quarantined: int = 0
 
 
@@ -91,6 +97,9 @@ class HealthServer:
             "parked": health.parked,
             "suppressed": dict(health.suppressed),
             "quarantined": health.quarantined,
+            "echoes": health.echoes,
+            "echo_longest_s": round(health.echo_longest_s, 3),
+            "quiesce_s": round(health.quiesce_s, 3),
             "loop_lag_s": round(health.loop_lag_s, 3),
         }
         headers = {"Cache-Control": "no-store"}

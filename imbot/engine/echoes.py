@@ -66,6 +66,13 @@ class Echoes:
         """Seconds after which a request that has not taken effect never does, as far as is seen."""
         return max(self._least_s, MARGIN * self.learnt.longest_s)
 
+    @property
+    def told(self) -> str:
+        """Whether this GWS shows our own messages, for people."""
+        if self.learnt.are_missing:
+            return "missing"
+        return "heard" if self.learnt.are_heard else "unknown"
+
     def quiet_at(self, now: datetime) -> datetime:
         """Return when a request that ends now has taken effect or never will."""
         return now + timedelta(seconds=self.quiesce_s)

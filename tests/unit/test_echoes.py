@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from imbot.engine.echoes import Echoes, normalised
 from imbot.model import SessionKey
+from imbot.records import EchoesLearnt
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEY = SessionKey("bot1", "s1")
@@ -111,3 +112,89 @@ def test_no_more_is_taken_than_was_sent(sent, heard):
     taken = Counter(text for text in heard if echoes.take(KEY, text, NOW) is not None)
 
     assert taken == Counter(sent) & Counter(heard)
+
+
+# Learning -------------------------------------------------------------------------------------
+
+
+def at(seconds):
+    return NOW + timedelta(seconds=seconds)
+
+
+def test_quiesce_is_three_times_the_longest_echo_and_never_less_than_the_setting():
+    """What was seen to take 40 s may take longer once."""
+    echoes = Echoes(90.0)
+    for number, took_s in enumerate((10, 40, 20)):
+        echoes.expect(KEY, f"e{number}", "hello", NOW)
+        echoes.take(KEY, "hello", at(took_s))
+        assert echoes.quiesce_s == max(90.0, 3 * max((10, 40, 20)[: number + 1]))
+
+    assert echoes.learnt.longest_s == 40
+    assert echoes.quiet_at(NOW) == at(120)
+
+
+def test_what_may_be_the_echo_of_another_is_not_measured():
+    """Nor what came after a gap, or after a restart: the time is not GWS's."""
+    echoes = Echoes()
+    echoes.expect(KEY, "e1", "hello", NOW)
+    echoes.expect(KEY, "e2", "hello", NOW)
+    echoes.expect(KEY, "e3", "after a gap", NOW)
+    echoes.expire(KEY, "e3", at(100))
+    echoes.expect(KEY, "e4", "restored")
+
+    taken = [echoes.take(KEY, text, at(50)) for text in ("hello", "after a gap", "restored")]
+
+    assert taken == ["e1", "e3", "e4"]
+    assert echoes.learnt == EchoesLearnt(are_heard=True)
+
+
+def test_five_messages_without_an_echo_and_none_ever_with_one_show_that_there_are_none():
+    """The fifth, too, has had its time."""
+    echoes = Echoes(90.0)
+    assert echoes.told == "unknown"
+
+    assert not any(echoes.note_accepted(at(second)) for second in range(20))
+    assert not echoes.note_accepted(at(93))
+    assert echoes.note_accepted(at(94))
+
+    assert echoes.told == "missing"
+    assert not echoes.note_accepted(at(1000))
+
+
+def test_an_echo_shows_that_there_are_some_after_all():
+    """Whoever repaired GWS need not tell imbot."""
+    echoes = Echoes(1.0)
+    for second in range(0, 20, 2):
+        echoes.note_accepted(at(second))
+    echoes.expect(KEY, "e1", "hello", NOW)
+    assert echoes.take(KEY, "hello", NOW) == "e1"
+
+    assert echoes.told == "heard"
+    assert not echoes.note_accepted(at(100))
+    echoes.learnt = EchoesLearnt()
+    assert not echoes.take(KEY, "nobody said this", NOW)
+    assert echoes.told == "unknown"
+
+
+def test_a_text_that_was_heard_for_another_is_shared():
+    """Then nobody knows any more which of both was said."""
+    echoes = Echoes()
+    echoes.expect(KEY, "e1", "hello")
+    echoes.expect(KEY, "e2", "hello")
+    echoes.expect(KEY, "e3", "bye")
+    assert not echoes.is_shared(KEY, "e2")
+
+    echoes.take(KEY, "hello", NOW)
+
+    assert [echoes.is_shared(KEY, each) for each in ("e2", "e3")] == [True, False]
+
+
+def test_the_newest_is_what_was_said_last_and_not_heard_back():
+    """What GWS complains of is most likely about that."""
+    echoes = Echoes()
+    assert echoes.newest(KEY) is None
+    for name in ("e1", "e2", "e3"):
+        echoes.expect(KEY, name, name)
+    echoes.expire(KEY, "e3", NOW)
+
+    assert echoes.newest(KEY) == "e2"

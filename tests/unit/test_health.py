@@ -15,6 +15,7 @@ DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "htt
     ("health", "status"),
     [
         (Health("ready", (), 2, 2, parked=3, suppressed={"once": 4}, quarantined=5), 200),
+        (Health("ready", (), 2, 2, echoes="heard", echo_longest_s=1.2345, quiesce_s=90.0), 200),
         (DEGRADED, 200),
         (Health("starting", ("x",), 1, 0), 503),
         (Health("safe-mode", ("x",), 1, 0), 503),
@@ -40,6 +41,9 @@ async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
             "parked": health.parked,
             "suppressed": dict(health.suppressed),
             "quarantined": health.quarantined,
+            "echoes": health.echoes,
+            "echo_longest_s": round(health.echo_longest_s, 3),
+            "quiesce_s": round(health.quiesce_s, 3),
             "loop_lag_s": round(health.loop_lag_s, 3),
         }
 
