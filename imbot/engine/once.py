@@ -9,8 +9,8 @@ from imbot.model import SessionKey
 from imbot.ports import Store
 from imbot.records import Change, OnceMarked
 
-#: Marks remembered as set or not set; the store knows the rest.
-REMEMBERED_MARKS = 200_000
+#: Marks remembered as set or not set, besides those that runs hold; the store knows the rest.
+REMEMBERED_MARKS = 20_000
 
 
 class OnceMarks:
@@ -23,6 +23,7 @@ class OnceMarks:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._known: OrderedDict[tuple[str, str], datetime | None] = OrderedDict()
+        self._held: set[tuple[str, str]] = set()
         self.lost: set[SessionKey] = set()
 
     async def load(self, marks: Iterable[tuple[str, str]]) -> None:
@@ -54,8 +55,10 @@ class OnceMarks:
         self._trim()
 
     def _trim(self) -> None:
-        while len(self._known) > REMEMBERED_MARKS:
-            self._known.popitem(last=False)
+        for _ in range(len(self._known) - REMEMBERED_MARKS):
+            mark, at = self._known.popitem(last=False)
+            if mark in self._held:
+                self._known[mark] = at
 
     def is_set(self, rule_id: str, scope: str) -> bool:
         """Return whether the rule has acted, or acts, within this scope."""
@@ -66,11 +69,21 @@ class OnceMarks:
         return self._known.get((rule_id, scope))
 
     def set(self, rule_id: str, scope: str, at: datetime) -> None:
-        """Reserve the scope for a run that begins."""
+        """Take note of a mark that the store has, or is about to have."""
         self._known[rule_id, scope] = at
 
+    def reserve(self, rule_id: str, scope: str, at: datetime) -> None:
+        """Hold the scope for a run that begins: until it acts, no store knows of it."""
+        self.set(rule_id, scope, at)
+        self._held.add((rule_id, scope))
+
+    def keep(self, rule_id: str, scope: str) -> None:
+        """Leave the scope marked: the run has ended, and acted."""
+        self._held.discard((rule_id, scope))
+
     def free(self, rule_id: str, scope: str) -> None:
-        """Give the scope back: the run has done nothing."""
+        """Give the scope back: the run has ended, and done nothing."""
+        self._held.discard((rule_id, scope))
         self._known[rule_id, scope] = None
 
 

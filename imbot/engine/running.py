@@ -119,7 +119,7 @@ class Runs:
         """Take the run's once scope and its place in the order; to be begun soon."""
         rule, past = start.rule, self.past
         if start.once_scope is not None:
-            past.marks.set(rule.id, start.once_scope, self._world.clock.now())
+            past.marks.reserve(rule.id, start.once_scope, self._world.clock.now())
         if rule.mode is Mode.RESTART:
             for run_id in past.turns.of(rule.id, start.key):
                 self._cancel(self._runs[run_id], f"restarted by {start.event.id}")
@@ -388,8 +388,9 @@ class Runs:
         start, ledger = run.start, run.acting.ledger
         freed = ledger.free_once()
         idle = start.once_scope is not None and not ledger.marked
-        if start.once_scope is not None and (freed or idle):
-            self.past.marks.free(start.rule.id, start.once_scope)
+        if start.once_scope is not None:
+            settle = self.past.marks.free if freed or idle else self.past.marks.keep
+            settle(start.rule.id, start.once_scope)
         before, run.standing, run.over = run.standing.waiting, over.standing, over
         _give_up(run, before, over.detail)
         # Nobody goes on with what nobody knows the outcome of: it must not be lost in silence.

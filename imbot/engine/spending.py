@@ -19,6 +19,10 @@ UNLIMITED = Budget()
 #: Sessions that are over whose counts are kept: their last events are still to be decided on.
 REMEMBERED_COMPLETED = 1000
 
+#: Sessions whose effects are counted; beyond that the one that was begun on first is forgotten.
+#: A run may act long after its session is over, and nobody tells when that was for the last time.
+COUNTED_SESSIONS = 20_000
+
 _MINUTE_S = 60.0
 
 #: Stands for all rules where counts go by rule.
@@ -116,6 +120,8 @@ class Spending:
         # A session that a run in shadow would have begun is another one each time.
         if key is not None and key.session_id:
             self._in_session.setdefault(key, Counter())[owner] += 1
+            if len(self._in_session) > COUNTED_SESSIONS:
+                del self._in_session[next(iter(self._in_session))]
 
     def _spent(self, owner: str, key: SessionKey | None) -> Spent:
         counts = None if key is None else self._in_session.get(key)

@@ -441,6 +441,21 @@ async def test_an_action_that_comes_across_a_cancelled_task_fails_and_holds_up_n
     assert len(house.flow.runs) == 0
 
 
+async def test_what_a_run_has_reserved_is_not_forgotten_before_it_ends():
+    """The store does not know of it yet: somebody would be greeted twice."""
+    marks, now = OnceMarks(MemoryStore()), LoopClock().now()
+    marks.reserve("r", "session bot1/s1", now)
+    for number in range(2 * REMEMBERED_MARKS):
+        marks.presume_free("r", f"session bot2/{number}")
+    assert marks.set_at("r", "session bot1/s1") == now
+
+    marks.keep("r", "session bot1/s1")
+    for number in range(2 * REMEMBERED_MARKS):
+        marks.presume_free("r", f"session bot3/{number}")
+    assert len(marks._known) == REMEMBERED_MARKS
+    assert not marks._held
+
+
 async def test_a_mark_that_is_asked_for_is_not_forgotten_meanwhile():
     """Else a greeting of last week is said again, for others have asked for theirs since."""
 

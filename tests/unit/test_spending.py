@@ -151,6 +151,20 @@ def test_without_a_budget_nothing_is_counted():
     assert spent.why_not(SECOND, KEY) == ""
 
 
+def test_runs_that_act_after_their_session_leave_nothing_behind(monkeypatch):
+    """A follow-up a day later would leave a count for ever, one for each session."""
+    monkeypatch.setattr(spending, "COUNTED_SESSIONS", 10)
+    monkeypatch.setattr(spending, "REMEMBERED_COMPLETED", 2)
+    counts = Spending(Hand())
+    keys = [SessionKey("bot1", f"s{number}") for number in range(50)]
+    for key in keys:
+        counts.forget(key)
+    for key in keys:
+        counts.note(FIRST, key)
+
+    assert len(counts._in_session) == 10
+
+
 def test_a_session_that_is_over_counts_until_its_last_events_are_decided(monkeypatch):
     monkeypatch.setattr(spending, "REMEMBERED_COMPLETED", 2)
     spent = Spending(Hand(), Budget(per_session=1))
