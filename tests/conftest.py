@@ -2,10 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+
+#: Their tests start processes and wait for them, or share one that takes long to start.
+_ALONE = [Path(__file__).with_name(folder) for folder in ("wire", "editor")]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
+    """Mark the tests of whole folders that do not run side by side with others."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _ALONE):
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session", autouse=True)

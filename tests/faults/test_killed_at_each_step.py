@@ -13,6 +13,8 @@ from imbot.simulator.settings import AgentAccount
 from tests.faults.killing import MOMENTS, kill_all, watch_polls
 from tests.wire.house import Daemon, settings_file, tell, until
 
+pytestmark = pytest.mark.alone
+
 #: How often the table is played; with more than one round, every second one kills in recovery too.
 ROUNDS = int(os.environ.get("IMBOT_KILLS", "1"))
 

@@ -464,6 +464,7 @@ def test_hours_off_within_a_night_shift_come_in_their_order():
     assert hours.next_open(at("2026-03-02T23:00", "UTC")) == at("2026-03-03T04:00", "UTC")
 
 
+@pytest.mark.alone
 def test_a_year_of_hours_off_costs_little():
     """A feed may hold thousands of appointments; a template asks for the next opening."""
     begin = at("2026-03-02T00:00", "UTC")

@@ -199,6 +199,7 @@ def test_passwords_in_clear_warn_once_for_the_whole_file(tmp_path):
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("form", ["csv", "yaml"])
 def test_a_thousand_agents_are_read_within_a_second(tmp_path, form):
     """A restart must not wait for its settings."""

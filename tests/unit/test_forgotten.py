@@ -38,6 +38,7 @@ def test_words_with_dots_and_brackets_are_words(text):
     assert load(RULE.format(f'"{text}"'))[1] == []
 
 
+@pytest.mark.alone
 def test_a_long_text_full_of_dots_is_read_once():
     """A search that starts over at each dot takes the square of them."""
     began_s = time.process_time()

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks import day
 
 ROOT = Path(__file__).parents[2]
 
-#: A process of its own: no other test's objects for the collector to look through.
+#: A process of its own: no other test's objects for the collector to look through, and what is
+#: loaded is set aside, as ``imbot test`` does.
 MEASURE = """
+import gc
 import time
 from benchmarks.day import Day
 
@@ -26,6 +30,8 @@ def cpu_s(work):
 
 day = Day()
 day.play()
+gc.collect()
+gc.freeze()
 rounds = [(cpu_s(yardstick), cpu_s(day.play), cpu_s(yardstick)) for _ in range(3)]
 print(min(min(one, other) for one, _, other in rounds), min(played for _, played, _ in rounds))
 """
@@ -46,6 +52,7 @@ def python(*words, **environment):
     ).stdout
 
 
+@pytest.mark.alone
 def test_a_tested_day_costs_at_most_half_a_second():
     """Whoever tests a week of schedules waits for it; the best of three counts."""
     yardstick_s, day_s = map(float, python("-c", MEASURE).split())

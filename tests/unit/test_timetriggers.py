@@ -79,6 +79,7 @@ def test_a_schedule_that_fires_some_day_is_none_that_never_does(line):
     "line",
     ["0 9 30 2 *", "0 9 30-31 feb *", "0 9 31 2,4-4,sep */2", "0 9 30/1 02 *", "* * 31 11-11 *"],
 )
+@pytest.mark.alone
 def test_a_schedule_of_days_that_no_month_has_is_told(line):
     """However it is written; nobody would ever see it fire."""
     text = f"version: 1\nrules:\n  - id: r\n    trigger: {{schedule: '{line}'}}\n{LOG}"
