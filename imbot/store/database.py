@@ -30,6 +30,7 @@ from imbot.store.soundness import (
     last_written,
     make_sound,
     put_aside,
+    refuse_other_names,
     told,
 )
 from imbot.store.statements import Statements
@@ -199,6 +200,7 @@ def open_store(
         migrate(database)
         return SqlStore(database, clock=clock, executor=executor, lock=None)
     path = path.resolve()  # who names it by a link means the same store
+    refuse_other_names(path)
     with ExitStack() as undo:
         lock = StoreLock(path)
         undo.callback(lock.release)
@@ -209,7 +211,7 @@ def open_store(
         except StoreDamagedError as error:
             if on_damage != "fresh":
                 raise
-            lost_since = last_written(path)
+            lost_since = min(last_written(path), clock.now())
             kept = put_aside(path, clock.now())
             log.error("store.fresh", cause=str(error), kept=str(kept))  # noqa: TRY400  the cause tells enough
             database = _opened(path, connect, clock, keeps_room=executor == "thread")

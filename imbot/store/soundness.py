@@ -60,6 +60,22 @@ def _puzzles(error: StoreError) -> bool:
     return isinstance(error, ForeignStoreError) or is_refused
 
 
+def refuse_other_names(path: Path) -> None:
+    """Refuse a store that has two names: another imbot, or SQLite itself, may come by the other.
+
+    Raises:
+        StoreError: It has.
+    """
+    try:
+        links = path.stat().st_nlink
+    except OSError:
+        return
+    if links > 1 and path.is_file():
+        raise StoreError(
+            f"store {path}: the file has another name, too (a hard link); remove one of them"
+        )
+
+
 def is_there(path: Path) -> bool:
     """Return whether anything is left of a store; what a person removed is gone wholly."""
     return any(path.with_name(path.name + suffix).exists() for suffix in ("", "-wal"))

@@ -18,7 +18,7 @@ from imbot.simulator import AgentAccount, Faults, Simulator, SimulatorSettings
 from imbot.simulator.crm import Crm
 from imbot.simulator.journal import Happening
 from imbot.store.connection import Connect
-from imbot.store.database import SqlStore, open_store
+from imbot.store.database import OnDamage, SqlStore, open_store
 from imbot.store.queries import Views, open_views
 from imbot.testing.memory_network import MemoryNetwork
 from imbot.testing.time import LoopClock
@@ -152,6 +152,7 @@ class Stage:
     Attributes:
         seed: Seed of delays, imbot's chance and the simulator's.
         connect: Opens the files of stores.
+        on_damage: What becomes of stores that are damaged.
     """
 
     folder: Path
@@ -161,6 +162,7 @@ class Stage:
     servers: dict
     seed: int = 0
     connect: Connect = sqlite3.connect
+    on_damage: OnDamage = "stop"
     imbots: list[Imbot] = field(default_factory=list)
 
     def faults(self, **knobs):
@@ -204,7 +206,12 @@ class Stage:
 
         def store(url, base):
             made = open_store(
-                url, clock=self.clock, base=base, executor="inline", connect=self.connect
+                url,
+                clock=self.clock,
+                base=base,
+                executor="inline",
+                on_damage=self.on_damage,
+                connect=self.connect,
             )
             imbot.stores.append(made)
             return made
