@@ -5,7 +5,7 @@ full. Nothing is connected and nothing is written then.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -65,14 +65,14 @@ async def stand_by(
         ImbotError: The health endpoint cannot listen.
     """
     log.error("imbot.stands_by", status=why.status, reasons=list(why.reasons)[:20])
-    waiting = [stop.wait(), asked.wait()]
-    if changes is not None:
-        waiting.append(_changed(changes))
-    if why.may_go_on is not None:
-        waiting.append(_room(why.may_go_on, clock))
     async with AsyncExitStack() as stack:
         if listen is not None:
             await stack.enter_async_context(HealthServer(listen, why.health))
+        waiting: list[Awaitable[object]] = [stop.wait(), asked.wait()]
+        if changes is not None:
+            waiting.append(_changed(changes))
+        if why.may_go_on is not None:
+            waiting.append(_room(why.may_go_on, clock))
         tasks = [asyncio.ensure_future(each) for each in waiting]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -200,6 +200,21 @@ def parked(
 
 
 @cli.command()
+def store(
+    deed: Annotated[  # noqa: ARG001  there is one so far
+        Literal["check"], typer.Argument(help="What to do: `check` looks whether it is sound.")
+    ],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look whether all in the store is as imbot wrote it, and show what is in quarantine."""
+    from imbot.cli import store as kept
+
+    raise typer.Exit(kept.check(config, settings or (), as_json=as_json))
+
+
+@cli.command()
 def explain(
     event_file: Annotated[
         Path | None, typer.Argument(help="An event as JSON, such as `imbot record` writes.")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from imbot.errors import StoreDamagedError
+from imbot.jsontext import encode_json
 from imbot.store import schema
 from imbot.store.connection import Database
 from imbot.store.sums import checksum, summed_tables, sums_of
@@ -33,6 +34,9 @@ _ABOUT_INDEX = re.compile(
     r"rowid not at end-of-record for row \d+ of) index|"
     r"row \d+ .*values differ from index|NULL value in \w+\.\w+\Z"
 )
+
+#: Columns that nobody is shown: who has them is logged in.
+_SECRET = frozenset({"cookies", "tokens"})
 
 _OPEN_RUNS = sa.select(schema.runs.c.run_id).where(schema.RUN_IS_OPEN)
 
@@ -63,6 +67,16 @@ class BadRow:
     rowid: int
     values: Mapping[str, Any]
     wrong: Sequence[str]
+
+    @property
+    def shown(self) -> str:
+        """What is in it as JSON, for people; what opens doors is left out."""
+        shown = {
+            name: str(value)
+            for name, value in self.values.items()
+            if value is not None and name not in _SECRET
+        }
+        return encode_json(shown).decode("utf-8", "replace")
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from imbot.errors import StoreDamagedError
-from imbot.jsontext import encode_json
 from imbot.model import SessionKey
 from imbot.records import (
     Change,
@@ -98,13 +97,12 @@ def _indexed_keys(database: Database, bad: Iterable[BadRow]) -> _Keys:
 
 def _keep(database: Database, bad: Iterable[BadRow], keys: _Keys, now: datetime) -> None:
     for row in bad:
-        shown = {name: str(value) for name, value in row.values.items() if value is not None}
         key = keys.get((row.table, row.rowid), row.key)
         database.connection.execute(
             sa.insert(kept).values(
                 table_name=row.table,
                 key=encode_text(" ".join(key)),
-                row=encode_text(encode_json(shown).decode("utf-8", "replace")),
+                row=encode_text(row.shown),
                 reason=f"wrong {', '.join(row.wrong)}",
                 at=now,
             )
