@@ -19,7 +19,7 @@ _SEEDS_BETWEEN_COLLECTIONS = 10
 #: Seeds that a process is given at once.
 _CHUNK = 4
 
-#: Of a hundred messages of other parties so many replies may be parked: with the ack extension,
+#: Of a hundred replies so many may be parked: with the ack extension,
 #: without, and where GWS sends no echoes and nothing can be proven.
 MOST_PARKED = {"with ack": 1.0, "without ack": 6.0, "without echoes": 16.0}
 LEAST_MESSAGES, LEAST_FAULTS, LEAST_CRASHES = 20, 10.0, 1.0
@@ -80,9 +80,9 @@ class Tally:
             self.failed.append(outcome)
 
     def percent(self, what: str, kind: str) -> float:
-        """Return how many of a hundred messages this happened to."""
+        """Return how many of a hundred replies were parked, or messages something happened to."""
         counts = self.by_kind[kind]
-        return 100.0 * counts[what] / max(1, counts["messages"])
+        return 100.0 * counts[what] / max(1, counts["replies" if what == "parked" else "messages"])
 
     def shortfalls(self) -> list[str]:
         """Return why these schedules prove less than they should, or imbot parks too much."""
@@ -112,9 +112,10 @@ class Tally:
         )
         for kind, counts in self.by_kind.items():
             if counts["messages"]:
-                others = sorted(counts.keys() - {"messages", "sessions", "ticks"})
+                others = sorted(counts.keys() - {"messages", "replies", "sessions", "ticks"})
                 rates = ", ".join(f"{what} {self.percent(what, kind):.2f} %" for what in others)
-                yield f"{kind}: {counts['messages']} messages; {rates or 'all answered'}"
+                told = f"{kind}: {counts['messages']} messages, {counts['replies']} replies"
+                yield f"{told}; {rates or 'all answered'}"
         kinds = Counter(
             kind
             for one in self.failed

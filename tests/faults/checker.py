@@ -181,6 +181,13 @@ class _Judge:
         """Return the result."""
         for one in self._history.named("fails"):
             self._accuse("ended by itself", "", one.text)
+        self._result.counts["replies"] = sum(
+            effect.operation == "SendMessage" for effect in self._kept.effects
+        )
+        self._result.counts["parked"] = sum(
+            effect.operation == "SendMessage" and effect.state == "parked"
+            for effect in self._kept.effects
+        )
         self._look_at_ends()
         self._look_at_claims()
         self._look_at_texts()
@@ -251,10 +258,12 @@ class _Judge:
     def _look_at_texts(self) -> None:
         """No text is rendered anew: what answers one message is always the same."""
         asked: dict[tuple[str, str], set[str]] = defaultdict(set)
+        said = Counter((one.session_id, one.text) for one in self._history.named("says"))
         for one in self._history.named("asks"):
             words = one.text.removeprefix("SendMessage ")
-            if words.startswith("Re ") and not words.startswith("Re again"):
-                asked[one.session_id, words.partition(" at ")[0]].add(words)
+            answered = words.partition(" at ")[0]
+            if words.startswith("Re ") and said[one.session_id, answered[3:]] == 1:
+                asked[one.session_id, answered].add(words)
         for (session_id, words), texts in asked.items():
             if len(texts) > 1:
                 self._accuse("rendered twice", session_id, f"{words}: {len(texts)} texts")
@@ -337,8 +346,6 @@ class _Judge:
         if run is None:
             return False
         if any(effect.state == "parked" for effect in self._effects[run.run_id]):
-            if rule_id in _ANSWERS:
-                counts["parked"] += 1
             return True
         ended_s = self._ended.get(event.session_id)
         if run.state == "cancelled" and ended_s is not None and ended_s <= run.at_s:

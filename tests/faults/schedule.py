@@ -12,7 +12,7 @@ from typing import NamedTuple
 ACTIVE_S = 600.0
 #: So long nothing fails: of what is said before it has ever listened, imbot promises nothing.
 WARM_S = 4.0
-QUIET_S = 240.0
+QUIET_S = 160.0
 
 AGENTS = ("bot1", "bot2")
 
@@ -20,7 +20,10 @@ AGENTS = ("bot1", "bot2")
 ANSWER_TO_AGAIN = "Once more"
 
 #: Conversations of an agent, one after the other, in slots of equal length.
-CONVERSATIONS = 3
+CONVERSATIONS = 2
+
+#: How much is said in each, in one order or another.
+LINES = (5, 5, 6, 6)
 
 #: Where imbot may be killed: see where each is reached in wire.py and disk.py.
 STEPS = (
@@ -123,17 +126,20 @@ def schedule(seed: int) -> Schedule:
     deployment = Deployment(
         ack=chance.random() < 0.75, csrf=chance.random() < 0.5, echo=chance.random() < 0.92
     )
+    counts = list(LINES)
+    chance.shuffle(counts)
     conversations = tuple(
-        _conversation(agent, place, chance) for agent in AGENTS for place in range(CONVERSATIONS)
+        _conversation(agent, place, counts.pop(), chance)
+        for agent in AGENTS
+        for place in range(CONVERSATIONS)
     )
     return Schedule(seed, deployment, conversations, tuple(_crashes(chance)))
 
 
-def _conversation(agent: str, place: int, chance: Random) -> Conversation:
+def _conversation(agent: str, place: int, count: int, chance: Random) -> Conversation:
     slot_s = ACTIVE_S / CONVERSATIONS
-    rings_at_s = place * slot_s + chance.uniform(WARM_S, 25.0)
-    until_s = slot_s - 30.0 - chance.uniform(0.0, 20.0)
-    count = chance.choice((4, 4, 4, 5))
+    rings_at_s = place * slot_s + chance.uniform(WARM_S, 20.0)
+    until_s = slot_s - 160.0
     moments = sorted(chance.uniform(0.5, until_s) for _ in range(count))
     if chance.random() < 0.3:  # some people send two lines at once
         moments[1] = moments[0] + 0.001
@@ -149,7 +155,10 @@ def _conversation(agent: str, place: int, chance: Random) -> Conversation:
         rings_at_s=rings_at_s,
         answered_s=chance.uniform(0.05, 2.0),
         lines=tuple(lines),
-        hangs_up_s=min(moments[-1] + chance.uniform(2.0, 60.0), slot_s - 28.0),
+        # Most wait for an answer, even for one that is proven first; some do not.
+        hangs_up_s=slot_s - 23.0
+        if chance.random() < 0.75
+        else moments[-1] + chance.uniform(2.0, 60.0),
     )
 
 
@@ -170,7 +179,7 @@ def _text(number: int, chance: Random) -> str:
 def _crashes(chance: Random) -> list[Crash]:
     crashes = []
     again = False
-    while not crashes or chance.random() < 0.62:
+    while not crashes or chance.random() < 0.56:
         down_s = chance.choice((0.0, chance.uniform(0.1, 5.0), chance.uniform(0.0, 20.0)))
         crashes.append(_crash(chance, in_recovery=again, down_s=down_s))
         again = chance.random() < 0.4
