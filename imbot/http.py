@@ -252,6 +252,14 @@ class _Door:
         return {**others, "Cookie": cookies}
 
 
+class _TooLargeError(aiohttp.ClientPayloadError):
+    """An answer came, and is larger than was asked for."""
+
+    def __init__(self, status: int, limit_bytes: int) -> None:
+        self.status = status
+        super().__init__(f"the answer is larger than {limit_bytes} bytes")
+
+
 async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
     """Return the decoded body; one that grows too large, by decompression too, is given up."""
     chunks = []
@@ -260,7 +268,7 @@ async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
         size += len(chunk)
         if size > limit_bytes:
             response.close()
-            raise aiohttp.ClientPayloadError(f"the answer is larger than {limit_bytes} bytes")
+            raise _TooLargeError(response.status, limit_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -298,7 +306,8 @@ def _converted(request: Request, error: Exception, *, is_sent: bool) -> ActionEr
         cause = f"no whole answer within {request.timeout_s:g} s"
     text = f"{request.method} {origin_of(request.url)}: {cause}"
     branch = AmbiguousError if is_sent else TemporaryError
-    return branch(text, fault=Fault(FaultClass.TRANSPORT, text=cause))
+    status = error.status if isinstance(error, _TooLargeError) else None
+    return branch(text, fault=Fault(FaultClass.TRANSPORT, http_status=status, text=cause))
 
 
 def _unsendable(text: str) -> PermanentError:

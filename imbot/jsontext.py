@@ -5,6 +5,7 @@ orjson decides where it is installed and willing; what it refuses, or would answ
 spelling of a float may differ (``1e-5``, ``0.00001``). Nothing here performs I/O.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -14,6 +15,8 @@ from imbot.model import JSON
 
 #: Deepest nesting accepted; GWS nests about eight deep and both decoders bear this much.
 MAX_DEPTH = 100
+#: Most values accepted, about: each takes 50 bytes and more, and two bytes of text make one.
+MAX_VALUES = 500_000
 
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 #: Only an integer of 19 digits or more can leave 64 bits, where orjson answers a float.
@@ -94,14 +97,18 @@ def decode_json(text: bytes | str) -> JSON:
     every digit.
 
     Raises:
-        ValueError: The text is no JSON, holds NaN or an infinite number, or nests too deep.
+        ValueError: The text is no JSON, holds NaN or an infinite number, nests too deep, or would
+            need much more memory than itself.
     """
     raw = _utf8(text) if isinstance(text, str) else text
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if len(raw) > MAX_VALUES and brackets + raw.count(b",") > MAX_VALUES:
+        raise ValueError(f"JSON of more than {MAX_VALUES} values")
     try:
         value = _decode(raw)
     except RecursionError as error:
         raise ValueError(f"JSON nests deeper than {MAX_DEPTH}") from error
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(value):
+    if brackets > MAX_DEPTH and _is_too_deep(value):
         raise ValueError(f"JSON nests deeper than {MAX_DEPTH}")
     return value
 
@@ -126,6 +133,11 @@ def _holds_no_number(value: JSON) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_holds_no_number, value))
     return isinstance(value, float) and not math.isfinite(value)
+
+
+def fingerprint(text: bytes) -> str:
+    """Return what may be told of a text that may hold what people said to each other."""
+    return f"{len(text)} bytes, sha256 {hashlib.sha256(text).hexdigest()[:12]}"
 
 
 def _is_too_deep(value: JSON) -> bool:

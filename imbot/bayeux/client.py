@@ -50,6 +50,9 @@ from imbot.ports import Http, Random, Request
 #: Closing takes no longer, whatever the server does.
 CLOSE_S = 2.0
 
+#: A reply that is larger is given up while it is read.
+REPLY_LIMIT_BYTES = 4 * 1024 * 1024
+
 _JSON_HEADERS = {
     "Content-Type": "application/json;charset=UTF-8",
     "Accept": "application/json, text/json",
@@ -419,6 +422,7 @@ class _Transport(TransportBase):
                 {**_JSON_HEADERS, **self._headers(), **headers},
                 encode_json(payload),
                 self._timeout_s,
+                REPLY_LIMIT_BYTES,
             )
         )
         self._elements, self._read_s = elements_of(reply, now=self._clock.now()), reply.read_s

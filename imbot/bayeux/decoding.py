@@ -4,7 +4,6 @@ Pure, and total over any bytes. Nothing of an answer that should be JSON is told
 people said to each other. Its length and hash are, so that it can be recognised where it is kept.
 """
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from imbot.bayeux.replies import Message
 from imbot.errors import Fault, FaultClass, TemporaryError
 from imbot.http import retry_after_s
-from imbot.jsontext import decode_json
+from imbot.jsontext import decode_json, fingerprint
 from imbot.model import JSON
 from imbot.ports import Reply
 
@@ -91,8 +90,7 @@ def _text(body: bytes, unreadable: str) -> str:
     """Return what may be told of an answer: an error of GWS or of a proxy, but no messages."""
     if body.lstrip()[:1] != b"[":
         return body[: 4 * _TEXT_CHARS].decode("utf-8", "replace")[:_TEXT_CHARS]
-    digest = hashlib.sha256(body).hexdigest()[:12]
-    return f"unreadable: {unreadable[:80]}; {len(body)} bytes, sha256 {digest}"
+    return f"unreadable: {unreadable[:80]}; {fingerprint(body)}"
 
 
 def _fault_class(status: int, status_code: JSON, text: str) -> FaultClass:

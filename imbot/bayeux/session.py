@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from http import HTTPStatus
 from typing import NamedTuple, TypeAlias
 
 from imbot.bayeux.replies import (
@@ -33,6 +34,9 @@ from imbot.errors import Fault, FaultClass
 from imbot.model import GoodPoll
 from imbot.ports import Random
 
+#: As often in a row an answer is asked for again that came and cannot be read. The server would
+#: send it for ever, so then the Bayeux session begins anew, with a gap.
+MAX_UNREADABLE = 3
 #: A connect that is not to be held is answered at once, and a lost answer missed as soon; unless so
 #: many were, and the server seems to hold it nevertheless.
 MAX_UNHELD_FAILURES = 3
@@ -345,7 +349,13 @@ def failed(session: Session, fault: Fault, *, share: Share = NOTHING, at: Chance
         return _stopped(session, fault)
     if share.fault:
         return _rehandshaking(session, Fault(FaultClass.SERVER, text=share.fault), at)
+    is_unreadable = fault.http_status == HTTPStatus.OK
+    warnings = (Warned(fault),) if is_unreadable else ()
+    if is_unreadable and session.ack is not None and session.failures + 1 >= MAX_UNREADABLE:
+        after, reports = _rehandshaking(session, fault, at)
+        return Turn(after, (*warnings, *reports))
     session, reports = _in_trouble(session, str(fault), at)
+    reports = (*warnings, *reports)
     delay_s = _backoff_s(session, fault, at)
     expires_at = session.alive_at + session.advice.window_s
     if session.command.do is not Do.CONNECT or at.now + delay_s >= expires_at:

@@ -16,6 +16,7 @@ from imbot.errors import (
     PermanentError,
     TemporaryError,
 )
+from imbot.jsontext import fingerprint
 from imbot.model import JSON
 from imbot.ports import Reply
 
@@ -170,4 +171,7 @@ def _text(reply: Reply, body: JSON) -> str:
             if isinstance(found := body.get(name), str) and found.strip():
                 return found.strip()[:_TEXT_CHARS]
         return ""
+    if reply.body.lstrip()[:1] in {b"{", b"["}:
+        # What people said to each other may be in it.
+        return f"unreadable JSON, {fingerprint(reply.body)}"
     return " ".join(reply.body[: 4 * _TEXT_CHARS].decode("utf-8", "replace").split())[:_TEXT_CHARS]

@@ -1,10 +1,12 @@
 """imbot.http: what a door sends, refuses to send, and says when it fails; over real sockets."""
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -436,3 +438,36 @@ def test_an_origin_has_one_spelling(url):
 
     assert origin_of(origin) == origin == origin.lower()
     assert "@" not in origin
+
+
+def resident_kib():
+    """Return how much memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells so")
+@pytest.mark.parametrize("is_packed", [True, False], ids=["gzip bomb", "endless chunks"])
+async def test_a_bomb_takes_no_memory(door, is_packed):
+    """A gigabyte of nothing fits into a megabyte, and chunks need never end."""
+    piece = gzip.compress(bytes(64 << 20)) if is_packed else b"[" * 65_536
+    packed = b"Content-Encoding: gzip\r\n" if is_packed else b""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n" + packed + b"Transfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(10_000):
+                writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address, port = server.sockets[0].getsockname()
+    before_kib = resident_kib()
+    for _ in range(3):
+        with pytest.raises(AmbiguousError, match="larger than") as caught:
+            await door.send(get(f"http://{address}:{port}/", timeout_s=20))
+        assert caught.value.fault.http_status == 200
+    server.close()
+
+    assert resident_kib() - before_kib < 20 * 1024

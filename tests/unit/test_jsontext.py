@@ -155,3 +155,15 @@ def test_text_goes_out_as_compact_utf8(door):
     assert door.encode_json({"a": ["ä", None, 2**70], "b": "\ud800"}) == (
         '{"a":["ä",null,1180591620717411303424],"b":"\ufffd"}'.encode()
     )
+
+
+@BOTH
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b"0,"])
+def test_what_would_need_much_more_memory_than_itself_is_a_value_error(door, piece):
+    """Two bytes make a list of 56."""
+    with pytest.raises(ValueError, match="more than 500000 values"):
+        door.decode_json(b"[" + piece * jsontext.MAX_VALUES + b"0]")
+
+
+def test_a_text_is_told_by_its_length_and_hash():
+    assert jsontext.fingerprint(b"secret") == "6 bytes, sha256 2bb80d537b1d"
