@@ -3,14 +3,13 @@
 import asyncio
 import os
 import time
-from pathlib import Path
 from statistics import median
 
 import pytest
 
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
-from tests.faults.killing import MOMENTS, kill_all, watch_polls
+from tests.faults.killing import MOMENTS, kill_all, waited_for_a_cpu_s, watch_polls
 from tests.wire.house import Daemon, settings_file, tell, until
 
 pytestmark = pytest.mark.alone
@@ -81,12 +80,3 @@ async def test_a_restart_takes_less_than_five_seconds(tmp_path):
             took_s.append(time.monotonic() - began_at - waited_s)
     tell(f"restarts: {', '.join(f'{one:.1f} s' for one in took_s)}")
     assert min(took_s) < RESTART_S
-
-
-def waited_for_a_cpu_s(pid):
-    """Return how long a process could have gone on, and others were in its place."""
-    try:
-        _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()
-    except OSError:
-        return 0.0
-    return int(waited_ns) / 1e9
