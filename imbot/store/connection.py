@@ -21,6 +21,9 @@ from imbot.store.tip import Tip
 IN_MEMORY = ":memory:"
 #: How long another program (a backup, ``imbot sessions``) may hold the file before we give up.
 _BUSY_TIMEOUT_S = 5.0
+#: What SQLite raises; what it says of a damaged file may be no text at all.
+_REFUSALS = (sqlite3.Error, UnicodeDecodeError)
+
 _COUNT_FROM_NOTHING = "INSERT OR IGNORE INTO meta (key, value) VALUES ('commits', '0')"
 _COMMITS = "SELECT value FROM meta WHERE key = 'commits'"
 _COUNT = "UPDATE meta SET value = value + 1 WHERE key = 'commits'"
@@ -76,6 +79,8 @@ def explained(error: Exception, path: str) -> StoreError:
 
 def _code(error: BaseException | None) -> str:
     """Return the name of SQLite's error code; of an extended one the part that names the cause."""
+    if isinstance(error, UnicodeDecodeError):
+        return "SQLITE_CORRUPT"
     if isinstance(error, OSError):
         return "SQLITE_FULL" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "SQLITE_CANTOPEN"
     # Extended codes are spelt SQLITE_IOERR_WRITE and so on.
@@ -109,7 +114,7 @@ class Database:
         self._tip: Tip | None = None
         try:
             self._raw = _connect(path, connect, read_only=read_only)
-        except (sqlite3.Error, OSError) as error:
+        except (*_REFUSALS, OSError) as error:
             raise explained(error, path) from error
         self._engine = sa.create_engine(
             "sqlite://",
@@ -138,11 +143,8 @@ class Database:
         """
         try:
             yield
-        except (sqlite3.Error, sa.exc.SQLAlchemyError, OverflowError) as error:
+        except (*_REFUSALS, sa.exc.SQLAlchemyError, OverflowError) as error:
             raise explained(error, self.path) from error
-        except UnicodeDecodeError as error:
-            told = f"store {self.path}: it is damaged; restore a backup ({error.reason})"
-            raise StoreDamagedError(told) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -270,7 +272,7 @@ def _connect(path: str, connect: Connect, *, read_only: bool) -> sqlite3.Connect
     )
     try:
         _configure(raw, read_only=read_only)
-    except sqlite3.Error:
+    except _REFUSALS:
         raw.close()
         raise
     return raw
