@@ -12,6 +12,7 @@ And a bot under whose name a person types keeps quiet for a while; only deployme
 senders show that. Pure.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,9 +41,12 @@ REPLIES_IN_A_ROW = 20
 #: So many hasty answers, and it counts how much we say in between.
 HASTY_AT_LEAST = 3
 
-#: So many times the same words answered by the same words, each sooner than SAME_WITHIN_S.
-SAME_IN_A_ROW = 5
+#: So many times the same words of ours answered by the same words, all sooner than SAME_WITHIN_S.
+SAME_TIMES = 5
 SAME_WITHIN_S = 10.0
+
+#: So many different exchanges are remembered; who has more to say repeats nothing.
+EXCHANGES = 50
 
 #: Seconds without replies after another bot was suspected.
 LOOP_S = 900.0
@@ -62,12 +66,11 @@ class _Talk:
         replied_at: When we last said something that has not been answered; None for nothing.
         said: The words of our last reply.
         step: The step that said them.
-        heard: What the other party said before that.
         hasty: Answers in a row that came sooner than INHUMAN_S.
         swift: Answers in a row that came sooner than PAUSE_S.
         replies: Steps of ours that said something since an answer took as long as INHUMAN_S.
-        same: How often the same words were answered by the same words, in a row.
-        exchange: Those words, theirs and ours.
+        exchanges: How often words of ours were answered by these of theirs, since an answer took
+            as long as SAME_WITHIN_S.
         why: Which sign another bot has given; empty for none.
         until: When that is forgotten.
         typed_at: When a person last typed under our name.
@@ -76,12 +79,10 @@ class _Talk:
     replied_at: datetime | None = None
     said: str = ""
     step: str = ""
-    heard: str = ""
     hasty: int = 0
     swift: int = 0
     replies: int = 0
-    same: int = 0
-    exchange: tuple[str, str] = ("", "")
+    exchanges: Counter[tuple[str, str]] = field(default_factory=Counter)
     why: str = ""
     until: datetime | None = None
     typed_at: datetime | None = None
@@ -92,13 +93,13 @@ class _Talk:
         self.swift = self.swift + 1 if took_s < PAUSE_S else 0
         if not self.hasty:
             self.replies = 0
-        exchange = (self.heard, self.said)
-        is_same = exchange == self.exchange and text == self.heard and took_s < SAME_WITHIN_S
-        self.same = self.same + 1 if is_same and self.said else 1
-        self.exchange = exchange
-        return self._sign()
+        if took_s >= SAME_WITHIN_S or len(self.exchanges) >= EXCHANGES:
+            self.exchanges.clear()
+        elif self.said:
+            self.exchanges[self.said, text] += 1
+        return self._sign(self.exchanges.get((self.said, text), 0))
 
-    def _sign(self) -> str:
+    def _sign(self, same: int) -> str:
         if self.hasty >= INHUMAN_IN_A_ROW:
             return f"{self.hasty} answers in a row came within {INHUMAN_S:g} s of our reply"
         if self.swift >= REPLIES_IN_A_ROW:
@@ -106,8 +107,8 @@ class _Talk:
         if self.replies >= REPLIES_IN_A_ROW and self.hasty >= HASTY_AT_LEAST:
             told = f"{self.replies} replies between {self.hasty} answers"
             return f"{told} that came within {INHUMAN_S:g} s"
-        if self.same >= SAME_IN_A_ROW:
-            return f"the same words were answered by the same words {self.same} times in a row"
+        if same >= SAME_TIMES:
+            return f"the same words were answered by the same words {same} times"
         return ""
 
 
@@ -158,7 +159,7 @@ class LoopGuard:
         # Several lines after one reply count once: people send them in bursts, bots take turns.
         if talk.replied_at is not None:
             sign = talk.take(text, (at - talk.replied_at).total_seconds())
-        talk.replied_at, talk.heard = None, text
+        talk.replied_at = None
         if not sign or talk.why:
             return None
         talk.why, talk.until = sign, at + timedelta(seconds=LOOP_S)

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbot.engine.guard import (
+    EXCHANGES,
     HASTY_AT_LEAST,
     INHUMAN_IN_A_ROW,
     LOOP_S,
     PAUSE_S,
     REPLIES_IN_A_ROW,
-    SAME_IN_A_ROW,
+    SAME_TIMES,
     SAME_WITHIN_S,
     LoopGuard,
 )
@@ -177,18 +178,39 @@ def chant(guard, times, *, words="Sorry?", reply="Please rephrase.", every_s=9.0
 def test_the_same_words_in_a_row_are_two_bots(more, is_loop):
     """However slow they are; a person says something else, or takes a while."""
     guard = LoopGuard("a")
-    at = chant(guard, SAME_IN_A_ROW, **more)
+    at = chant(guard, SAME_TIMES, **more)
 
     assert ("the same words 5 times" in guard.verdict(KEY, {}, after(at))) is is_loop
 
 
-def test_other_words_in_between_begin_the_count_anew():
+def test_a_pause_in_between_begins_the_count_anew():
     guard = LoopGuard("a")
-    chant(guard, SAME_IN_A_ROW - 1)
-    chant(guard, 1, words="yes")
-    chant(guard, SAME_IN_A_ROW - 1)
+    chant(guard, SAME_TIMES - 1)
+    chant(guard, 1, every_s=SAME_WITHIN_S)
+    chant(guard, SAME_TIMES - 1)
 
     assert guard.verdict(KEY, {}, NOW) == ""
+
+
+def test_three_bots_that_take_turns_are_found_out_too():
+    """Each says always the same; what ours hears is not always the same."""
+    guard, at, found = LoopGuard("a"), 0.0, []
+    for n in range(3 * SAME_TIMES):
+        guard.note_reply(KEY, after(at), text="Please rephrase.", step=f"e{n}/r/0")
+        at += 6.0
+        found.append(guard.note_message(KEY, after(at), f"I am bot {n % 2}. Sorry?"))
+
+    assert [row for row in found if row] == [found[2 * SAME_TIMES - 2]]
+
+
+def test_who_has_much_to_say_costs_no_memory():
+    guard, at = LoopGuard("a"), 0.0
+    for n in range(10 * EXCHANGES):
+        guard.note_reply(KEY, after(at), text=f"answer {n}", step=f"e{n}/r/0")
+        at += 6.0
+        guard.note_message(KEY, after(at), f"line {n}")
+
+    assert len(guard._talks[KEY].exchanges) <= EXCHANGES
 
 
 def test_the_silence_ends_by_itself_and_everything_is_counted_anew():
@@ -268,7 +290,7 @@ def test_whatever_is_said_it_goes_quiet_only_for_hasty_or_endless_talk(steps):
             guard.note_message(KEY, after(at), text)
             answers += 1
         if guard.verdict(KEY, {}, after(at)):
-            assert answers >= min(HASTY_AT_LEAST, SAME_IN_A_ROW)
+            assert answers >= min(HASTY_AT_LEAST, SAME_TIMES)
     assert guard.verdict(KEY, {}, after(at + LOOP_S)) == ""
 
 
