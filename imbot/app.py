@@ -278,6 +278,7 @@ class App:
         reasons = [store.trouble] if store.trouble else []
         undead = self._actor.strangers.told().items()
         reasons += [f"{runs} runs of {action} cannot be ended" for action, runs in undead]
+        reasons += self.dispatch.backlog.reasons
         reasons += [] if dog is None else dog.reasons
         reasons += [_told(status) for status in statuses if status.state is not AgentState.UP]
         all_up = up == len(statuses)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol, TypeVar
 
 from imbot.cookies import Cookies
-from imbot.model import JSON, Batch, ImSession
+from imbot.model import JSON, Batch, Event, ImSession
 from imbot.records import Change, Order, Recovered, Retention
 
 T = TypeVar("T")
@@ -245,6 +245,10 @@ class Store(Protocol):
 
     async def recover(self, now: datetime) -> Recovered:
         """Return what was unfinished, to be called once before anything is written."""
+        ...
+
+    async def events_from(self, event_id: str, most: int) -> Sequence[Event]:
+        """Return an event and those of its session that came after it, in order; only so many."""
         ...
 
     async def orders(self) -> Sequence[Order]:

@@ -16,9 +16,10 @@ import structlog
 
 from imbot.engine.acting import Actor
 from imbot.engine.agenda import Agenda
+from imbot.engine.backlog import Backlog
 from imbot.engine.doors import World
 from imbot.engine.flow import Flow
-from imbot.engine.lanes import Lanes, Release, Work, lane_of
+from imbot.engine.lanes import Lanes, lane_of
 from imbot.engine.parked import orphans
 from imbot.engine.planning import start_of
 from imbot.engine.recovering import CompileStored, by_run, by_version, given_up, interrupted
@@ -158,6 +159,7 @@ class Dispatch:
         self._numbers = numbers
         self._watch = watch
         self._lanes = Lanes(tasks.spawn)
+        self.backlog = Backlog(self._lanes, store, flow)
         self._holds_back = False
         self._away_since: dict[str, datetime] = {}
         self._without_past: set[str] = set()
@@ -182,22 +184,18 @@ class Dispatch:
             self._store.note(changes)
             self._begin(events)
             await self._store.commit(())
+            await self.backlog.make_room(events)
 
     def _begin(self, events: Iterable[Event]) -> None:
         if self._holds_back:
             return
         for event in events:
-            self._take(event)
-
-    def _take(self, event: Event) -> None:
-        async def take(_release: Release) -> Iterable[Work]:
-            return await self._flow.take(event)
-
-        self._lanes.add(lane_of(event), take)
+            self.backlog.add(event)
 
     def hold_back(self) -> None:
         """Begin nothing new: events are still kept, and are taken up by the next start."""
         self._holds_back = True
+        self.backlog.hold_back()
 
     def fire(self, timer: TimerSet) -> None:
         """Take a timer that is due; what is held back is fired by the next start."""
@@ -259,7 +257,7 @@ class Dispatch:
             if run is not None:
                 self._lanes.add(lane_of(run.start.event), partial(self._flow.runs.begin, run))
         for event in found.events:
-            self._take(event)
+            self.backlog.add(event)
         return found
 
     @property

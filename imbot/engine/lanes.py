@@ -4,6 +4,7 @@ Whoever is about to wait long releases its lane, and the others in it go on besi
 is, nobody knows here.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeAlias
@@ -38,11 +39,17 @@ def lane_of(event: Event) -> SessionKey:
 
 
 class Lanes:
-    """The lanes in which something is done, or waits for its turn."""
+    """The lanes in which something is done, or waits for its turn.
+
+    Attributes:
+        waiting: How many pieces of work wait.
+    """
 
     def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self._spawn = spawn
         self._waiting: dict[SessionKey, deque[Work]] = {}
+        self._moved = asyncio.Event()
+        self.waiting = 0
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -50,12 +57,22 @@ class Lanes:
 
     def add(self, key: SessionKey, work: Work) -> None:
         """Let the work be done after what its lane holds already."""
+        self.waiting += 1
         waiting = self._waiting.get(key)
         if waiting is None:
             self._waiting[key] = deque((work,))
             self._spawn(self._serve(key))
         else:
             waiting.append(work)
+
+    def waiting_in(self, key: SessionKey) -> int:
+        """Return how many pieces of work wait in one lane."""
+        return len(self._waiting.get(key, ()))
+
+    async def progress(self) -> None:
+        """Return when another piece of work has been begun."""
+        self._moved.clear()
+        await self._moved.wait()
 
     def beside(self, work: Work) -> None:
         """Let the work be done in no lane."""
@@ -73,7 +90,12 @@ class Lanes:
 
         try:
             while waiting and not is_released:
-                waiting.extendleft(reversed(await _done(waiting.popleft(), release)))
+                work = waiting.popleft()
+                self.waiting -= 1
+                self._moved.set()
+                then = await _done(work, release)
+                self.waiting += len(then)
+                waiting.extendleft(reversed(then))
         finally:
             if not is_released:
                 del self._waiting[key]

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 
+from imbot.model import Event
 from imbot.ports import Condition, Store
 from imbot.records import (
     Change,
@@ -69,6 +70,10 @@ class Tally:
         self.parked |= found.parked
         self._tell()
         return found
+
+    async def events_from(self, event_id: str, most: int) -> Sequence[Event]:
+        """Return an event and those of its session that came after it."""
+        return await self._store.events_from(event_id, most)
 
     async def orders(self) -> Sequence[Order]:
         """Return what people have decided and nobody has taken up, oldest first."""

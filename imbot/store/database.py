@@ -13,6 +13,7 @@ import structlog
 
 from imbot.clock import Clock
 from imbot.errors import ConfigError, StoreDamagedError, StoreFullError
+from imbot.model import Event
 from imbot.ports import Condition
 from imbot.problems import Place, Problem
 from imbot.records import Change, Order, Recovered, Retention
@@ -104,6 +105,17 @@ class SqlStore:
             lambda database: recovery.recover(database.connection, now)
         )
         return recovered
+
+    async def events_from(self, event_id: str, most: int) -> Sequence[Event]:
+        """Return an event and those of its session that came after it, in order; only so many.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        found: Sequence[Event] = await self._writer.carry_out(
+            lambda database: recovery.events_from(database.connection, event_id, most)
+        )
+        return found
 
     async def orders(self) -> Sequence[Order]:
         """Return what people have decided and nobody has taken up, oldest first.

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from imbot.model import EventKind, SessionKey
+from imbot.model import Event, EventKind, SessionKey
 from imbot.records import EchoesLearnt, Order, Recovered, SessionSeen
 from imbot.store import rows
 from imbot.store.schema import (
@@ -134,6 +134,23 @@ def waiting_orders(connection: sa.Connection) -> tuple[Order, ...]:
     held = map(rows.to_effect, connection.execute(sa.select(effects).where(wanted)).mappings())
     by_id = {effect.intent.effect_id: effect for effect in held}
     return tuple(rows.to_order(row, by_id.get(row["effect_id"])) for row in found)
+
+
+def events_from(connection: sa.Connection, event_id: str, most: int) -> tuple[Event, ...]:
+    """Return an event and those of its session that came after it, in order; only so many."""
+    first = sa.select(events.c.seq, events.c.agent, events.c.session_id).where(
+        events.c.id == event_id
+    )
+    if (found := connection.execute(first).first()) is None:
+        return ()
+    seq, agent, session_id = found
+    behind = (
+        sa.select(events)
+        .where(events.c.agent == agent, events.c.session_id == session_id, events.c.seq >= seq)
+        .order_by(events.c.seq)
+        .limit(most)
+    )
+    return tuple(rows.to_event(row) for row in connection.execute(behind).mappings())
 
 
 def _undecided_events() -> sa.Select[Any]:

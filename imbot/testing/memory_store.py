@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import takewhile
+from itertools import dropwhile, islice, takewhile
 
 from imbot.errors import StoreError
 from imbot.model import Event, EventKind, SessionKey, Subscription
@@ -105,6 +105,15 @@ class MemoryStore:
         """Return what was unfinished, to be called once before anything is written."""
         await self.commit(())
         return self._look().recovered(now)
+
+    async def events_from(self, event_id: str, most: int) -> Sequence[Event]:
+        """Return an event and those of its session that came after it, in order; only so many."""
+        await self.commit(())
+        events = self._look().events
+        if (first := events.get(event_id)) is None:
+            return ()
+        of_session = (one for one in events.values() if one.session_key == first.session_key)
+        return tuple(islice(dropwhile(lambda one: one.id != event_id, of_session), most))
 
     async def orders(self) -> Sequence[Order]:
         """Return what people have decided and nobody has taken up, oldest first."""

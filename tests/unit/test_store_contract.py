@@ -162,6 +162,18 @@ async def test_each_strand_of_a_run_comes_back_where_it_stood(shelf):
     assert found.runs == ((split, event(1)),)
 
 
+async def test_events_of_a_session_are_read_from_one_on_in_their_order(shelf):
+    """What waits in the store is taken as it came, and no other session's with it."""
+    store = shelf.open()
+    store.note([EventSeen(event(1)), EventSeen(event(2, session_id="s2")), EventSeen(event(3))])
+    store.note([EventSeen(event(4)), EventSeen(event(5))])
+
+    assert await store.events_from("bot1-3", 2) == (event(3), event(4))
+    assert await store.events_from("bot1-1", 9) == (event(1), event(3), event(4), event(5))
+    assert await store.events_from("bot1-9", 2) == ()
+    await store.close()
+
+
 async def test_timers_come_back_in_the_order_in_which_they_are_due(shelf):
     late, early = TimerSet("b", "run", after(9), "bot1", "s1", {"pc": 3}), TimerSet("a", "x", T0)
     moved, gone = TimerSet("c", "idle", after(-5)), TimerSet("d", "idle", T0)
