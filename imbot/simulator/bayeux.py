@@ -32,6 +32,8 @@ from imbot.simulator.settings import SimulatorSettings
 
 #: Longest hold a client may ask for, so that a held poll always ends.
 _LONGEST_HOLD_S = 600.0
+#: What an overloaded server may advise to wait between two polls.
+_LONG_INTERVAL_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class BayeuxServer:
     def deliver(self, user: str, channel: str, message: Message) -> None:
         """Queue a message for the sessions of this user that subscribe to the channel."""
         for session in self._by_user.get(user, {}).values():
-            if session.wants(channel):
+            if session.wants(channel) and not self._strikes(FaultKind.EVENT_DROPPED, session):
                 session.unacked.append((session.batch, message))
                 session.end_poll(PollEnd.EVENTS)
 
@@ -164,7 +166,8 @@ class BayeuxServer:
             "successful": True,
         }
         if session.ack:
-            reply["ext"] = {"ack": True}
+            is_object = self._faults.strikes(FaultKind.ACK_OBJECT, user, HANDSHAKE)
+            reply["ext"] = {"ack": {"enabled": True, "batch": 0} if is_object else True}
         return Exchange([reply], browser="" if browser else session.browser)
 
     async def _answer(self, message: Message, *, user: str, browser: str) -> list[Message]:
@@ -176,7 +179,7 @@ class BayeuxServer:
         if session is None or session.client_id not in self._sessions:
             return [unknown_client(message, channel)]
         if channel == CONNECT:
-            return await self._connect(session, message)
+            return await self._polled(session, message)
         if channel == SUBSCRIBE and self._faults.strikes(
             FaultKind.EVENT_IN_SUBSCRIBE_REPLY, user, channel
         ):
@@ -241,6 +244,26 @@ class BayeuxServer:
         if not self._settings.strict or name in CHANNELS:
             return True
         return name.endswith("*") and any(covers(name, channel) for channel in CHANNELS)
+
+    async def _polled(self, session: CometdSession, message: Message) -> list[Message]:
+        """Answer a poll, or get it wrong in one of the ways that a server or proxy may."""
+        if session.last and self._strikes(FaultKind.ANSWER_TWICE, session):
+            return session.last
+        if self._strikes(FaultKind.UNKNOWN_CLIENT_403, session):
+            self._remove(session, PollEnd.CUT)
+            return [failed(reply_to(message, CONNECT), "403::Unknown client")]
+        if self._strikes(FaultKind.OTHER_CLIENT, session):
+            strange = {**reply_to(message, CONNECT), "successful": True, "clientId": "another"}
+            return [{"channel": "/v2/me/devices", "data": {"messageType": "Other"}}, strange]
+        before = session.last
+        session.last = await self._connect(session, message)
+        if before[:-1] and session.ack and self._strikes(FaultKind.BATCH_TWICE, session):
+            events, reply = before[:-1], before[-1]
+            session.last = [*events, {**session.last[-1], "ext": reply["ext"]}]
+        return session.last
+
+    def _strikes(self, kind: FaultKind, session: CometdSession) -> bool:
+        return self._faults.strikes(kind, session.user, CONNECT)
 
     async def _connect(self, session: CometdSession, message: Message) -> list[Message]:
         self._acknowledge(session, message)
@@ -313,8 +336,13 @@ class BayeuxServer:
         reply["successful"] = True
         if advice is not None:
             reply["advice"] = advice
+        if self._strikes(FaultKind.LONG_INTERVAL, session):
+            reply["advice"] = {**self._advice, "interval": _LONG_INTERVAL_S * 1000}
+            session.expires_at += _LONG_INTERVAL_S
         if session.ack:
-            reply["ext"] = {"ack": session.batch - 1}
+            number = 1 if self._strikes(FaultKind.ACK_BACK, session) else session.batch - 1
+            is_object = self._strikes(FaultKind.ACK_OBJECT, session)
+            reply["ext"] = {"ack": {"enabled": True, "batch": number} if is_object else number}
         return [*events, reply]
 
     def _acknowledge(self, session: CometdSession, message: Message) -> None:

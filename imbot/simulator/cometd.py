@@ -51,6 +51,7 @@ class CometdSession:
         unacked: Events not delivered yet, or with ack on not acknowledged, with their batch.
         expires_at: When it is removed unless polled, by the monotonic clock.
         poll: The held ``/meta/connect``, if one is held.
+        last: What the last poll was answered with.
     """
 
     client_id: str
@@ -64,6 +65,7 @@ class CometdSession:
     connected: bool = False
     crowded: bool = False
     poll: asyncio.Future[PollEnd] | None = None
+    last: list[Message] = field(default_factory=list)
 
     def wants(self, channel: str) -> bool:
         """Return whether it subscribes to this channel, by name or by wildcard."""

@@ -108,6 +108,26 @@ class Faults(BaseModel):
     multiple_clients: _Knob = Field(
         default=OFF, description="connect at once, advice multiple-clients"
     )
+    unknown_client_403: _Knob = Field(
+        default=OFF, description="session gone: 403::Unknown client on connect, without advice"
+    )
+    event_dropped: _Knob = Field(default=OFF, description="an event is told to nobody, silently")
+    batch_twice: _Knob = Field(
+        default=OFF, description="the events of a poll come again, under the same ack number"
+    )
+    answer_twice: _Knob = Field(
+        default=OFF, description="the answer to the last poll comes again, id and all"
+    )
+    ack_back: _Knob = Field(default=OFF, description="the ack number goes back to 1")
+    ack_object: _Knob = Field(
+        default=OFF, description="ack as an object: enabled with a handshake, batch with a connect"
+    )
+    other_client: _Knob = Field(
+        default=OFF, description="a connect reply names another client, its events are not ours"
+    )
+    long_interval: _Knob = Field(
+        default=OFF, description="a connect reply advises 60 s between polls"
+    )
     # How IM sessions come about.
     straight_to_talking: _Knob = Field(default=OFF, description="no Initiating or Alerting before")
     alerting_answer: _Knob = Field(
@@ -164,6 +184,14 @@ class FaultKind(StrEnum):
     POLL_REPLY_LOST = "poll_reply_lost"
     POLL_CUT = "poll_cut"
     MULTIPLE_CLIENTS = "multiple_clients"
+    UNKNOWN_CLIENT_403 = "unknown_client_403"
+    EVENT_DROPPED = "event_dropped"
+    BATCH_TWICE = "batch_twice"
+    ANSWER_TWICE = "answer_twice"
+    ACK_BACK = "ack_back"
+    ACK_OBJECT = "ack_object"
+    OTHER_CLIENT = "other_client"
+    LONG_INTERVAL = "long_interval"
     STRAIGHT_TO_TALKING = "straight_to_talking"
     ALERTING_ANSWER = "alerting_answer"
     NOT_ANSWERED = "not_answered"
