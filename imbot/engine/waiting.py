@@ -85,7 +85,7 @@ class Run:
 
     def ready(self) -> Strand | None:
         """Return the first strand that neither waits nor is on its way; None without one."""
-        on_way = [flight.pc for flight in self.flights]
+        on_way = [flight.pc for flight in self.flights] if self.flights else ()
         for strand in self.standing.strands:
             if not strand.waits and strand.pc not in on_way:
                 return strand
@@ -140,6 +140,8 @@ class Run:
         """Return the sessions whose completion cancels it."""
         event, acts_on = self.start.event, self.acting.session
         began_in = event.session_key
+        if began_in is None and acts_on is None:
+            return ()
         if event.session is not None and event.session.is_completed:
             return () if acts_on is None or acts_on == began_in else (acts_on,)
         keys = (began_in,) if acts_on == began_in else (began_in, acts_on)
