@@ -58,7 +58,7 @@ class Deployment:
     ack: bool
     csrf: bool
     echo: bool
-    hold_s: float = 30.0
+    hold_s: float
     max_interval_s: float = 10.0
 
 
@@ -124,7 +124,10 @@ def schedule(seed: int) -> Schedule:
     """Return the schedule of a seed."""
     chance = Random(f"schedule {seed}")
     deployment = Deployment(
-        ack=chance.random() < 0.75, csrf=chance.random() < 0.5, echo=chance.random() < 0.92
+        ack=chance.random() < 0.75,
+        csrf=chance.random() < 0.5,
+        echo=chance.random() < 0.92,
+        hold_s=chance.choice((30.0, 60.0)),
     )
     counts = list(LINES)
     chance.shuffle(counts)

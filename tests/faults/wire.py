@@ -43,9 +43,9 @@ class Rate(NamedTuple):
 #: wrong less often, for a login is a dozen of such requests, and a poll or a reply is one.
 RATES = (
     Rate("response lost", 0.05, 0.05, 0.012),
-    Rate("request lost", 0.02, 0.012, 0.006),
-    Rate("late", 0.0, 0.013, 0.0),
-    Rate("slow", 0.03, 0.03, 0.015),
+    Rate("request lost", 0.02, 0.01, 0.006),
+    Rate("late", 0.0, 0.01, 0.0),
+    Rate("slow", 0.03, 0.032, 0.015),
     Rate("failover", 0.01, 0.0, 0.0),
     Rate("refused", 0.003, 0.005, 0.004),
     Rate("gateway", 0.003, 0.002, 0.003),
