@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from imbot.model import SHADOW_PREFIX
 from imbot.records import Retention
 from imbot.store.connection import Database
 from imbot.store.schema import (
@@ -96,8 +97,32 @@ def _old(moment: sa.Column[datetime], before: datetime) -> sa.Select[Any]:
 def _forget_runs(connection: sa.Connection, before: datetime) -> int:
     old = _old(runs.c.at, before).where(*_RUN_IS_OVER).with_only_columns(runs.c.run_id)
     run_ids = list(connection.scalars(old))
+    _forget_marks(connection, run_ids, before)
     connection.execute(sa.delete(effects).where(effects.c.run_id.in_(run_ids)))
     return connection.execute(sa.delete(runs).where(runs.c.run_id.in_(run_ids))).rowcount
+
+
+def _forget_marks(connection: sa.Connection, run_ids: list[str], before: datetime) -> None:
+    """Delete the marks that runs have set for their session alone, once that is long over.
+
+    Nothing happens there any more; other marks go by their own age.
+    """
+    same = (sessions.c.agent == events.c.agent, sessions.c.session_id == events.c.session_id)
+    is_recent = SESSION_IS_OPEN | (sessions.c.completed_at >= before)
+    of_sessions = (
+        sa.select(runs.c.rule_id, events.c.agent, events.c.session_id)
+        .join(events, events.c.id == runs.c.event_id)
+        .where(runs.c.run_id.in_(run_ids), events.c.session_id != "")
+        .where(~sa.exists().where(*same, is_recent))
+    )
+    marks = [
+        (rule_id, f"{prefix}{kind} {agent}/{session_id}")
+        for rule_id, agent, session_id in connection.execute(of_sessions)
+        for prefix in ("", SHADOW_PREFIX)
+        for kind in ("session", "throttle session")
+    ]
+    pair = sa.tuple_(once_marks.c.rule_id, once_marks.c.scope)
+    connection.execute(sa.delete(once_marks).where(pair.in_(marks)))
 
 
 def _forget(connection: sa.Connection, table: sa.Table, old: sa.Select[Any]) -> int:

@@ -110,12 +110,6 @@ class Fleet:
             if account.poll is not None and not account.poll.done():
                 account.poll.set_exception(AmbiguousError("connection reset"))
 
-    def cut(self):
-        """Lose every connection, and nothing else."""
-        for account in self.accounts.values():
-            if account.poll is not None and not account.poll.done():
-                account.poll.set_exception(AmbiguousError("connection reset"))
-
     def mend(self):
         """Take connections again."""
         self.is_down = False

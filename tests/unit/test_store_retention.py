@@ -128,6 +128,36 @@ async def test_once_marks_go_by_their_own_age(store):
     assert set(await store.marked([("r", "s399"), ("r", "s401")])) == {("r", "s399")}
 
 
+async def test_marks_of_a_session_go_with_what_was_done_in_it(store):
+    """A greeting leaves one for each session: after a year they would be most of the store."""
+    names = [
+        "session bot1/s1",
+        "throttle session bot1/s1",
+        "shadow session bot1/s1",
+        "shadow throttle session bot1/s1",
+    ]
+    others = ["participant 3001", "session bot1/s2"]
+    marks = [OnceMarked("greet", name, "bot1-1/greet", OLD) for name in names + others]
+    await store.commit([*ended(1), *marks, *NEWEST])
+
+    await store.forget(Retention())
+
+    left = await store.marked([("greet", name) for name in names + others])
+    assert set(left) == {("greet", name) for name in others}
+
+
+@pytest.mark.parametrize("completed_at", [None, T0])
+async def test_marks_of_a_session_that_is_open_or_hardly_over_stay(store, completed_at):
+    """It would be greeted again."""
+    mark = OnceMarked("greet", "session bot1/s1", "bot1-1/greet", OLD)
+    session = seen("s1", first_seen_at=OLD, completed_at=completed_at)
+    await store.commit([*ended(1), session, mark, *NEWEST])
+
+    await store.forget(Retention())
+
+    assert set(await store.marked([("greet", "session bot1/s1")]))
+
+
 async def test_an_order_is_kept_until_it_is_taken_up(store):
     given = OrderGiven("e", OrderKind.DROP, "ann", OLD)
     await store.commit([given, given, OrderTaken(1, OLD), *NEWEST])
