@@ -345,8 +345,10 @@ class _Judge:
         run = self._kept.runs.get(f"{event.event_id}/{rule_id}")
         if run is None:
             return False
-        if any(effect.state == "parked" for effect in self._effects[run.run_id]):
-            return True
+        for state in ("parked", "expired"):
+            if any(effect.state == state for effect in self._effects[run.run_id]):
+                counts[f"excused: {state}"] += 1
+                return True
         ended_s = self._ended.get(event.session_id)
         if run.state == "cancelled" and ended_s is not None and ended_s <= run.at_s:
             counts["cancelled"] += 1
