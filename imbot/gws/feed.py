@@ -124,6 +124,10 @@ class Wire(Protocol):
         """Return what another process needs to go on; None before there is anything."""
         ...
 
+    def has_keys_of(self, kept: Subscription) -> bool:
+        """Return whether cookies and tokens are still those; quicker than to look at all."""
+        ...
+
 
 class Feed:
     """The listener of one agent's Bayeux clients, one after the other.
@@ -458,11 +462,25 @@ class Feed:
         if batch.ack is not None:
             self._acknowledged = batch.client_id or "", batch.ack
             batch = replace(batch, good=self._good())
+            if self._is_as_kept(batch.client_id):
+                return batch
         held = self._held()
         if held is None or held == self._kept:
             return batch
         self._kept = held
         return replace(self._positioned(batch, held), subscription=held)
+
+    def _is_as_kept(self, client_id: str | None) -> bool:
+        """Return whether nothing has changed but the number, as with almost every batch."""
+        kept = self._kept
+        return (
+            kept is not None
+            and self._wire is not None
+            and self._gap_good is None
+            and (kept.client_id, kept.since) == (client_id, self.heard_since)
+            and not (kept.gap_cause or kept.pending)
+            and self._wire.has_keys_of(kept)
+        )
 
     def _held(self) -> Subscription | None:
         """Return what another process needs to go on, with the gap that nobody told of yet."""

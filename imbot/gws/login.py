@@ -178,6 +178,10 @@ class Login:
             tokens=self.client.tokens,
         )
 
+    def has_keys_of(self, kept: Subscription) -> bool:
+        """Return whether cookies and tokens are still those; quicker than to look at all."""
+        return kept.cookies == self._cookies.plain() and kept.tokens == self.client.tokens
+
     async def resume(self) -> bool:
         """Return whether this login polls with what an earlier process left.
 
