@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import sys
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from imbot.clock import SystemClock
 from imbot.config import load_settings
 from imbot.http import AiohttpNetwork
 from imbot.logs import configure_logs
-from imbot.records import EventSeen
+from imbot.records import EventSeen, Recovered
 from imbot.store.database import open_store
 
 #: A sleep as long as this is the pause before the store forgets: it ends with SIGUSR1 instead.
@@ -40,7 +41,7 @@ class Moment(NamedTuple):
         heard: What a notification, and the row of its event, must hold to count.
         rule: The rule whose rows count.
         said: What a request must hold to count.
-        nth: How many of them pass first, and this one.
+        target: Name of the exchange.
     """
 
     step: str
@@ -48,24 +49,27 @@ class Moment(NamedTuple):
     heard: str
     rule: str
     said: str
-    nth: int = 1
+    target: str
 
     def __str__(self) -> str:
         """Return its name, as tables show it."""
-        nth = f" #{self.nth}" if self.nth > 1 else ""
-        return f"{self.when} {self.step} of {self.rule}{nth}"
+        return f"{self.when} {self.step} of {self.target}"
 
 
 class Fuse:
-    """Counts the passing of one moment, and kills this process when it is reached."""
+    """Kills this process when it comes to one moment, once SIGUSR2 has armed it."""
 
-    def __init__(self, moment: Moment | None) -> None:
-        self.moment = moment or Moment("", "", "", "", "")
+    def __init__(self, moment: Moment) -> None:
+        self.moment = moment
+        self.is_armed = False
         self.heard = self.moment.heard.encode()
         self.said = self.moment.said.encode()
         self.is_noted = False
         self.is_kept = False
-        self._left = self.moment.nth
+
+    def arm(self) -> None:
+        """Kill from now on."""
+        self.is_armed = True
 
     def at(self, step: str, when: str) -> None:
         """Pass a moment."""
@@ -73,11 +77,8 @@ class Fuse:
             die()
 
     def is_due(self, step: str, when: str) -> bool:
-        """Pass a moment and return whether this is the one; the caller does the killing."""
-        if (self.moment.step, self.moment.when) != (step, when):
-            return False
-        self._left -= 1
-        return self._left == 0
+        """Return whether this is the moment; the caller does the killing."""
+        return self.is_armed and (self.moment.step, self.moment.when) == (step, when)
 
 
 def die() -> None:
@@ -208,9 +209,14 @@ class _Store:
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
+    async def recover(self, now: datetime) -> Recovered:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, self._fuse.arm)
+        return await self._inner.recover(now)
+
     def note(self, changes: list[object]) -> None:
         heard = self._fuse.moment.heard
-        if any(isinstance(one, EventSeen) and heard in str(one) for one in changes):
+        is_it = any(isinstance(one, EventSeen) and heard in str(one) for one in changes)
+        if is_it and self._fuse.is_armed:
             self._fuse.at("J1", "after")
             self._fuse.is_noted = True
         self._inner.note(changes)
@@ -226,7 +232,7 @@ class _Cursor(sqlite3.Cursor):
         done = super().execute(sql, values)
         for step in before:
             steps.fuse.at(step, "after")
-        if sql == "COMMIT" and "J4" in before:
+        if sql == "COMMIT" and "J4" in before and steps.fuse.is_armed:
             steps.fuse.is_kept = True
         return done
 

@@ -9,22 +9,26 @@ import pytest
 
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
-from tests.faults.killing import MOMENTS, kill_all, waited_for_a_cpu_s, watch_polls
+from tests.faults.killing import kill_all, waited_for_a_cpu_s, watch_polls
+from tests.faults.recoverytable import MOMENTS, TARGETS, moments_of
 from tests.wire.house import Daemon, settings_file, tell, until
 
 pytestmark = pytest.mark.alone
 
-#: How often the table is played; with more than one round, every second one kills in recovery too.
+#: How often the table is played: of an answer, a greeting and a goodbye in turn, and from the
+#: fourth round on killed again in recovery, or by a GWS that sends nothing again.
 ROUNDS = int(os.environ.get("IMBOT_KILLS", "1"))
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """Kill imbot at every moment."""
+    """Kill imbot at every moment of every round."""
     found = []
     for number in range(ROUNDS):
         folder = tmp_path_factory.mktemp("killed")
-        found += asyncio.run(kill_all(folder, MOMENTS, again=number % 2 == 1))
+        moments = moments_of(tuple(TARGETS)[number % 3])
+        how = {"again": number // 3 % 3 == 1, "ack": number // 3 % 3 != 2}
+        found += asyncio.run(kill_all(folder, moments, **how))
     starts_s = sorted(one.restart_s for one in found)
     tell(
         f"{len(found)} kills, {sum(bool(one.wrong) for one in found)} of them wrong; "
@@ -34,12 +38,12 @@ def killed(tmp_path_factory):
 
 
 @pytest.mark.timeout(300 * ROUNDS)
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
-def test_what_is_left_of_a_kill_is_what_the_table_says(killed, moment):
+@pytest.mark.parametrize("place", [(at.step, at.when) for at in MOMENTS], ids=" ".join)
+def test_what_is_left_of_a_kill_is_what_the_table_says(killed, place):
     """The state in the store, what GWS heard, and that nothing is lost, doubled or parked."""
     for one in killed:
-        if one.moment == moment:
-            assert not one.wrong, (one.left, one.ended, one.said, one.log)
+        if (one.moment.step, one.moment.when) == place:
+            assert not one.wrong, (str(one), one.left, one.ended, one.said, one.log)
 
 
 #: From the start of the process, imports and all, to its first good poll.

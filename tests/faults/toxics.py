@@ -21,7 +21,8 @@ from typing import NamedTuple, Self
 
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
-from tests.faults.killing import is_quiet, rows, waited_for_a_cpu_s
+from tests.faults.killing import waited_for_a_cpu_s
+from tests.faults.recoverytable import is_quiet, is_told, rows
 from tests.wire.house import Imbot, running
 
 RULES = """
@@ -433,7 +434,7 @@ async def _story(simulator: Simulator, proxy: Proxy, imbot: Imbot, found: Poison
     async def heard(text: str) -> None:
         """Wait for words, or for what tells people that they may not come."""
         await _until(
-            lambda: any(line.text == text for line in session.transcript) or _is_told(imbot.folder),
+            lambda: any(line.text == text for line in session.transcript) or is_told(imbot.folder),
             text,
         )
 
@@ -446,7 +447,7 @@ async def _story(simulator: Simulator, proxy: Proxy, imbot: Imbot, found: Poison
         world.say(session.id, f"ping {number}")
         await heard(f"pong to ping {number}")
     world.say(session.id, "bye")
-    await _until(lambda: not session.is_live or _is_told(imbot.folder), "bye")
+    await _until(lambda: not session.is_live or is_told(imbot.folder), "bye")
     found.stuck_s = idle_s() - began_at
     if session.is_live:
         world.complete(session.id)
@@ -462,11 +463,6 @@ async def _until(holds: Callable[[], object], what: str) -> None:
             return
         await asyncio.sleep(LOOK_S)
     raise TimeoutError(what)
-
-
-def _is_told(folder: Path) -> bool:
-    told = "SELECT 1 FROM gaps UNION ALL SELECT 1 FROM effects WHERE state = 'parked'"
-    return bool(rows(folder, told))
 
 
 def idle_s() -> float:
