@@ -63,7 +63,12 @@ log = structlog.get_logger()
 _CHANGES_SESSION = frozenset({EventKind.STATE, EventKind.USERDATA})
 
 #: States of an effect whose echo may still come after a restart.
-_MAY_ECHO = frozenset({EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN})
+_MAY_ECHO = frozenset(
+    {EffectState.SENDING, EffectState.ACCEPTED, EffectState.UNKNOWN, EffectState.PARKED}
+)
+
+#: So much later than it was given may what was said come back, over a restart.
+_REDELIVERED = timedelta(seconds=60)
 
 #: A session is seen at most so long after GWS sent the reply that tells of it: on its way, and
 #: held until a snapshot was read.
@@ -345,9 +350,9 @@ class Dispatch:
         if self._is_ours(agent, notice.sender) is not False:
             learnt = world.echoes.learnt
             effect_id = world.echoes.take(key, notice.text, now)
+            if world.echoes.learnt is not learnt:
+                changes.append(world.echoes.learnt)
             if effect_id is not None:
-                if world.echoes.learnt is not learnt:
-                    changes.append(world.echoes.learnt)
                 self._flow.runs.confirm(effect_id)
                 changes.append(EchoSeen(effect_id, now))
                 self._watch(Echoed(effect_id, key))
@@ -399,7 +404,8 @@ class Dispatch:
             changes.append(entry.seen())
             self._actor.wake(key)
             if entry.session.is_completed:
-                self._world.echoes.forget(key)
+                echoes = self._world.echoes
+                echoes.forget(key, echoes.quiet_at(entry.seen_at))
                 changes += self._world.guard.forget(key)
                 self._flow.runs.past.forget(key)
         return changes
@@ -440,8 +446,10 @@ class Dispatch:
             return
         key = SessionKey(intent.agent, intent.session_id)
         echoes = self._world.echoes
-        echoes.expect(key, intent.effect_id, intent.echo)
-        echoes.expire(key, intent.effect_id, echoes.quiet_at(intent.at))
+        until = echoes.quiet_at(intent.at + _REDELIVERED)
+        echoes.expect(key, intent.effect_id, intent.echo, until=until)
+        if effect.state is not EffectState.ACCEPTED:
+            echoes.doubt(key, intent.effect_id, until)
 
     async def _claim(
         self, seen: RunSeen, event: Event, rule: Rule | None, effects: Sequence[Effect]

@@ -123,18 +123,18 @@ class ImDoor:
         try:
             await gws.send_message(key.session_id, text, destination=destination)
         except asyncio.CancelledError:
-            world.echoes.expire(key, effect_id, self._quiet_at())
+            world.echoes.doubt(key, effect_id, self._quiet_at())
             raise
         except AmbiguousError as error:
             if ledger.state(effect_id) is EffectState.CONFIRMED:
                 return
-            world.echoes.expire(key, effect_id, self._quiet_at())
+            world.echoes.doubt(key, effect_id, self._quiet_at())
             ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))
             raise
         except (TemporaryError, PermanentError) as error:
             # After a server error GWS may have said it all the same; the echo would tell.
             if error.fault is not None and error.fault.fault_class is FaultClass.SERVER:
-                world.echoes.expire(key, effect_id, self._quiet_at())
+                world.echoes.doubt(key, effect_id, self._quiet_at())
             else:
                 world.echoes.withdraw(key, effect_id)
             ledger.close(effect_id, EffectState.FAILED, detail=str(error))
@@ -142,9 +142,10 @@ class ImDoor:
         ledger.close(effect_id, EffectState.ACCEPTED)
         world.guard.note_reply(key, world.clock.now(), text=text, step=self.step.key)
         echoes = world.echoes
-        is_unlearnt = not echoes.learnt.are_heard and gws.hearing is not None
-        if is_unlearnt and echoes.note_accepted(world.clock.now()):
-            ledger.store.note([echoes.learnt])
+        if not (learnt := echoes.learnt).are_heard and gws.hearing is not None:
+            echoes.note_accepted(key, effect_id, text, world.clock.now())
+            if echoes.learnt is not learnt:
+                ledger.store.note([echoes.learnt])
 
     async def update_user_data(self, user_data: Mapping[str, JSON]) -> None:
         """Set keys of the user data; nothing is sent when they are so already."""

@@ -7,6 +7,7 @@ come, is learnt from them. Source: GWS contract 9.3.
 """
 
 import unicodedata
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,8 +22,17 @@ log = structlog.get_logger()
 #: What has not come after so many times the longest delay of an echo does not come any more.
 MARGIN = 3
 
-#: So many accepted messages without an echo, and none ever with one: this GWS sends none.
+#: So many accepted messages, most of them without an echo: this GWS sends none.
 SENDS_TO_LEARN = 5
+
+#: So many different ones, and most, with an echo: it does.
+ECHOES_TO_LEARN = 3
+
+#: It is learnt from so many, the last ones.
+TRIALS = 10
+
+#: Sessions that are over and whose late echoes are still known for ours.
+OVER = 100
 
 
 def normalised(text: str) -> str:
@@ -39,8 +49,20 @@ class _Awaited:
     effect_id: str
     sent_at: datetime | None
     until: datetime | None = None
+    #: Whether nobody knows if it was said; an echo is rather that of one that surely was.
+    is_doubtful: bool = False
     #: Whether an echo came meanwhile that may have been this one's, and was taken as another's.
     is_shared: bool = False
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A message that GWS accepted while it was not known yet whether it echoes any."""
+
+    effect_id: str
+    said: tuple[SessionKey, str]
+    at: datetime
+    is_echoed: bool = False
 
 
 class Echoes:
@@ -50,15 +72,16 @@ class Echoes:
         quiesce_s: Seconds after which a request that has not taken effect never does, at least.
 
     Attributes:
-        learnt: What is known about the echoes of this GWS. Only where one was ever heard does it
-            mean anything that another does not come.
+        learnt: What is known about the echoes of this GWS. Only where they are heard does it mean
+            anything that one does not come.
     """
 
     def __init__(self, quiesce_s: float = 90.0) -> None:
         self.learnt = EchoesLearnt()
         self._least_s = quiesce_s
-        self._unheard: list[datetime] = []
+        self._trials: deque[_Trial] = deque(maxlen=TRIALS)
         self._awaited: dict[SessionKey, list[_Awaited]] = {}
+        self._over: OrderedDict[SessionKey, list[_Awaited]] = OrderedDict()
         self._proven: dict[str, Callable[[], None]] = {}
 
     @property
@@ -78,7 +101,13 @@ class Echoes:
         return now + timedelta(seconds=self.quiesce_s)
 
     def expect(
-        self, key: SessionKey, effect_id: str, text: str, sent_at: datetime | None = None
+        self,
+        key: SessionKey,
+        effect_id: str,
+        text: str,
+        sent_at: datetime | None = None,
+        *,
+        until: datetime | None = None,
     ) -> None:
         """Await the echo of a text that is about to be sent.
 
@@ -87,8 +116,10 @@ class Echoes:
             effect_id: The effect that it will prove.
             text: What is said.
             sent_at: When, for measuring; None when the time until the echo tells nothing.
+            until: For how long; None for as long as the session lasts.
         """
-        self._awaited.setdefault(key, []).append(_Awaited(normalised(text), effect_id, sent_at))
+        awaited = _Awaited(normalised(text), effect_id, sent_at, until)
+        self._awaited.setdefault(key, []).append(awaited)
 
     def withdraw(self, key: SessionKey, effect_id: str) -> None:
         """Stop awaiting: the text was surely not sent."""
@@ -98,7 +129,7 @@ class Echoes:
         else:
             self._awaited.pop(key, None)
 
-    def expire(self, key: SessionKey, effect_id: str, until: datetime | None) -> None:
+    def doubt(self, key: SessionKey, effect_id: str, until: datetime | None) -> None:
         """Await the echo until this moment only: nobody knows whether the text was sent.
 
         Later the same words are the other party's. None is for as long as the session lasts.
@@ -106,6 +137,7 @@ class Echoes:
         for awaited in self._awaited.get(key, ()):
             if awaited.effect_id == effect_id:
                 awaited.until = until
+                awaited.is_doubtful = True
 
     def expire_agent(self, agent: str, until: datetime) -> None:
         """Await every echo of the agent until this moment only: a gap may have taken it."""
@@ -116,23 +148,36 @@ class Echoes:
 
     def take(self, key: SessionKey, text: str, now: datetime) -> str | None:
         """Return the effect that this text is the echo of, or None; it is awaited no more."""
-        wanted = normalised(text)
-        alike = [each for each in self._awaited.get(key, ()) if each.text == wanted]
-        for awaited in alike:
-            if awaited.until is not None and now > awaited.until:
-                continue
-            self._learn(awaited, now, is_only=len(alike) == 1)
-            for other in alike:
-                other.is_shared = True
-            self.withdraw(key, awaited.effect_id)
-            if (tell := self._proven.pop(awaited.effect_id, None)) is not None:
-                tell()
-            return awaited.effect_id
-        return None
+        wanted, waiting = normalised(text), self._awaited.get(key) or self._over.get(key, [])
+        alike = [each for each in waiting if each.text == wanted]
+        due = [each for each in alike if each.until is None or now <= each.until]
+        if not due:
+            return None
+        awaited = next((each for each in due if not each.is_doubtful), due[0])
+        if not self.learnt.are_heard:
+            self._note_trial(awaited.effect_id, (key, wanted), now, is_echoed=True)
+            if self.learnt.are_missing:
+                return None
+        if len(alike) == 1 and awaited.sent_at is not None and awaited.until is None:
+            self._measure((now - awaited.sent_at).total_seconds())
+        for other in alike:
+            other.is_shared = True
+        waiting.remove(awaited)
+        if not waiting:
+            self._awaited.pop(key, None)
+        if (tell := self._proven.pop(awaited.effect_id, None)) is not None:
+            tell()
+        return awaited.effect_id
 
-    def forget(self, key: SessionKey) -> None:
-        """Await nothing more in this session: it is over."""
-        self._awaited.pop(key, None)
+    def forget(self, key: SessionKey, until: datetime) -> None:
+        """Await nothing of this session after this moment: it is over."""
+        if (waiting := self._awaited.pop(key, None)) is None:
+            return
+        for awaited in waiting:
+            awaited.until = until if awaited.until is None else min(until, awaited.until)
+        self._over[key] = waiting
+        while len(self._over) > OVER:
+            self._over.popitem(last=False)
 
     def newest(self, key: SessionKey) -> str | None:
         """Return the effect of this session that was said last and has no echo yet."""
@@ -159,28 +204,36 @@ class Echoes:
 
     # Learning ---------------------------------------------------------------------------------
 
-    def note_accepted(self, now: datetime) -> bool:
-        """Note that GWS has accepted a message; return whether it is now plain that it echoes none.
+    def note_accepted(self, key: SessionKey, effect_id: str, text: str, now: datetime) -> None:
+        """Note that GWS has accepted a message; while it is not known whether it echoes any."""
+        is_known = any(trial.effect_id == effect_id for trial in self._trials)
+        if not self.learnt.are_heard and not is_known:
+            self._note_trial(effect_id, (key, normalised(text)), now)
 
-        Called only for an agent that hears everything.
-        """
-        if self.learnt.are_heard or self.learnt.are_missing:
-            return False
-        unheard = self._unheard
-        if len(unheard) < SENDS_TO_LEARN:
-            unheard.append(now)
-        elif now >= self.quiet_at(unheard[-1]):
-            self.learnt = self.learnt._replace(are_missing=True)
-            log.warning("echoes.missing", messages=len(unheard), waited_s=self.quiesce_s)
-        return self.learnt.are_missing
-
-    def _learn(self, awaited: _Awaited, now: datetime, *, is_only: bool) -> None:
-        learnt = self.learnt
-        if learnt.are_missing:
+    def _note_trial(
+        self,
+        effect_id: str,
+        said: tuple[SessionKey, str],
+        now: datetime,
+        *,
+        is_echoed: bool = False,
+    ) -> None:
+        """Learn from a message: the other party's same words are an echo once, and not mostly."""
+        trial = next((one for one in self._trials if one.effect_id == effect_id), None)
+        if trial is None:
+            trial = _Trial(effect_id, said, now)
+            self._trials.append(trial)
+        trial.is_echoed |= is_echoed
+        ripe = [one for one in self._trials if one.is_echoed or now >= self.quiet_at(one.at)]
+        echoed = {one.said for one in ripe if one.is_echoed}
+        are_most = 2 * sum(one.is_echoed for one in ripe) >= len(ripe)
+        if len(echoed) >= ECHOES_TO_LEARN and are_most:
+            self.learnt = self.learnt._replace(are_heard=True, are_missing=False)
             log.info("echoes.heard")
-        if not learnt.are_heard:
-            self.learnt = learnt._replace(are_heard=True, are_missing=False)
-        if is_only and awaited.sent_at is not None and awaited.until is None:
-            took_s = (now - awaited.sent_at).total_seconds()
-            if took_s > learnt.longest_s:
-                self.learnt = self.learnt._replace(longest_s=took_s)
+        elif len(ripe) >= SENDS_TO_LEARN and not are_most and not self.learnt.are_missing:
+            self.learnt = self.learnt._replace(are_missing=True)
+            log.warning("echoes.missing", messages=len(ripe), waited_s=self.quiesce_s)
+
+    def _measure(self, took_s: float) -> None:
+        if took_s > self.learnt.longest_s:
+            self.learnt = self.learnt._replace(longest_s=took_s)

@@ -131,7 +131,7 @@ class Prover:
         """Wait for the echo of a message, or for the proof that it does not come any more."""
         world, key = self._world, SessionKey(intent.agent, intent.session_id)
         echoes, heard = world.echoes, asyncio.Event()
-        echoes.expire(key, intent.effect_id, None)
+        echoes.doubt(key, intent.effect_id, None)
         echoes.tell(intent.effect_id, heard.set)
         proven = Proven(Proof.NONE)
         began_at = world.clock.now()
@@ -153,7 +153,7 @@ class Prover:
             if proven.proof is Proof.ABSENT:
                 echoes.withdraw(key, intent.effect_id)
             else:
-                echoes.expire(key, intent.effect_id, echoes.quiet_at(world.clock.now()))
+                echoes.doubt(key, intent.effect_id, echoes.quiet_at(world.clock.now()))
         log.info("effect.proof", effect=intent.effect_id, proof=proven.proof.name, why=proven.why)
         return proven
 
@@ -173,7 +173,7 @@ class Prover:
             ),
             (
                 not echoes.learnt.are_heard and not left_s(quiet_at, now),
-                "no echo ever came, so that it proves nothing that this one did not",
+                "too few echoes ever came for it to prove anything that this one did not",
             ),
             (not left_s(last_at, now), "no poll has shown since that its echo did not come"),
         )

@@ -201,10 +201,11 @@ class SessionTable:
     ) -> list[Event]:
         """Take in what the other party said; echoes must have been taken out before.
 
-        A message to a session that is over, or that not even a GET showed, makes no event.
+        A message to a session that not even a GET showed makes no event. One that comes after the
+        end of its session does: it was said before, and delivered late.
         """
         entry = self.get(SessionKey(agent, notice.session_id))
-        if entry is None or entry.session.is_completed:
+        if entry is None:
             return []
         entry.said.append(notice.text)
         del entry.said[:-REMEMBERED_TEXTS]

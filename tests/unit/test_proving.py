@@ -134,7 +134,7 @@ async def test_an_echo_settles_it_whenever_it_comes():
     [
         (Ear(LOST, since=datetime(2100, 1, 1)), HEARD, "may have been lost in a gap"),  # noqa: DTZ001
         (Ear(LOST, since=None), HEARD, "no poll has shown since"),
-        (Ear(LOST), EchoesLearnt(), "no echo ever came"),
+        (Ear(LOST), EchoesLearnt(), "too few echoes ever came"),
         (Ear(LOST), EchoesLearnt(are_missing=True), "this GWS sends no echoes"),
     ],
     ids=["gap", "deaf", "never-heard", "none"],

@@ -127,7 +127,7 @@ def test_completed_is_final(book):
     book.see("Completed")
 
     assert book.see("Talking") == []
-    assert book.say() == []
+    assert [event.session.state for event in book.say()] == ["Completed"]
     assert book.entry.completed_at == at()
 
 
