@@ -56,7 +56,9 @@ def sizes(imbot):
         "lanes": len(app.dispatch._lanes),
         "echoes": len(world.echoes._awaited) + len(world.echoes._proven),
         "talks": len(world.guard._talks),
-        "waits": len(app.dispatch._actor._changed),
+        "waits": len(app.dispatch._actor.prover._changed),
+        "doubts": len(app.dispatch._actor.prover._doubts),
+        "buckets": len(app.dispatch._flow.runs.past.floods._buckets),
         "ledgers": len(app.dispatch._flow.runs),
         "turns": len(app.dispatch._flow.runs.past.turns),
     }
