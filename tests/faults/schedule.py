@@ -144,11 +144,13 @@ def _conversation(agent: str, place: int, count: int, chance: Random) -> Convers
     rings_at_s = place * slot_s + chance.uniform(WARM_S, 20.0)
     until_s = slot_s - 160.0
     moments = sorted(chance.uniform(0.5, until_s) for _ in range(count))
-    if chance.random() < 0.3:  # some people send two lines at once
-        moments[1] = moments[0] + 0.001
     agents_place = AGENTS.index(agent)
     first = 1000 * agents_place + 100 * place
     lines = [Line(moment, _text(first + number, chance)) for number, moment in enumerate(moments)]
+    if chance.random() < 0.3:  # some people send two lines at once, or one twice
+        lines[1] = Line(moments[0] + 0.001, lines[1].text)
+        if chance.random() < 0.5:
+            lines[:2] = [line._replace(text="again") for line in lines[:2]]
     if chance.random() < 0.3:
         lines[-1] = lines[-1]._replace(text=f"bye {first + 99}")
     return Conversation(
@@ -191,7 +193,7 @@ def _crashes(chance: Random) -> list[Crash]:
 
 def _crash(chance: Random, *, in_recovery: bool, down_s: float) -> Crash:
     drawn = chance.random()
-    if drawn < 0.08:
+    if drawn < 0.05:
         return Crash("stop", 0, chance.uniform(0.0, 5.0 if in_recovery else 250.0), down_s)
     if drawn < 0.35:
         return Crash("", 0, chance.uniform(0.0, 3.0 if in_recovery else 250.0), down_s)

@@ -26,7 +26,7 @@ LATEST_S = 60.0
 
 #: How imbot finds out that an answer is lost: a reset at once, keep-alive probes of the kernel that
 #: nobody answers, or in the other cases nothing at all until its own time-out.
-_RESET, _VANISHED, _KEEPALIVE_S = 0.8, 0.17, 9.1
+_RESET, _VANISHED, _KEEPALIVE_S = 0.8, 0.18, 9.1
 
 
 class Rate(NamedTuple):
