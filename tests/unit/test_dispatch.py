@@ -12,10 +12,12 @@ from imbot.model import (
     ConnectionChange,
     ConnectionNotice,
     FaultNotice,
+    GoodPoll,
     ImSession,
     MessageNotice,
     SessionNotice,
     SnapshotNotice,
+    Subscription,
 )
 from imbot.records import (
     AckSeen,
@@ -25,6 +27,8 @@ from imbot.records import (
     EventSeen,
     GapSeen,
     Intent,
+    SubscriptionEnded,
+    SubscriptionKept,
     Verdict,
 )
 from imbot.testing.house import CUSTOMER, build
@@ -278,3 +282,50 @@ async def test_drain_gives_up_after_its_limit():
     assert not await tasks.drain(1)
     await tasks.cancel()
     assert await tasks.drain(1)
+
+
+async def test_what_another_process_needs_is_kept_with_the_batch():
+    """A number without its client, or a client without the moment of a gap, would be no use."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    now = house.clock.now()
+    good, held = GoodPoll(now, now), Subscription("http://gws", "c1", acknowledges=True)
+
+    await house.dispatch.accept(Batch("bot1", (), "c1", 7, good, held))
+    assert store.durable[-2:] == [SubscriptionKept("bot1", held), AckSeen("bot1", "c1", 7, good)]
+
+    await house.dispatch.accept(Batch("bot1", (), is_farewell=True))
+    assert store.durable[-1] == SubscriptionEnded("bot1")
+
+
+@pytest.mark.parametrize(
+    ("is_unbroken", "told_s", "reasons"),
+    [
+        (False, None, ["imbot was not running"]),
+        (False, 10, ["imbot was not running", "402"]),
+        (False, 100, ["402"]),
+        (True, None, []),
+    ],
+)
+async def test_the_time_between_two_processes_is_told_once_unless_nothing_was_lost(
+    is_unbroken, told_s, reasons
+):
+    """Who goes on with the subscription of the process before lost nothing where GWS keeps it."""
+    store = MemoryStore()
+    house = build(ECHO, store=store)
+    await house.state("Talking")
+    await asyncio.sleep(60)
+    again = build(ECHO, store=store.reopened())
+    await again.dispatch.recover(again.book.rules)
+    now = again.clock.now()
+    gap = () if told_s is None else (ConnectionNotice(ConnectionChange.GAP, now, "402", told_s),)
+    live = ImSession("s1", "Talking", {}, (CUSTOMER,))
+
+    if is_unbroken:
+        await again.dispatch.accept(Batch("bot1", (), is_unbroken=True))
+    for notices in (gap, ()):
+        snapshot = SnapshotNotice((live,), now, now, now)
+        await again.dispatch.accept(Batch("bot1", (*notices, snapshot)))
+
+    gaps = [change for change in again.store.durable if isinstance(change, GapSeen)]
+    assert [gap.reason for gap in gaps] == reasons
