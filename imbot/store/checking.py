@@ -112,6 +112,8 @@ def check(database: Database) -> Findings:
         raise StoreDamagedError(f"store {database.path}: it is damaged ({grave[0]})")
     rows: list[BadRow] = []
     for table in summed_tables():
+        if structure and _has_lost_rows(database, table):
+            raise StoreDamagedError(f"store {database.path}: rows of {table.name} are missing")
         found, is_all = _newest(database, table)
         rows += found
         is_whole = is_whole and is_all
@@ -129,6 +131,21 @@ def _structure(database: Database) -> tuple[list[str], bool]:
         # A damaged tree is told on several lines, the first of which says whose it is.
         lines = [line for (text,) in told for line in text.splitlines()]
     return [each for each in lines if each != "ok" and not each.startswith("***")], is_whole
+
+
+def _has_lost_rows(database: Database, table: sa.Table) -> bool:
+    """Whether an index knows of rows that are not there: what it is of is what is damaged."""
+    whole = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = '{}' AND {}"
+    is_whole = "(sql IS NULL OR sql NOT LIKE '% WHERE %')"
+    with database.reading_anything() as execute:
+        for (name,) in execute(whole.format(table.name, is_whole)).fetchall():
+            lost = execute(
+                f"SELECT rowid FROM {table.name} INDEXED BY {name} "  # noqa: S608  names of ours
+                f"EXCEPT SELECT rowid FROM {table.name} NOT INDEXED LIMIT 1"
+            )
+            if lost.fetchone() is not None:
+                return True
+    return False
 
 
 def _newest(database: Database, table: sa.Table) -> tuple[list[BadRow], bool]:

@@ -203,6 +203,23 @@ async def test_an_index_that_is_wrong_is_built_anew(tmp_path):
     await store.close()
 
 
+async def test_rows_that_only_an_index_knows_of_are_missing(tmp_path):
+    """Building the index anew would make it right, and forget who was greeted."""
+    store = opened(tmp_path)
+    await store.commit([OnceMarked("greet", f"s{n}", "run", T0) for n in range(5)])
+    await store.close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+    connection.close()
+    content = bytearray((tmp_path / "store.db").read_bytes())
+    empty, marks = ((roots[name] - 1) * 4096 for name in ("acks", "once_marks"))
+    content[marks : marks + 4096] = content[empty : empty + 4096]
+    (tmp_path / "store.db").write_bytes(content)
+
+    with pytest.raises(StoreDamagedError, match="rows of once_marks are missing"):
+        opened(tmp_path)
+
+
 async def test_commits_that_are_missing_are_missed(tmp_path):
     """Without its log a store is an older one, and sound: it would do all since then once more."""
     store = opened(tmp_path)
