@@ -257,7 +257,7 @@ class App:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            await self._stop(lives)
+            await self._stop(lives, leaves=stop.is_set())
         for life in lives:
             if not life.cancelled() and (error := life.exception()) is not None:
                 raise error
@@ -316,10 +316,11 @@ class App:
             log.info("store.forgot", rows=rows)
             pause_s = FORGET_EVERY_S
 
-    async def _stop(self, lives: list[asyncio.Future[None]]) -> None:
+    async def _stop(self, lives: list[asyncio.Future[None]], *, leaves: bool) -> None:
         """Finish what is in flight, then leave: each step has its limit.
 
-        Whoever cannot wait cancels this; nothing is left running then either.
+        Who fails does not leave: logging out would end the sessions that the next start goes on
+        with. Whoever cannot wait cancels this; nothing is left running then either.
         """
         self.dispatch.hold_back()
         try:
@@ -327,7 +328,8 @@ class App:
             if not await self._tasks.drain(DRAIN_S):
                 log.warning("imbot.drain_late", seconds=DRAIN_S)
             await self._tasks.cancel()
-            await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
+            if leaves:
+                await asyncio.gather(*(agent.stop() for agent in self.agents.values()))
         finally:
             for life in lives:
                 life.cancel()
