@@ -1,4 +1,4 @@
-"""Runs actions that are not imbot's own: each in a task of its own, with a deadline that holds.
+"""Runs actions that are not imbot's own, each with a deadline that holds.
 
 An action that is out of time is cancelled; one that goes on all the same is closed where it stands
 and given up. What it has begun beside itself may live on even then, and is counted: of an action of
@@ -7,8 +7,9 @@ which several do so, no more is begun until they end. Source: reliability R5.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from contextlib import suppress
+from types import coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -28,24 +29,31 @@ class Strangers:
     """The actions that go on although they were ended."""
 
     def __init__(self) -> None:
-        self._undead: defaultdict[str, set[asyncio.Task[Any]]] = defaultdict(set)
+        self._undead: defaultdict[str, set[asyncio.Future[Any]]] = defaultdict(set)
 
     async def run(self, action: str, limit_s: float, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the work returns.
+        """Return what the work returns; it is done in this task, and most is done at once.
 
         Raises:
             TimeoutError: It was not done within so many seconds. It is over then, or given up.
+            RuntimeError: It asked for the process to end.
         """
-        task = asyncio.create_task(_kept_in(work), name=f"action {action}")
+        until_s = asyncio.get_running_loop().time() + limit_s
         try:
-            await asyncio.wait([task], timeout=limit_s)
-            is_late = not task.done()
+            waits_for = work.send(None)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        except SystemExit as error:
+            raise _refused(error) from error
+        patience = _Patience()
+        try:
+            async with asyncio.timeout_at(until_s):
+                return await _driven(work, waits_for, patience)
         finally:
-            if not task.done():
-                await self._end(action, task)
-        if is_late and (not task.done() or task.cancelled() or _was_closed(task)):
-            raise TimeoutError
-        return task.result()
+            patience.end()
+            if patience.is_over:
+                self._give_up(action, patience.waits_for)
 
     def why_not(self, action: str) -> str:
         """Return why no more of an action is to be begun; empty when it may be."""
@@ -54,40 +62,126 @@ class Strangers:
 
     def told(self) -> Mapping[str, int]:
         """Return how many runs of which action cannot be ended."""
-        return {action: len(tasks) for action, tasks in self._undead.items()}
+        return {action: len(left) for action, left in self._undead.items()}
 
-    async def _end(self, action: str, task: asyncio.Task[Any]) -> None:
-        task.cancel()
-        await asyncio.wait([task], timeout=GRACE_S)
-        if task.done():
-            return
-        work = task.get_coro()
+    def _give_up(self, action: str, left: asyncio.Future[Any] | None) -> None:
         log.warning("action.ignores_cancellation", action=action, seconds=GRACE_S)
-        self._undead[action].add(task)
-        task.add_done_callback(lambda _task: self._forget(action, task))
-        # Whatever it makes of that, nobody wakes it any more.
-        with suppress(RuntimeError):
-            if work is not None:
-                work.close()
-        task.cancel()
-        await asyncio.wait([task], timeout=0)
+        if not isinstance(left, asyncio.Task) or left.done():
+            return  # nobody wakes what waits for it any more
+        self._undead[action].add(left)
+        left.add_done_callback(lambda _left: self._forget(action, left))
 
-    def _forget(self, action: str, task: asyncio.Task[Any]) -> None:
-        self._undead[action].discard(task)
+    def _forget(self, action: str, left: asyncio.Future[Any]) -> None:
+        self._undead[action].discard(left)
         if not self._undead[action]:
             del self._undead[action]
-        if not task.cancelled():
-            task.exception()  # who waited for it has gone on
+        if not left.cancelled():
+            left.exception()  # who waited for it has gone on
 
 
-async def _kept_in(work: Coroutine[Any, Any, T]) -> T:
-    """Return what the work returns; no plugin ends the process."""
-    try:
-        return await work
-    except SystemExit as error:
-        raise RuntimeError(f"it wants the process to end ({error.code})") from error
+class _Patience:
+    """How long a cancelled action may still take.
+
+    Attributes:
+        is_over: Whether it has been given up.
+        waits_for: What it waited for then.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._is_spent = False
+        self.is_over = False
+        self.waits_for: asyncio.Future[Any] | None = None
+
+    def has_ended(self, waits_for: asyncio.Future[Any] | None) -> bool:
+        """Take note of a cancellation; return whether it is one too many."""
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(GRACE_S, self._spend)
+        elif self._is_spent:
+            self.is_over, self.waits_for = True, waits_for
+            if self._task is not None:
+                self._task.uncancel()
+        return self.is_over
+
+    def end(self) -> None:
+        """Take back the alarm."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _spend(self) -> None:
+        self._is_spent = True
+        if self._task is not None:
+            self._task.cancel()
 
 
-def _was_closed(task: asyncio.Task[Any]) -> bool:
-    """Whether a task failed because its work was closed under it."""
-    return isinstance(task.exception(), RuntimeError) and "already awaited" in str(task.exception())
+@coroutine
+def _driven(
+    work: Coroutine[Any, Any, T], waits_for: asyncio.Future[Any] | None, patience: _Patience
+) -> Generator[Any, Any, T]:
+    """Carry the work on from where it waits, as ``await`` does, but for what patience has an end.
+
+    Raises:
+        asyncio.CancelledError: It was cancelled, and ended or was given up.
+    """
+    while True:
+        thrown: BaseException | None = None
+        try:
+            yield from _until(waits_for, patience)
+        except asyncio.CancelledError as error:
+            if patience.is_over:
+                # Whatever it makes of that, nobody wakes it any more.
+                with suppress(RuntimeError):
+                    work.close()
+                raise
+            thrown = error
+        try:
+            waits_for = work.send(None) if thrown is None else work.throw(thrown)
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        except SystemExit as error:
+            raise _refused(error) from error
+
+
+def _until(
+    waits_for: asyncio.Future[Any] | None, patience: _Patience
+) -> Generator[Any, None, None]:
+    """Return when what the work waits for is over; a cancellation is passed on to that first.
+
+    It is waited for through a future of our own: a task that ignores its cancellation would keep
+    whoever waits for it from ever hearing of another.
+    """
+    if waits_for is None:
+        try:
+            yield None
+        except asyncio.CancelledError:
+            patience.has_ended(None)
+            raise
+        return
+    waits_for._asyncio_future_blocking = False  # noqa: SLF001  as a task does that takes it up
+    while not waits_for.done():
+        ours = waits_for.get_loop().create_future()
+        wake = _waker(ours)
+        waits_for.add_done_callback(wake)
+        try:
+            yield from ours
+        except asyncio.CancelledError:
+            waits_for.remove_done_callback(wake)
+            if patience.has_ended(waits_for):
+                raise
+            waits_for.cancel()
+
+
+def _waker(ours: asyncio.Future[None]) -> Any:  # noqa: ANN401  a callback, as asyncio takes it
+    def wake(_over: asyncio.Future[Any]) -> None:
+        if not ours.done():
+            ours.set_result(None)
+
+    return wake
+
+
+def _refused(error: SystemExit) -> RuntimeError:
+    """Return what becomes of a wish to end the process: no plugin does that."""
+    return RuntimeError(f"it wants the process to end ({error.code})")

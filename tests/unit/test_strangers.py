@@ -181,6 +181,81 @@ async def test_a_result_that_comes_while_it_is_ended_counts():
     assert await Strangers().run("x", LIMIT_S, late()) == "done"
 
 
+async def test_what_it_began_is_ended_before_it_hears_of_its_own_end():
+    """As everywhere in asyncio: who waits for a task sees how that ended."""
+    heard = []
+
+    async def child():
+        try:
+            await hangs()
+        finally:
+            await asyncio.sleep(1)
+            heard.append("child")
+
+    async def parent():
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(child())
+        finally:
+            heard.append("parent")
+
+    with pytest.raises(TimeoutError):
+        await Strangers().run("x", LIMIT_S, parent())
+    assert heard == ["child", "parent"]
+
+
+async def test_a_deadline_of_its_own_is_its_own():
+    async def within_a_second():
+        try:
+            async with asyncio.timeout(1):
+                await hangs()
+        except TimeoutError:
+            await asyncio.sleep(0)
+            return "too slow"
+
+    assert await Strangers().run("x", LIMIT_S, within_a_second()) == "too slow"
+    assert now() == 1
+
+
+async def test_what_it_waits_for_raises_where_it_waits():
+    async def child():
+        await asyncio.sleep(1)
+        raise LookupError("no")
+
+    async def parent():
+        try:
+            await asyncio.create_task(child())
+        except LookupError as error:
+            return str(error)
+
+    assert await Strangers().run("x", LIMIT_S, parent()) == "no"
+
+
+async def test_a_process_is_not_ended_later_either():
+    async def asks_to():
+        await asyncio.sleep(1)
+        sys.exit(3)
+
+    with pytest.raises(RuntimeError, match="wants the process to end"):
+        await Strangers().run("x", LIMIT_S, asks_to())
+
+
+async def test_what_gives_others_a_turn_hears_of_its_end_too():
+    async def spins():
+        while True:
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                await asyncio.sleep(100)
+
+    running = asyncio.create_task(Strangers().run("x", LIMIT_S, spins()))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert now() == pytest.approx(GRACE_S)
+
+
 @given(st.lists(st.sampled_from([quick, hangs, tidies_up, goes_on_in_a_loop]), max_size=8))
 def test_any_of_them_side_by_side_are_over_in_time(works):
     async def story():
