@@ -84,7 +84,7 @@ else:
         except orjson.JSONEncodeError:
             return _encode_slowly(value)
         # orjson writes NaN as null, which json refuses.
-        if b"null" in encoded and _holds_no_number(value):
+        if b"null" in encoded and _holds_no_number([value]):
             return _encode_slowly(value)
         # orjson gives its whole buffer of 4 KB away, and a held poll keeps its body.
         return bytes(memoryview(encoded))
@@ -128,11 +128,13 @@ def encode_json(value: JSON) -> bytes:
 
 def _holds_no_number(value: JSON) -> bool:
     """Whether a float in it is NaN or infinite."""
-    if isinstance(value, dict):
-        return any(map(_holds_no_number, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_holds_no_number, value))
-    return isinstance(value, float) and not math.isfinite(value)
+    for one in value.values() if isinstance(value, dict) else value:
+        if isinstance(one, float):
+            if not math.isfinite(one):
+                return True
+        elif isinstance(one, dict | list | tuple) and _holds_no_number(one):
+            return True
+    return False
 
 
 def fingerprint(text: bytes) -> str:
