@@ -124,7 +124,11 @@ class SqlStore:
             StoreError: It cannot be read.
         """
         found: Sequence[Order] = await self._writer.carry_out(
-            lambda database: recovery.waiting_orders(database.connection)
+            lambda database: (
+                recovery.waiting_orders(database.connection)
+                if database.has(recovery.ANY_ORDER)
+                else ()
+            )
         )
         return found
 

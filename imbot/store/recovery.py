@@ -46,6 +46,9 @@ LOST_SINCE = "lost_since"
 #: Marks looked up by one statement; SQLite allows 32,766 bound values.
 _MARKS_AT_ONCE = 500
 
+#: Asked every second while something is parked: whether somebody has ordered anything.
+ANY_ORDER = str(sa.select(sa.literal_column("1")).where(ORDER_IS_WAITING))
+
 
 def recover(connection: sa.Connection, now: datetime) -> Recovered:
     """Return what was unfinished; see :class:`imbot.records.Recovered`."""
