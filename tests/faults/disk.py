@@ -14,6 +14,7 @@ from typing import Any
 
 from imbot.clock import Clock
 from imbot.errors import StoreError
+from imbot.records import Order
 from imbot.store.connection import IN_MEMORY, Database
 from imbot.store.database import SqlStore
 from imbot.store.migrations import migrate
@@ -61,6 +62,10 @@ class SimulatedStore(SqlStore):
         self._writer = writer
         self._clock = clock
         self._lock = None
+
+    async def orders(self) -> Sequence[Order]:
+        """Return what people have decided: nobody is there, and imbot asks every second."""
+        return ()
 
 
 class SimulatedWriter:
