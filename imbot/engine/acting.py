@@ -15,11 +15,12 @@ from pydantic import BaseModel, ValidationError
 
 from imbot.durations import format_duration
 from imbot.engine.deadlines import within
-from imbot.engine.doors import Acting, ImDoor, WebDoor, World
+from imbot.engine.doors import Acting, ImDoor, World
 from imbot.engine.proving import Proof, Prover, first_of, left_s
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError
 from imbot.engine.shadow_doors import ShadowIm, ShadowWeb
 from imbot.engine.stepping import Next, Postponed
+from imbot.engine.webdoor import WebDoor
 from imbot.engine.withholding import why_withheld
 from imbot.errors import (
     ActionError,

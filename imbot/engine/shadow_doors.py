@@ -7,8 +7,9 @@ not made up: the action ends there.
 from collections.abc import Mapping
 from typing import NoReturn
 
-from imbot.engine.doors import ImDoor, WebDoor, origin_of
+from imbot.engine.doors import ImDoor
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError, written_over
+from imbot.engine.webdoor import WebDoor, origin_of
 from imbot.errors import PermanentError
 from imbot.model import JSON, SessionKey
 
