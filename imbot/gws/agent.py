@@ -21,7 +21,7 @@ from imbot.errors import (
     StoreError,
     TemporaryError,
 )
-from imbot.gws.admission import Admission
+from imbot.gws.admission import ONE_REQUEST, Admission
 from imbot.gws.client import GwsClient, is_conflict, is_gone
 from imbot.gws.feed import Feed
 from imbot.gws.flag import Flag
@@ -373,9 +373,11 @@ class Agent:
         """Return a login to enter: one that polls already, if the last process left as much."""
         left, self._left = self._left, None
         login = self._login = self._new_login(left)
-        if left is not None and not await login.resume():
-            await login.hang_up()
-            login = self._login = self._new_login()
+        if left is not None:
+            await self._admission.turn(ONE_REQUEST)
+            if not await login.resume():
+                await login.hang_up()
+                login = self._login = self._new_login()
         return login
 
     def _new_login(self, left: Left | None = None) -> Login:
