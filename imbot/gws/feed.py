@@ -172,6 +172,7 @@ class Feed:
         self._is_in_service = False
         self._cut: GoodPoll | None = None
         self._gap_good: GoodPoll | None = None
+        self._left_good: GoodPoll | None = None
         self._goes_on = False
         self._is_silent = False
         self._kept: Subscription | None = None
@@ -263,8 +264,10 @@ class Feed:
         self._wire = wire
         self._is_silent = False
         self._heard_at = self._clock.now()
+        self._left_good = None
         if left is not None and left.resume is not None:
             self._goes_on = True
+            self._left_good = left.good
             self._heard_at = left.good.asked_at
             self._kept = left.subscription
             self._acknowledged = left.resume.client_id, left.resume.ack
@@ -504,7 +507,8 @@ class Feed:
         untold = self._cut or self._gap_good
         if untold is not None or self._wire is None or self.heard_since is None:
             return untold
-        return self._wire.last_good
+        # What the first poll brings is kept before that poll counts as a good one.
+        return self._wire.last_good or self._left_good
 
     def _take_owed(self) -> tuple[ConnectionNotice, ...]:
         owed, self._owed = tuple(self._owed), []

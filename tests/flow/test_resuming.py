@@ -74,6 +74,24 @@ async def test_killed_again_and_again_it_loses_nothing(tmp_path):
         assert gaps(stage) == []
 
 
+async def test_killed_right_after_it_went_on_it_goes_on_again(tmp_path):
+    """The first poll of all brought something, and no other poll was answered well before."""
+    async with staged(tmp_path, ack=True) as stage:
+        imbot = await stage.start(ANSWER.replace("any", "{contains: [ping]}"))
+        call = stage.ring("3001")
+        await stage.seconds(2)
+        for _ in range(2):
+            imbot.kill()
+            call.say("an aside")
+            imbot = await stage.start(ANSWER.replace("any", "{contains: [ping]}"))
+            await stage.seconds(2)
+        call.say("ping")
+        await stage.seconds(2)
+
+        assert call.heard == ["You said ping"]
+        assert gaps(stage) == []
+
+
 async def test_without_acknowledgements_it_goes_on_and_tells_the_gap(tmp_path):
     async with staged(tmp_path, ack=False) as stage:
         imbot = await stage.start(ANSWER)
