@@ -31,6 +31,7 @@ from imbot.engine.once import OnceMarks
 from imbot.engine.ordering import Orders
 from imbot.engine.parked import Parked
 from imbot.engine.past import Past
+from imbot.engine.recovering import left_behind
 from imbot.engine.running import Runs
 from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
@@ -244,6 +245,8 @@ class App:
         self._store.note(
             [SubscriptionEnded(user) for user in recovered.subscriptions.keys() - self.agents]
         )
+        kept_since = self._ports.clock.now() - timedelta(seconds=self._settings.delivery.keep)
+        self._store.note(left_behind(recovered.sessions, self.agents, kept_since))
         lives: list[asyncio.Future[None]] = [
             asyncio.create_task(agent.run()) for agent in self.agents.values()
         ]

@@ -1,12 +1,13 @@
 """What an interrupted run goes on with after a start, or what becomes of it. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from imbot.engine.standing import Standing, standing_of
-from imbot.model import SessionKey
+from imbot.model import SessionKey, SessionState
 from imbot.records import (
     Change,
     Effect,
@@ -14,6 +15,7 @@ from imbot.records import (
     RuleSeen,
     RunSeen,
     RunState,
+    SessionSeen,
     TimerGone,
     Verdict,
 )
@@ -48,6 +50,23 @@ def interrupted(seen: RunSeen, effects: Sequence[Effect]) -> Interrupted:
     """Return where a run stood that was written down, with its effects."""
     known_until = max([seen.at, *(effect.intent.at for effect in effects)])
     return Interrupted(standing_of(seen), seen.session, effects, known_until)
+
+
+def left_behind(
+    sessions: Iterable[SessionSeen], agents: Container[str], before: datetime
+) -> list[Change]:
+    """Return, as over, the sessions of agents that the settings do not name any more.
+
+    Those that were seen since then stay: an agent may come back, and what is over never does.
+    """
+    return [
+        seen._replace(
+            session=replace(seen.session, state=SessionState.COMPLETED.value),
+            completed_at=seen.seen_at,
+        )
+        for seen in sessions
+        if seen.agent not in agents and not seen.session.is_completed and seen.seen_at < before
+    ]
 
 
 def given_up(seen: RunSeen, effects: Iterable[Effect], now: datetime) -> list[Change]:

@@ -16,11 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import structlog
 
 from imbot.app import Ports, open_app
 from imbot.config import Loaded
+from imbot.engine import once
 from imbot.settings import Settings
 from imbot.store.database import open_store
 from imbot.testing.time import LoopClock
@@ -172,6 +174,7 @@ class Soak:
         return told
 
 
+@patch.object(once, "REMEMBERED_MARKS", 2_000)  # so that a quarter of a soak reaches the bound
 async def soak(*, days=DAYS, events=EVENTS, agents=AGENTS, parts=None, seed=0, watch=None):
     """Return how it went."""
     clock, went = LoopClock(), Soak(days)
