@@ -22,6 +22,9 @@ _CHUNK = 4
 #: Of a hundred replies so many may be parked: with the ack extension,
 #: without, and where GWS sends no echoes and nothing can be proven.
 MOST_PARKED = {"with ack": 1.0, "without ack": 6.0, "without echoes": 16.0}
+#: Of a hundred messages so many may lie in a reported gap: twice what was measured. A gap that is
+#: reported too wide would excuse everything.
+MOST_UNSEEN = {"with ack": 6.0, "without ack": 17.0, "without echoes": 10.0}
 LEAST_MESSAGES, LEAST_FAULTS, LEAST_CRASHES = 20, 10.0, 1.0
 
 
@@ -95,9 +98,10 @@ class Tally:
             )
             if got < least
         ]
-        for kind, most in MOST_PARKED.items():
-            if (got := self.percent("parked", kind)) > most:
-                few.append(f"parked: {got:.2f} % {kind}, at most {most:g} % may be")
+        for what, limits in (("parked", MOST_PARKED), ("unseen", MOST_UNSEEN)):
+            for kind, most in limits.items():
+                if (got := self.percent(what, kind)) > most:
+                    few.append(f"{what}: {got:.2f} % {kind}, at most {most:g} % may be")
         return few
 
     def report(self) -> Iterator[str]:
