@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 #: Their tests start processes and wait for them, or share one that takes long to start.
 _ALONE = [Path(__file__).with_name(folder) for folder in ("wire", "editor")]
@@ -36,9 +37,15 @@ def _main_loop() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """Undo what a test has set up for the log of the whole process."""
+    """Undo what a test has set up for the log of the whole process.
+
+    Until it does, errors are logged with plain tracebacks: coloured ones with every local value
+    take a second each.
+    """
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    plain = ConsoleRenderer(colors=False, exception_formatter=plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
