@@ -125,10 +125,11 @@ async def live(folder: Path, fault: Fault) -> Told:
         await stage.seconds(5)
         imbot = await _again_if_over(stage, first)
         call = stage.ring("3001")
-        await stage.seconds(35)
-        is_alive = imbot is first and imbot.is_running
-        await _again_if_over(stage, imbot)
-        await stage.seconds(200)
+        for seconds in (35, 65, 200):
+            await stage.seconds(seconds)
+            is_alive = imbot is first and imbot.is_running
+            imbot = await _again_if_over(stage, imbot)
+        await stage.seconds(5)
         return Told(fault, list(_wrong(stage, call, fault, is_alive=is_alive)))
 
 
