@@ -3,7 +3,6 @@
 import pytest
 from structlog.testing import capture_logs
 
-from imbot.simulator.journal import Happening
 from tests.flow.stage import staged
 
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(180)]
@@ -15,15 +14,6 @@ rules:
     trigger: {message: any}
     do: [{reply: "You said {{ message.text }}"}]
 """
-
-
-def logins(stage):
-    """Return how often anybody shook hands with GWS."""
-    return sum(
-        entry.name == "/meta/handshake"
-        for entry in stage.simulator.world.log
-        if entry.kind is Happening.REQUEST
-    )
 
 
 def gaps(stage):
@@ -110,7 +100,7 @@ async def test_without_acknowledgements_it_goes_on_and_tells_the_gap(tmp_path):
         assert 0 < (killed_at - gap.started_at).total_seconds() <= 100
 
 
-async def test_an_agent_that_GWS_has_forgotten_logs_in_anew_and_tells_the_gap(tmp_path):
+async def test_an_agent_that_gws_has_forgotten_logs_in_anew_and_tells_the_gap(tmp_path):
     async with staged(tmp_path, ack=True) as stage:
         imbot = await stage.start(ANSWER)
         call = stage.ring("3001")
