@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 from structlog.dev import ConsoleRenderer, plain_traceback
+
+# Side by side, a case takes as long as the others let it.
+settings.register_profile("side by side", settings(), deadline=None)
+settings.load_profile("side by side")
 
 #: Their tests start processes and wait for them, or share one that takes long to start.
 _ALONE = [Path(__file__).with_name(folder) for folder in ("wire", "editor")]
