@@ -49,6 +49,8 @@ PATIENCE_S = 30.0
 
 #: What each process logs when it has read back what was unfinished.
 _RECOVERED = '"imbot.recovered"'
+#: ... and when it has heard enough echoes.
+_ECHOES_LEARNT = '"echoes.heard"'
 
 #: How many processes live at the same time: they wait most of the time.
 AT_ONCE = 6
@@ -228,12 +230,18 @@ class _Story:
         """Play until the moment has come."""
         process = self.begin(at)
         await until(lambda: self.world.is_free("bot1"), what="never logged in", within_s=60)
-        # Of a first session echoes are learnt: without any, an absent one would prove nothing.
+        # Of a first session echoes are learnt: without them, an absent one would prove nothing.
         self._ring()
         await self._until("Hello there.")
-        if at.target == "greet":
-            self.world.complete(self.session.id)
-            await until(lambda: self._is_completed(self.session.id), what="never completed")
+        for text in ("ping a", "ping b"):
+            self.world.say(self.session.id, text)
+            await self._until(f"pong to {text}")
+        await until(lambda: _ECHOES_LEARNT in self._output, what="echoes are not learnt")
+        self.world.complete(self.session.id)
+        await until(lambda: self._is_completed(self.session.id), what="never completed")
+        if at.target != "greet":
+            self._ring()
+            await self._until("Hello there.")
         if at.target == "goodbye" or at.step == "J16":
             self._say("ping 1")
             await self._until("pong to ping 1")
@@ -256,7 +264,7 @@ class _Story:
     async def killed_again(self, found: Killed) -> None:
         """Let the process that recovers come to the same moment, if it does."""
         process = self.begin(found.moment)
-        await until(lambda: (self._folder / "output.txt").read_text().count(_RECOVERED) > 1)
+        await until(lambda: self._output.count(_RECOVERED) > 1, what="it never recovered")
         await process.signal(signal.SIGUSR2)
         await process.killed(within_s=QUIESCE_S + 6)
         await process.end()
@@ -290,6 +298,10 @@ class _Story:
         await process.signal(signal.SIGTERM)
         await asyncio.wait_for(asyncio.shield(process.status), 10)
         found.expect(process.status.result() == 0, f"it ended with {process.status.result()}")
+
+    @property
+    def _output(self) -> str:
+        return (self._folder / "output.txt").read_text(encoding="utf-8")
 
     def left(self, at: Moment) -> Left:
         """Return what the store holds of the exchange."""
