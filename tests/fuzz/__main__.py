@@ -313,6 +313,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if asked.case is not None:
         return _again(asked.case)
     _fill_in(asked)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     began = time.monotonic()
     cases = Cases(asked.seed)
     _warm()

@@ -64,9 +64,12 @@ def test_an_edge_that_lets_too_much_through_is_found(monkeypatch):
     monkeypatch.setattr("imbot.gws.notifications.clean_text", lambda text: text)
     spoken = b'{"messageType":"IMLogUpdateMessage","imSessionPath":"/S1","message":"\\u0007"}'
 
+    reply = b'[{"channel":"/x","data":' + spoken + b"}]"
+    # The length says which HTTP status it comes with.
+    bodies = [reply + b" " * padding for padding in range(8)]
+
     with pytest.raises(decoding.WrongError, match="lets through"):
-        for padding in range(8):  # the length says which HTTP status it comes with
-            judge("reply", b'[{"channel":"/x","data":' + spoken + b"}]" + b" " * padding)
+        list(map(decoding.read_reply, bodies))
 
 
 def test_a_seed_and_a_number_are_a_case():
