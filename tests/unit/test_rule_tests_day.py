@@ -17,6 +17,7 @@ MEASURE = """
 import gc
 import time
 from benchmarks.day import Day
+from imbot.logs import configure_logs
 
 def yardstick():
     found = {}
@@ -28,6 +29,7 @@ def cpu_s(work):
     work()
     return time.process_time() - began
 
+configure_logs("critical", "text")
 day = Day()
 day.play()
 gc.collect()
