@@ -172,7 +172,7 @@ class Prover:
                 "the same text was heard, and may have been another's",
             ),
             (
-                not echoes.learnt.are_heard and not left_s(quiet_at, now),
+                not echoes.learnt.are_heard and not left_s(last_at, now),
                 "too few echoes ever came for it to prove anything that this one did not",
             ),
             (not left_s(last_at, now), "no poll has shown since that its echo did not come"),
@@ -182,7 +182,9 @@ class Prover:
     def _is_absent(self, intent: Intent, quiet_at: datetime) -> bool:
         """Return whether its echo would have been heard by now."""
         hearing = self._hearing(intent)
-        return hearing is not None and hearing.since <= intent.at and hearing.through >= quiet_at
+        if hearing is None or not self._world.echoes.learnt.are_heard:
+            return False
+        return hearing.since <= intent.at and hearing.through >= quiet_at
 
     def _hearing(self, intent: Intent) -> Hearing | None:
         gws = self._world.agents.get(intent.agent)
