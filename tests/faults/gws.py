@@ -95,7 +95,7 @@ class _Bayeux:
     browser: str
     acks: bool
     is_subscribed: bool = False
-    #: What waits, each with the batch that it was last sent in; 0 for in none.
+    #: What waits, each with the batch that it was first sent in; 0 for in none.
     queue: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     batch: int = 0
     poll: _Poll | None = None
@@ -371,7 +371,8 @@ class Gws:
         events = [event for _, event in client.queue]
         if client.acks and events:
             client.batch += 1
-            client.queue = [(client.batch, event) for event in events]
+            # What is sent again stays in its batch: an acknowledgement of that still clears it.
+            client.queue = [(batch or client.batch, event) for batch, event in client.queue]
         else:
             client.queue = []
         return events
