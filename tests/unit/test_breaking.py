@@ -338,8 +338,8 @@ async def test_a_step_without_an_on_error_holds_its_rule_back_all_the_same():
     """Also when another step of the rule has one."""
     house, services = await failing(covered("{own.call: {at: there}}"), times=0)
     services.errors["there"] = PermanentError("gone")
-    for _ in range(IN_A_ROW + 1):
-        await house.say("x")
+    for number in range(IN_A_ROW + 1):
+        await house.say(f"x{number}")
 
     (no,) = house.suppressed()
     assert no.detail.startswith("own.call failed 5 times in a row, last: gone;")

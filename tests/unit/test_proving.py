@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import RootModel
@@ -30,7 +30,7 @@ class Ear(FakeGws):
     ``since`` is when it began to; None while it does not.
     """
 
-    def __init__(self, *failures, since=datetime(2000, 1, 1)):
+    def __init__(self, *failures, since=datetime(2000, 1, 1, tzinfo=UTC)):
         self.since = since
         super().__init__(failures=deque(failures))
 
@@ -39,7 +39,7 @@ class Ear(FakeGws):
         if self.since is None:
             return None
         now = LoopClock().now()
-        return Hearing(self.since.replace(tzinfo=now.tzinfo), now - timedelta(seconds=10))
+        return Hearing(self.since, now - timedelta(seconds=10))
 
     @hearing.setter
     def hearing(self, _given):
@@ -132,7 +132,7 @@ async def test_an_echo_settles_it_whenever_it_comes():
 @pytest.mark.parametrize(
     ("gws", "learnt", "why"),
     [
-        (Ear(LOST, since=datetime(2100, 1, 1)), HEARD, "may have been lost in a gap"),  # noqa: DTZ001
+        (Ear(LOST, since=datetime(2100, 1, 1, tzinfo=UTC)), HEARD, "may have been lost in a gap"),
         (Ear(LOST, since=None), HEARD, "no poll has shown since"),
         (Ear(LOST), EchoesLearnt(), "too few echoes ever came"),
         (Ear(LOST), EchoesLearnt(are_missing=True), "this GWS sends no echoes"),
@@ -405,7 +405,7 @@ async def test_a_request_that_nobody_can_prove_is_parked():
     """A post without a key may have been taken."""
 
     class Dead:
-        async def send(self, request):
+        async def send(self, _request):
             raise AmbiguousError("cut off")
 
         async def close(self):

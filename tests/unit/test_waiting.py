@@ -11,7 +11,15 @@ from structlog.testing import capture_logs
 from imbot.engine.watching import Acted, Ended, Logged
 from imbot.errors import StoreError
 from imbot.model import ConnectionChange, OutcomeKind, Reason
-from imbot.records import EventSeen, RuleSeen, RunSeen, RunState, TimerGone, TimerSet
+from imbot.records import (
+    EventSeen,
+    RuleSeen,
+    RunSeen,
+    RunState,
+    SessionSeen,
+    TimerGone,
+    TimerSet,
+)
 from imbot.store.database import open_store
 from imbot.testing.house import build, rulebook_of
 from imbot.testing.memory_store import MemoryStore
@@ -61,8 +69,17 @@ async def killed(house, *, keeping=True):
     return house.store.reopened()
 
 
+def show(house):
+    """Let GWS list the sessions that were there before the crash."""
+    rows = house.store.durable if isinstance(house.store, MemoryStore) else ()
+    for row in rows:
+        if isinstance(row, SessionSeen):
+            house.gws[row.agent].shown[row.session.id] = row.session
+
+
 async def started(rules, store, compile_stored=lambda _seen: None, log=None):
     house = build(rules, store=store)
+    show(house)
     if log is not None:
         timed(house, log)
     await house.dispatch.recover(house.book.rules, compile_stored)
@@ -571,7 +588,7 @@ async def test_restart_lets_a_step_that_is_on_its_way_end():
     gws, original = house.gws["bot1"], house.gws["bot1"].send_message
 
     class Slow:
-        facts, is_up = gws.facts, True
+        facts, is_up, hearing = gws.facts, True, None
 
         async def send_message(self, *args, **more):
             await asyncio.sleep(2)
@@ -817,6 +834,7 @@ async def _lived(rules, *, at, kept):
 
     async def reborn(house):
         again = watched(MemoryStore(house.store.durable))
+        show(again)
         await again.dispatch.recover(again.book.rules)
         return again
 
