@@ -37,6 +37,7 @@ from imbot.model import (
     Notice,
     SessionKey,
     SessionNotice,
+    SessionState,
     SnapshotNotice,
 )
 from imbot.ports import Store
@@ -167,6 +168,7 @@ class Dispatch:
         self.backlog = Backlog(self._lanes, store, flow)
         self._holds_back = False
         self._away_since: dict[str, datetime] = {}
+        self._idle_since: dict[str, datetime] = {}
         self._without_past: set[str] = set()
 
     async def accept(self, batch: Batch) -> None:
@@ -329,12 +331,16 @@ class Dispatch:
 
         Nobody heard what was said in them meanwhile, unless the agent goes on where the last
         process ended. It begins when GWS last told of them, or of what was said in them, or when a
-        poll last proved that there was nothing.
+        poll last proved that there was nothing. An agent that had none has a gap only with sessions
+        that began meanwhile.
         """
-        is_seen_again = any(isinstance(notice, SnapshotNotice) for notice in batch.notices)
-        if not (is_seen_again or batch.is_unbroken):
+        listed = [notice for notice in batch.notices if isinstance(notice, SnapshotNotice)]
+        if not (listed or batch.is_unbroken):
             return []
+        idle_since = self._idle_since.pop(batch.agent, None)
         since = self._away_since.pop(batch.agent, None)
+        if since is None and any(self._is_talked_in(batch.agent, each) for each in listed):
+            since = idle_since
         if since is None or batch.is_unbroken or _tells_of(batch.notices, since):
             return []
         gap_s = (now - since + _ON_ITS_WAY).total_seconds()
@@ -374,6 +380,14 @@ class Dispatch:
             return None
         gws = self._world.agents.get(agent)
         return sender == agent or (gws is not None and sender == gws.facts.number)
+
+    def _is_talked_in(self, agent: str, listed: SnapshotNotice) -> bool:
+        """Return whether people talk in a listed session that nobody saw begin."""
+        return any(
+            session.state == SessionState.TALKING
+            and self._world.table.get(SessionKey(agent, session.id)) is None
+            for session in listed.sessions
+        )
 
     def _gaps(self, agent: str, notices: Iterable[Notice]) -> Iterator[GapSeen]:
         """Yield each gap with the sessions it concerns.
@@ -426,10 +440,14 @@ class Dispatch:
             known = {agent for agent, session_id in found.marks_lost if not session_id}
             self._without_past = self._world.agents.keys() - known
             self._away_since |= dict.fromkeys(self._without_past, found.lost_since)
-        for agent, seen in found.acks.items():
-            if seen.good is not None and agent in self._away_since:
-                since = self._away_since[agent]
-                self._away_since[agent] = max(since, seen.good.asked_at)
+        now = self._world.clock.now()
+        for agent in self._world.agents:
+            seen = found.acks.get(agent)
+            good_at = None if seen is None or seen.good is None else seen.good.asked_at
+            if agent not in self._away_since:
+                self._idle_since[agent] = good_at or now
+            elif good_at is not None:
+                self._away_since[agent] = max(self._away_since[agent], good_at)
 
     def _restore_effects(self, found: Recovered) -> None:
         """Await the echoes that may still come; park what nobody goes on with."""

@@ -115,7 +115,7 @@ async def test_a_second_ctrl_c_leaves_nothing_running(stage):
     assert imbot.app.agents["bot1"].status.state is AgentState.STOPPED
     stage.faults()
     await stage.start(GREETING)
-    await stage.seconds(100)
+    await stage.seconds(240)
     with stage.views() as views:
         assert call.heard or [effect.intent.session_id for effect in views.parked()] == [call.id]
 
