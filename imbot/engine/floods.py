@@ -19,7 +19,7 @@ _MESSAGE, _USERDATA = EventKind.MESSAGE, EventKind.USERDATA
 
 
 class Floods:
-    """The buckets of the sessions that are not over.
+    """The buckets of the sessions that brought something lately.
 
     Time is that of the receipt of events, so that a backlog which came slowly is no flood.
 
@@ -30,7 +30,8 @@ class Floods:
     def __init__(self, per_s: float = PER_S) -> None:
         self._per_s = per_s
         self._burst = per_s * BURST_S
-        #: Tokens left, and until when (seconds since 1970) what time brings is counted.
+        #: Tokens left, and until when (seconds since 1970) what time brings is counted; the one
+        #: longest unused first.
         self._buckets: dict[SessionKey, tuple[float, float]] = {}
 
     def why_not(self, event: Event) -> str:
@@ -39,8 +40,9 @@ class Floods:
         if key is None or (kind is not _MESSAGE and (kind is not _USERDATA or event.own)):
             return ""
         now = event.received_at.timestamp()
-        tokens, at = self._buckets.get(key, (self._burst, now))
+        tokens, at = self._buckets.pop(key, (self._burst, now))
         tokens = min(tokens + max(now - at, 0.0) * self._per_s, self._burst)
+        self._drop_full(now)
         if tokens < 1.0:
             self._buckets[key] = tokens, max(now, at)
             told = f"more than {self._burst:g} events at once, or {self._per_s:g} a second"
@@ -48,6 +50,10 @@ class Floods:
         self._buckets[key] = tokens - 1.0, now
         return ""
 
-    def forget(self, key: SessionKey) -> None:
-        """Drop what is kept of a session that is over."""
-        self._buckets.pop(key, None)
+    def _drop_full(self, now: float) -> None:
+        """Drop the buckets, the one longest unused first, that are full again: as good as none."""
+        while self._buckets:
+            oldest, (tokens, at) = next(iter(self._buckets.items()))
+            if tokens + (now - at) * self._per_s < self._burst:
+                return
+            del self._buckets[oldest]

@@ -61,7 +61,6 @@ class Past(NamedTuple):
         """Drop what is kept of a session that is over."""
         self.spending.forget(key)
         self.shadow_spending.forget(key)
-        self.floods.forget(key)
 
 
 class Known:

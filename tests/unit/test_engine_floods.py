@@ -80,13 +80,16 @@ def test_a_clock_that_is_set_back_gives_no_second_burst():
     assert taken(floods, [said(3601.0)] * 100) == PER_S
 
 
-def test_a_session_that_is_over_is_forgotten():
+def test_a_bucket_that_is_full_again_is_not_kept():
+    """Of a session that is over nothing stays, whatever comes of it late."""
     floods = Floods()
-    taken(floods, [said()] * 1000)
-    floods.forget(said().session_key)
+    for number in range(100):
+        taken(floods, [said(number, f"s{number}")])
+    assert len(floods._buckets) <= 2
 
-    assert floods.why_not(said()) == ""
-    assert len(floods._buckets) == 1
+    taken(floods, [said(200, "flooded")] * 1000)
+    taken(floods, [said(200.2, f"s{number}") for number in range(50)])
+    assert len(floods._buckets) == 51
 
 
 @given(st.lists(st.floats(0, 5), max_size=300))
