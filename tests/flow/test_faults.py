@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from imbot.records import EffectState
 from imbot.simulator.conversation import RefusedError
 from tests.flow.stage import GREETING, staged
 
@@ -106,17 +107,26 @@ def tally(stage, calls):
     with stage.views() as views:
         parked = {effect.intent.session_id for effect in views.parked()}
         gaps = views.gaps(100_000)
+        over = {call.id for call in calls if is_given_up(views.session(call.id))}
     for call in calls:
         found.greetings[call.id] = sum("you reached Robin" in text for text in call.heard)
         if found.greetings[call.id]:
             continue
         if call.id in parked:
             found.excused["parked"] += 1
+        elif call.id in over:
+            found.excused["over"] += 1
         elif any(_covers(gap, call) for gap in gaps):
             found.excused["gap"] += 1
         else:
             found.silent.append(call.id)
     return found
+
+
+def is_given_up(histories):
+    """Return whether a reply is told of that came too late: for the session, or for good."""
+    given_up = (EffectState.CANCELLED, EffectState.EXPIRED)
+    return any(each.effect.state in given_up for one in histories for each in one.effects)
 
 
 def _covers(gap, call):
