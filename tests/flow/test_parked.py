@@ -54,7 +54,7 @@ async def lost_greeting(stage, **fault):
     imbot = await stage.start(GREET)
     stage.faults(**(fault or {"html_502": {"next": 1, "only": ["SendMessage"]}}), no_echo=True)
     call = stage.ring("3001")
-    await stage.seconds(120)
+    await stage.seconds(240)
     stage.faults()
     return call, parked_ids(stage)[0], imbot
 
@@ -92,7 +92,7 @@ async def test_what_is_dropped_is_never_sent(stage, order):
     await stage.seconds(2)
     await imbot.stop()
     await stage.start(GREET)
-    await stage.seconds(120)
+    await stage.seconds(240)
 
     assert (call.heard, parked_ids(stage)) == ([], [])
     assert order("resend", effect_id)[0] == 1

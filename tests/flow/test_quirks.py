@@ -106,7 +106,7 @@ async def test_a_greeting_that_nobody_can_prove_is_parked(stage, fault):
     stage.faults(**{fault: {"next": 1, "only": ["SendMessage"]}}, no_echo=True)
 
     call = stage.ring("3001")
-    await stage.seconds(120)
+    await stage.seconds(240)
 
     assert call.heard == ([] if fault == "html_502" else [HELLO])
     with stage.views() as views:

@@ -358,7 +358,7 @@ def test_warnings_are_kept_beside_the_settings(tmp_path):
         (
             "environment IMBOT_PORT: warning[unknown-key]: this is no setting and is ignored; "
             "known: admin, agents, bot, budget, country, delivery, gws, http, log, plugins, rules, "
-            "secrets, shadow, store, timezone"
+            "secrets, shadow, store, store_on_damage, timezone"
         )
     ]
 
