@@ -149,22 +149,26 @@ def _text(payload: Any) -> str:
     return payload.get("text", "") if isinstance(payload, dict) else ""
 
 
-def judge(history: History, rows: sqlite3.Connection, start: datetime) -> Judged:
+def judge(
+    history: History, rows: sqlite3.Connection, start: datetime, *, echo: bool = True
+) -> Judged:
     """Return what became of a schedule.
 
     Args:
         history: What GWS saw.
         rows: What imbot kept.
         start: The moment of second 0.
+        echo: Whether GWS shows an agent its own words.
     """
-    return _Judge(history, _Kept(rows, start)).judged()
+    return _Judge(history, _Kept(rows, start), echo=echo).judged()
 
 
 class _Judge:
     """Looks at one schedule."""
 
-    def __init__(self, history: History, kept: _Kept) -> None:
+    def __init__(self, history: History, kept: _Kept, *, echo: bool) -> None:
         self._history = history
+        self._echo = echo
         self._kept = kept
         self._result = Judged()
         self._heard: dict[str, list[Happening]] = defaultdict(list)
@@ -324,12 +328,16 @@ class _Judge:
     def _taken(self, session_id: str, text: str) -> int:
         """Return how many own messages of this text may have lent their echo to the other party's.
 
-        Of which nobody can know whether they were said, or whose echo was lost in a gap.
+        Of which nobody can know whether they were said, or whose echo was lost in a gap, or never
+        came: until that is learnt of a GWS, the same words are taken for it.
         """
         own = [
             one for one in self._kept.effects if (one.session_id, one.text) == (session_id, text)
         ]
-        lost = sum(one.text == text and self._is_in_gap(one) for one in self._heard[session_id])
+        lost = sum(
+            one.text == text and (not self._echo or self._is_in_gap(one))
+            for one in self._heard[session_id]
+        )
         return lost + sum(one.state not in _PROMISED for one in own) + self._mistaken(own, text)
 
     def _mistaken(self, own: list[_Effect], text: str) -> int:

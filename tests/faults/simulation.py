@@ -227,7 +227,8 @@ class Stage:
                 break
         for error in self.loop.errors:
             self.gws.note("fails", text=error)
-        judged = judge(self.history, self.disk.raw, START)
+        echo = self.schedule.deployment.echo
+        judged = judge(self.history, self.disk.raw, START, echo=echo)
         crashes = self.history.counts["dies"]
         return Played(self.schedule, self.history, self.lives, crashes, judged)
 
