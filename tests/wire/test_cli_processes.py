@@ -107,7 +107,7 @@ def spelled(value):
     ("words", "code", "told"),
     [
         (["check", "binary"], 1, "binary:1:1: error[bad-encoding]"),
-        (["run", "-s", "store=sqlite:///binary"], 75, "it is not a database; move it away"),
+        (["run", "-s", "store=sqlite:///nowhere/imbot.db"], 75, "check that the folder exists"),
         (["simulate", "--port", "99999"], 2, "less than or equal to 65535"),
     ],
     ids=spelled,

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pytest
 
 from imbot.clock import SystemClock
+from imbot.records import EffectState
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.faults import FaultKind, Faults
 from imbot.simulator.parties import Complete, Conversation, Expect, play
@@ -77,14 +78,20 @@ async def ring_in_a_row(simulator, agent):
 
 
 def is_told(call, views, gaps):
-    """Whether people can see why nobody greeted: a parked reply, or a gap at that time."""
+    """Whether people can see why nobody greeted: a reply parked or given up, or a gap then."""
     history = views.session(call.went.session_id, agent=call.agent)
     is_parked = any(one.view.parked for one in history)
-    return is_parked or any(
-        gap.agent == call.agent
-        and gap.started_at <= call.ended_at
-        and gap.ended_at >= call.began_at
-        for gap in gaps
+    given_up = (EffectState.CANCELLED, EffectState.EXPIRED)
+    is_over = any(each.effect.state in given_up for one in history for each in one.effects)
+    return (
+        is_parked
+        or is_over
+        or any(
+            gap.agent == call.agent
+            and gap.started_at <= call.ended_at
+            and gap.ended_at >= call.began_at
+            for gap in gaps
+        )
     )
 
 

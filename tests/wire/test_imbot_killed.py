@@ -123,11 +123,12 @@ async def test_killed_against_a_foreign_server_it_serves_the_session_on(start_fo
 
         with suppress(ValueError):  # nobody can say anything in a session that is over
             await server.until(over, within_s=30)
-        assert len(await server.operations("Complete")) == 1
+        # Each goodbye that was heard completes, until GWS has told that the session is over.
+        assert await server.operations("Complete")
         assert len(await greetings(server, session)) == 1
         assert await daemon.signal(signal.SIGTERM) == 0, daemon.text
     with store_views(tmp_path) as views:
-        assert [gap.session_ids for gap in views.gaps()] == [(session,)]
+        assert views.gaps() == ()  # the server acknowledges, and the subscription was gone on with
 
 
 # Stopped in order -------------------------------------------------------------------------------
