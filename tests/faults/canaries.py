@@ -20,7 +20,7 @@ from imbot.gws import faults
 from imbot.gws.agent import Agent
 from imbot.gws.feed import Feed
 from imbot.model import Batch
-from imbot.records import Change, EchoSeen, EffectState, OnceMarked
+from imbot.records import Change, EchoesLearnt, EchoSeen, EffectState, OnceMarked
 from imbot.store.database import SqlStore
 
 #: Seconds that echoes are written down too late in the canary that does so.
@@ -88,15 +88,20 @@ def short_quiesce() -> AbstractContextManager[None]:
     return replaced(Echoes, "quiesce_s", property(lambda _: 10.0))
 
 
-def echoes_for_granted() -> AbstractContextManager[None]:
+@contextmanager
+def echoes_for_granted() -> Iterator[None]:
     """Rule 5: a GWS that sends no echoes is believed to send them."""
     own = Echoes.__init__
 
     def init(self: Echoes, *given: Any) -> None:
         own(self, *given)
-        self.are_heard = True
+        self.learnt = EchoesLearnt(are_heard=True)
 
-    return replaced(Echoes, "__init__", init)
+    with (
+        replaced(Echoes, "__init__", init),
+        replaced(Echoes, "_note_trial", lambda *_args, **_options: None),
+    ):
+        yield
 
 
 def any_text_is_an_echo() -> AbstractContextManager[None]:
