@@ -86,7 +86,9 @@ def made() -> Made:
             "agents": [{"user": agent, "password": "pw"} for agent in AGENTS],
             "rules": ["rules.yaml"],
             "http": {"allow": ["http://crm.test"]},
-            "delivery": {"mark": False},  # no matter of delivery, a tenth of the time
+            # The longest that a request is under way here, and some room; marks are no matter of
+            # delivery, and a tenth of the time.
+            "delivery": {"quiesce": "75s", "mark": False},
             "store": "sqlite://",
         }
     )
