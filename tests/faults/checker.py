@@ -322,11 +322,7 @@ class _Judge:
             for one in self._history.named("user data")
         )
         for event in seen:
-            if written or self._is_excused("tag", event):
-                continue
-            if any(one.state == "cancelled" for one in self._effects[f"{event.event_id}/tag"]):
-                self._result.counts["overtaken"] += 1  # visibly: another wrote it meanwhile
-            else:
+            if not written and not self._is_excused("tag", event):
                 self._accuse("lost", session_id, f"not written: {self._story('tag', event)}")
 
     def _taken(self, session_id: str, text: str) -> int:
