@@ -170,6 +170,8 @@ class Intent(NamedTuple):
         attempt: 1 for the first.
         epoch: Fencing token of the agent's owner; 0 on one machine.
         in_shadow: Whether it is never sent: a rule in shadow would have.
+        before: What stood in the user data where it writes, by key, null for nothing, when it was
+            first tried; None for what writes none.
     """
 
     effect_id: str
@@ -185,6 +187,7 @@ class Intent(NamedTuple):
     attempt: int = 1
     epoch: int = 0
     in_shadow: bool = False
+    before: JSON = None
 
 
 class Verdict(NamedTuple):

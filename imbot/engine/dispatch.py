@@ -440,14 +440,14 @@ class Dispatch:
             known = {agent for agent, session_id in found.marks_lost if not session_id}
             self._without_past = self._world.agents.keys() - known
             self._away_since |= dict.fromkeys(self._without_past, found.lost_since)
+        # An agent that was never served lost nothing.
         now = self._world.clock.now()
-        for agent in self._world.agents:
-            seen = found.acks.get(agent)
-            good_at = None if seen is None or seen.good is None else seen.good.asked_at
+        for agent in self._world.agents.keys() & found.acks.keys():
+            good = found.acks[agent].good
             if agent not in self._away_since:
-                self._idle_since[agent] = good_at or now
-            elif good_at is not None:
-                self._away_since[agent] = max(self._away_since[agent], good_at)
+                self._idle_since[agent] = now if good is None else good.asked_at
+            elif good is not None:
+                self._away_since[agent] = max(self._away_since[agent], good.asked_at)
 
     def _restore_effects(self, found: Recovered) -> None:
         """Await the echoes that may still come; park what nobody goes on with."""

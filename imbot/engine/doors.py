@@ -273,15 +273,15 @@ class ImDoor:
         if self._is_done(effect_id):
             return
         ledger, table = self.acting.ledger, self.world.table
+        known = self._user_data(key)
         if (frozen := ledger.payload(effect_id)) is None:
-            known = self._user_data(key)
             changes = {name: v for name, v in writes.items() if known.get(name, ABSENT) != v}
-            before: Writes = {name: known.get(name, ABSENT) for name in changes}
         else:
             wanted = {name: ABSENT if v is None else v for name, v in frozen.items()}
-            changes, before = await self._still_due(effect_id, key, wanted)
+            changes = await self._still_due(effect_id, key, wanted)
         if not changes:
             return
+        before = {name: known.get(name) for name in changes}
         table.expect_write(key, changes, depth=self._depth)
         payload = {name: None if value is ABSENT else value for name, value in changes.items()}
         try:
@@ -293,37 +293,25 @@ class ImDoor:
             raise
         self._keep_shown(key)
 
-    async def _still_due(
-        self, effect_id: str, key: SessionKey, wanted: Writes
-    ) -> tuple[dict[str, Any], Writes]:
-        """Return which keys are still to be written, and what stood there before the first time."""
+    async def _still_due(self, effect_id: str, key: SessionKey, wanted: Writes) -> dict[str, Any]:
+        """Return which keys are still to be written, by what GWS shows now."""
         ledger, table = self.acting.ledger, self.world.table
-        before = ledger.before(effect_id)
-        if before is not None and not ledger.was_in_doubt(effect_id):
-            shown = self._user_data(key)
-        else:
-            session = await self._shown(key)
-            if session is None:
-                raise PermanentError(
-                    f"{self.step.action}: session {key.session_id} is over",
-                    fault=Fault(FaultClass.GONE),
-                )
-            shown = session.user_data
-            if before is not None:
-                table.withdraw_write(key, wanted)
-        if before is None:
-            event = self.acting.ledger.start.event
-            held = event.session.user_data if event.session and event.session_key == key else {}
-            before = {name: held.get(name, ABSENT) for name in wanted}
+        if (session := await self._shown(key)) is None:
+            raise PermanentError(
+                f"{self.step.action}: session {key.session_id} is over",
+                fault=Fault(FaultClass.GONE),
+            )
+        table.withdraw_write(key, wanted)
+        shown, before = session.user_data, ledger.before(effect_id) or {}
         missing = {n: v for n, v in wanted.items() if shown.get(n, ABSENT) != v}
-        due = {n: v for n, v in missing.items() if shown.get(n, ABSENT) == before.get(n, ABSENT)}
+        due = {n: v for n, v in missing.items() if shown.get(n) == before.get(n)}
         if not missing:
             ledger.close(effect_id, EffectState.ACCEPTED, detail="it is there")
             table.expect_write(key, wanted, depth=self._depth)
         elif not due:
             told = f"another has changed it since: {', '.join(sorted(missing))}"
             ledger.close(effect_id, EffectState.CANCELLED, detail=told)
-        return due, before
+        return due
 
     async def _shown(self, key: SessionKey) -> ImSession | None:
         """Return a session as GWS shows it now; None when it is over."""
@@ -348,7 +336,7 @@ class ImDoor:
         payload: JSON,
         send: Callable[[], Awaitable[None]],
         *,
-        before: Writes | None = None,
+        before: JSON = None,
     ) -> None:
         """Carry out an effect that may be repeated without harm."""
         ledger = self.acting.ledger

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from imbot.clock import Clock
-from imbot.engine.ownwrites import Writes
 from imbot.engine.planning import Start
 from imbot.engine.spending import Spending
 from imbot.model import JSON, SessionKey
@@ -62,8 +61,6 @@ class _Entry:
     doubtful: bool = False
     #: When its first attempt began.
     first_at: datetime | None = None
-    #: What stood where it writes before its first attempt; unknown after a restart.
-    before: Writes | None = None
 
 
 @dataclass(slots=True)
@@ -115,9 +112,9 @@ class Ledger:
         entry = self._entries.get(effect_id)
         return None if entry is None else entry.intent.payload
 
-    def before(self, effect_id: str) -> Writes | None:
-        """Return what stood where the effect writes before its first attempt; None for unknown."""
-        return self._entries[effect_id].before
+    def before(self, effect_id: str) -> JSON:
+        """Return what stood where the effect writes before its first attempt."""
+        return self._entries[effect_id].intent.before
 
     def forget_doubt(self, effect_id: str) -> None:
         """Let an effect that converges be tried again, though nobody knows what became of it."""
@@ -148,7 +145,7 @@ class Ledger:
         operation: str,
         payload: JSON,
         echo: str | None = None,
-        before: Writes | None = None,
+        before: JSON = None,
     ) -> None:
         """Return when the intent is durable; only then may the effect be sent.
 
@@ -169,8 +166,9 @@ class Ledger:
             at=now,
             echo=echo,
             attempt=1 if last is None else last.intent.attempt + 1,
+            before=before if last is None else last.intent.before,
         )
-        entry = self._entries[effect_id] = _Entry(intent, EffectState.SENDING, before=before)
+        entry = self._entries[effect_id] = _Entry(intent, EffectState.SENDING)
         if last is None:
             self._begin(key)
         else:

@@ -65,6 +65,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         since BIGINT, pending TEXT,
         cookies TEXT, tokens TEXT, sum BIGINT, PRIMARY KEY (agent))""",
     ),
+    ('ALTER TABLE effects ADD COLUMN "before" TEXT',),
 )
 
 _FIRST = 1

@@ -245,6 +245,7 @@ def from_intent(change: Intent) -> Row:
         "operation": change.operation,
         "state": (EffectState.SHADOW if change.in_shadow else EffectState.SENDING).value,
         "payload": change.payload,
+        "before": change.before,
         "echo": change.echo,
         "at": change.at,
         "attempt": change.attempt,
@@ -269,6 +270,7 @@ def to_effect(row: Row) -> Effect:
         attempt=row["attempt"],
         epoch=row["epoch"],
         in_shadow=row["state"] == EffectState.SHADOW,
+        before=row["before"],
     )
     return Effect(intent, EffectState(row["state"]), row["result"], row["detail"])
 

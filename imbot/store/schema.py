@@ -131,6 +131,7 @@ effects = sa.Table(
     _sum("state_sum", "state"),
     _sum("settled_sum", "settled_at", "result", "detail"),
     _sum("echo_sum", "echo_at"),
+    sa.Column("before", Json),
     sa.Index("effects_by_session", "agent", "session_id"),
 )
 EFFECT_IS_UNSETTLED = _literally(effects.c.state, EffectState.SENDING, EffectState.UNKNOWN)

@@ -209,6 +209,20 @@ async def test_what_a_person_changes_between_two_attempts_is_theirs():
     assert [one.given for one in house.gws["bot1"].done[1:]] == [{"b": "mine"}]
 
 
+async def test_what_we_wrote_ourselves_just_before_is_nobody_elses_change():
+    """What stood there is kept with the intent; since the event it was another of our writes."""
+    text = book("set: {a: first}", "set: {a: second}")
+    house = build(text)
+    house.gws["bot1"].failures = deque([None, LOST])
+    await house.state("Talking", settle=False, a="old")
+    left = await killed(house, after_s=0.01)
+
+    again = await gone_on(text, left, shows(a="first"))
+
+    assert [one.given for one in again.gws["bot1"].done] == [{"a": "second"}]
+    assert last_state(again).state is EffectState.ACCEPTED
+
+
 async def test_a_repeated_removal_undoes_nothing():
     """What somebody put there since is theirs."""
     text = book("unset: [a]", "unset: [b]")

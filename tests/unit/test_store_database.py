@@ -194,6 +194,7 @@ UNDO_TO_2 = [
         for table in summed_tables()
         for each in sums_of(table)
     ),
+    'ALTER TABLE effects DROP COLUMN "before"',
     "DROP TABLE subscriptions",
     "ALTER TABLE acks DROP COLUMN asked_at",
     "ALTER TABLE acks DROP COLUMN answered_at",
