@@ -174,6 +174,17 @@ class Gws(Protocol):
         """How long the agent has heard everything; None while it is not sure to."""
         ...
 
+    async def until_sound(self) -> None:
+        """Return when nothing is known to be wrong with the subscription, or after some seconds.
+
+        Of what is done before that nobody can tell later whether it was done.
+        """
+        ...
+
+    def hear_through(self, moment: datetime) -> None:
+        """Have a poll be answered soon after this moment, so that ``hearing`` reaches it."""
+        ...
+
     async def sessions(self) -> Sequence[ImSession]:
         """Return the agent's sessions as GWS lists them now."""
         ...

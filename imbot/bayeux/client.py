@@ -53,6 +53,9 @@ CLOSE_S = 2.0
 #: A reply that is larger is given up while it is read.
 REPLY_LIMIT_BYTES = 4 * 1024 * 1024
 
+#: A poll that is to be over at a moment is over so much later, for the next to be sent after it.
+_LATER_S = 0.05
+
 _JSON_HEADERS = {
     "Content-Type": "application/json;charset=UTF-8",
     "Accept": "application/json, text/json",
@@ -148,6 +151,7 @@ class BayeuxClient:
         self._transport: _Transport | None = None
         self._task: asyncio.Task[None] | None = None
         self._skipped = 0
+        self._through: set[datetime] = set()
 
     @property
     def client_id(self) -> str | None:
@@ -167,6 +171,11 @@ class BayeuxClient:
         return self._good_poll(self._session.asked_at, self._session.good_at)
 
     @property
+    def is_sound(self) -> bool:
+        """Whether the last poll was answered well, and none has failed since."""
+        return self._session is not None and self._session.is_sound
+
+    @property
     def skipped(self) -> int:
         """How many malformed elements of replies were passed over."""
         return self._skipped
@@ -182,6 +191,14 @@ class BayeuxClient:
             pending=session.pending,
             gap_cause=session.gap_cause,
         )
+
+    def hear_through(self, moment: datetime) -> None:
+        """Have a poll be sent and answered soon after this moment, from the next one on.
+
+        Polls are held no longer than until then, which a server may ignore. Source: CometD
+        takes the ``advice.timeout`` of a connect for this one.
+        """
+        self._through.add(moment)
 
     async def open(self, *, resume: BayeuxResume | None = None) -> None:
         """Handshake, subscribe each channel, poll once, and go on polling in a task.
@@ -261,7 +278,9 @@ class BayeuxClient:
         if session.is_open and session.command.do is Do.HANDSHAKE:
             await self._listener.turn()
         asked_at = self._clock.monotonic()
-        received = await transport.carry_out(session.command, ack=session.ack)
+        received = await transport.carry_out(
+            session.command, ack=session.ack, hold_s=self._hold_s(session)
+        )
         # What happened while the reply was being read is not in it.
         at = Chance(asked_at, self._clock.monotonic() - received.read_s, self._random)
         payload = received.payload
@@ -281,6 +300,19 @@ class BayeuxClient:
         for report in reports:
             await self._tell(report)
         return after
+
+    def _hold_s(self, session: Session) -> float | None:
+        """Return how long the server is asked to hold a connect; None for as it likes."""
+        if not session.command.hold:
+            return 0.0
+        if not self._through:
+            return None
+        polled_at = self._good_poll(session.asked_at, session.good_at).asked_at
+        self._through = {moment for moment in self._through if moment > polled_at}
+        if not self._through:
+            return None
+        left_s = (min(self._through) - self._clock.now()).total_seconds()
+        return left_s + _LATER_S if left_s > 0 else 0.0
 
     async def _tell(self, report: Report) -> None:
         match report:
@@ -370,6 +402,7 @@ class _Transport(TransportBase):
         self._headers = headers
         self._clock = clock
         self._timeout_s = CLOSE_S
+        self._hold_s: float | None = None
         self._elements: list[JSON] = []
         self._read_s = 0.0
 
@@ -378,9 +411,12 @@ class _Transport(TransportBase):
         """Long-polling: all that GWS has. Source: contract 2.1."""
         return ConnectionType.LONG_POLLING
 
-    async def carry_out(self, command: Command, *, ack: int | None) -> _Received:
+    async def carry_out(
+        self, command: Command, *, ack: int | None, hold_s: float | None
+    ) -> _Received:
         """Send one command and return what came back, trouble included."""
         self._ack.number = ack
+        self._hold_s = hold_s
         self._timeout_s = command.timeout_s
         self._elements, self._read_s = [], 0.0
         reply: Message = {}
@@ -409,8 +445,9 @@ class _Transport(TransportBase):
             case Do.SUBSCRIBE:
                 return await self.subscribe(command.channel)
             case _:
-                now = {} if command.hold else {"advice": {"timeout": 0}}
-                return await self._send_message(CONNECT_MESSAGE.copy(), **now)
+                held = {} if self._hold_s is None else {"timeout": round(self._hold_s * 1000)}
+                advice = {"advice": held} if held else {}
+                return await self._send_message(CONNECT_MESSAGE.copy(), **advice)
 
     async def _send_final_payload(
         self, payload: list[dict[str, Any]], *, headers: dict[str, str]

@@ -105,7 +105,7 @@ class Command:
         delay_s: Seconds to wait before.
         timeout_s: Seconds to wait for the answer.
         channel: The channel to subscribe; empty otherwise.
-        hold: Whether the server may hold the connect; if not it is sent with ``advice.timeout`` 0.
+        hold: Whether the server may hold the connect; if not it is asked to answer at once.
         fault: Why to stop; None otherwise.
     """
 
@@ -197,6 +197,11 @@ class Session:
     failures: int = 0
     rehandshakes: int = 0
     rehandshook_at: float = -math.inf
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the last connect was good, and nothing can have been lost since."""
+        return self.is_open and not self.failures and not self.gap_cause
 
 
 class Turn(NamedTuple):

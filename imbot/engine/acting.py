@@ -61,6 +61,9 @@ LONGEST_WAIT_S = 300.0
 #: Seconds that steps wait for a session that we have begun to be answered.
 ANSWER_S = 60.0
 
+#: So soon after GWS calls a session gone a snapshot shows whether it is.
+GONE = timedelta(seconds=5.0)
+
 _ABSENT = "proven: it did not happen"
 
 #: What needs no answer: whoever gives up waiting for one hangs up.
@@ -242,7 +245,7 @@ class Actor:
                 error = doubt
             is_final = isinstance(error, AmbiguousError) and not repeatable
             if is_final or isinstance(error, PermanentError) or attempt >= job.retry.times:
-                return self._give_up(job, error, attempt)
+                return await self._give_up(job, error, attempt)
             if (ended := await self._pause(job, error, attempt)) is not None:
                 return ended
             attempt += 1
@@ -338,9 +341,11 @@ class Actor:
         pause_s *= self._random.uniform(0.5, 1.0)
         return max(pause_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
 
-    def _give_up(self, job: "_Job", error: ActionError, attempts: int) -> Outcome:
+    async def _give_up(self, job: "_Job", error: ActionError, attempts: int) -> Outcome:
         """Park what was intended; say how the step ended."""
         fault_class = None if error.fault is None else error.fault.fault_class
+        if fault_class is FaultClass.GONE:
+            await self._until_completed(job)
         over = job.is_over()
         if over and (
             isinstance(error, AmbiguousError)
@@ -430,6 +435,16 @@ class Actor:
             release()
             await first_of(self.prover.change_of(key), timeout_s=seconds)
         return True
+
+    async def _until_completed(self, job: "_Job") -> None:
+        """Wait until a session that GWS calls gone is seen to be over; or it comes back."""
+        key, until = job.acting.session, self._world.clock.now() + GONE
+        while (
+            key is not None
+            and not (self._is_completed(key) or job.is_over())
+            and (seconds := left_s(until, self._world.clock.now()))
+        ):
+            await first_of(self.prover.change_of(key), timeout_s=seconds)
 
     def _is_completed(self, key: SessionKey | None) -> bool:
         entry = None if key is None else self._world.table.get(key)

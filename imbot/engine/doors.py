@@ -96,6 +96,7 @@ class ImDoor:
             return
         gws = self._gws(key.agent)
         world, ledger = self.world, self.acting.ledger
+        await gws.until_sound()
         self._leave_mark(key, gws)
         world.echoes.withdraw(key, effect_id)
         world.echoes.expect(key, effect_id, text, world.clock.now())

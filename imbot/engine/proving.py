@@ -144,6 +144,8 @@ class Prover:
                 if self._is_absent(intent, quiet_at):
                     proven = _ABSENT
                     break
+                if (gws := world.agents.get(intent.agent)) is not None:
+                    gws.hear_through(quiet_at)
                 next_look_s = min(LOOK_S, left_s(quiet_at, now) or LOOK_S)
                 await first_of(heard.wait(), self.change_of(key), timeout_s=next_look_s)
             else:

@@ -7,6 +7,7 @@ Source: contract 1.12, 9.1, 9.2.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -41,6 +42,10 @@ from imbot.records import AckSeen
 STOP_S = 10.0
 
 T = TypeVar("T")
+
+#: So long a message waits for a broken subscription to be mended; most are within a few seconds.
+UNSOUND_S = 10.0
+_LOOK_S = 0.2
 
 log = structlog.get_logger()
 
@@ -126,6 +131,19 @@ class Agent:
         if not self.is_up or good is None or since is None:
             return None
         return Hearing(since, good.asked_at)
+
+    async def until_sound(self) -> None:
+        """Return when the agent surely hears, or after ``UNSOUND_S``, or when it stops."""
+        until = self._clock.monotonic() + UNSOUND_S
+        while not self._is_stopping and self._clock.monotonic() < until:
+            if self.is_up and self._login is not None and self._login.is_sound:
+                return
+            await self._clock.sleep(_LOOK_S)
+
+    def hear_through(self, moment: datetime) -> None:
+        """Have a poll be answered soon after this moment; the next login knows nothing of it."""
+        if self._login is not None:
+            self._login.hear_through(moment)
 
     @property
     def status(self) -> AgentStatus:

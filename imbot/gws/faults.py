@@ -83,6 +83,7 @@ _FEATURE_OFF = Meaning(FaultClass.PERMISSION, PermanentError)
 
 _HTTP_OK = range(200, 300)
 _FORBIDDEN = 403
+_TOO_MANY = 429
 _NOT_FOUND = 404
 
 
@@ -103,9 +104,11 @@ def is_internal(fault: Fault) -> bool:
     """Return whether GWS broke off in the middle of the work, whatever it says of its effect.
 
     It documents that nothing was modified [D RV]; seen was only the refusal of a device that is not
-    registered, before any work [O]. An error after the work is feared (contract 10).
+    registered, before any work [O]. An error after the work is feared (contract 10). Who asks to be
+    asked more slowly has not begun.
     """
-    return fault.status_code == _INTERNAL and "not registered" not in fault.text.casefold()
+    is_refused = fault.http_status == _TOO_MANY or "not registered" in fault.text.casefold()
+    return fault.status_code == _INTERNAL and not is_refused
 
 
 def fault_of(

@@ -6,6 +6,7 @@ do while logged in, is decided elsewhere. Source: contract 3.5 to 3.7, 9.1, 9.2.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -62,8 +63,17 @@ class Bayeux(Protocol):
         """The last poll that was answered well."""
         ...
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether none has failed since."""
+        ...
+
     def export(self) -> BayeuxResume | None:
         """Return what it takes to go on with the Bayeux session; None before the first."""
+        ...
+
+    def hear_through(self, moment: datetime) -> None:
+        """Have a poll be answered soon after this moment."""
         ...
 
     async def open(self, *, resume: BayeuxResume | None = None) -> None:
@@ -163,6 +173,15 @@ class Login:
     def last_good(self) -> GoodPoll | None:
         """The last poll that was answered well; None before the first."""
         return self._bayeux.last_good
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether none has failed since."""
+        return self._bayeux.is_sound
+
+    def hear_through(self, moment: datetime) -> None:
+        """Have a poll be answered soon after this moment."""
+        self._bayeux.hear_through(moment)
 
     def subscription(self) -> Subscription | None:
         """Return what another process needs to go on; None before there is anything."""

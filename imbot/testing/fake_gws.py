@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from imbot.errors import ActionError
 from imbot.model import JSON, ImSession
@@ -39,6 +40,7 @@ class FakeGws:
         hearing: How long it has heard everything; None for not sure to.
         shown: The sessions that it lists when asked, by id.
         unasked: Errors that the next questions for them fail with.
+        hears_through: The moments that ``hearing`` was to reach.
     """
 
     facts: AgentFacts = field(default_factory=lambda: AgentFacts("bot1", number="1001"))
@@ -50,11 +52,19 @@ class FakeGws:
     hearing: Hearing | None = None
     shown: dict[str, ImSession] = field(default_factory=dict)
     unasked: deque[ActionError] = field(default_factory=deque)
+    hears_through: set[datetime] = field(default_factory=set)
     _begun: int = 0
 
     def named(self, name: str) -> list[Done]:
         """Return the operations of one name."""
         return [done for done in self.done if done.name == name]
+
+    async def until_sound(self) -> None:
+        """Nothing is ever wrong."""
+
+    def hear_through(self, moment: datetime) -> None:
+        """Note that it is to hear through this moment."""
+        self.hears_through.add(moment)
 
     async def sessions(self) -> Sequence[ImSession]:
         """Return the sessions that there are."""

@@ -119,6 +119,9 @@ class Tally:
                 others = sorted(counts.keys() - {"messages", "replies", "sessions", "ticks"})
                 rates = ", ".join(f"{what} {self.percent(what, kind):.2f} %" for what in others)
                 told = f"{kind}: {counts['messages']} messages, {counts['replies']} replies"
+                if counts["parked"]:
+                    share = 100 * counts["parked"] / counts["messages"]
+                    rates += f"; parked {share:.2f} % of messages"
                 yield f"{told}; {rates or 'all answered'}"
         kinds = Counter(
             kind

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, NamedTuple
 
@@ -349,10 +350,11 @@ class Gws:
             client.queue = [one for one in client.queue if not 0 < one[0] <= number]
         client.turn += 1
         poll = client.poll = _Poll(message, respond)
-        if client.queue or message.get("advice", {}).get("timeout") == 0:
+        hold_s = min(self.deployment.hold_s, message.get("advice", {}).get("timeout", inf) / 1000)
+        if client.queue or hold_s == 0:
             self._answer(client, poll)
         else:
-            self.later(self.deployment.hold_s, self._answer, client, poll)
+            self.later(hold_s, self._answer, client, poll)
 
     def _answer(self, client: _Bayeux, poll: _Poll) -> None:
         """Answer a poll with all that waits, unless it was answered."""
@@ -361,8 +363,7 @@ class Gws:
         client.poll = None
         events = self._taken(client)
         ext = {"ext": {"ack": client.batch}} if client.acks else {}
-        at_once = poll.message.get("advice", {}).get("timeout") == 0
-        advice = {"advice": self._advice()} if at_once else {}
+        advice = {"advice": self._advice()} if "advice" in poll.message else {}
         self._keep(client)
         poll.respond(_said(poll.message, events, **ext, **advice, successful=True))
 

@@ -221,6 +221,11 @@ class FakeBayeux:
         self.resumes = []
         self.opened_with = None
         self.last_good = None
+        self.is_sound = True
+        self.through = []
+
+    def hear_through(self, moment):
+        self.through.append(moment)
 
     def export(self):
         """Return what another open resumes with."""

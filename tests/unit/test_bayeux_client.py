@@ -95,13 +95,14 @@ class Server:
             if self.ack:
                 fields["ext"] = {"ack": self.ack}
             return [ok(message, **fields)]
-        if message["channel"] == "/meta/connect" and "advice" not in message:
-            events = await self._held()
+        if message["channel"] == "/meta/connect":
+            held_s = message.get("advice", {}).get("timeout", HELD * 1000) / 1000
+            events = await self._held(held_s) if held_s else []
         return [*events, ok(message)]
 
-    async def _held(self):
+    async def _held(self, held_s):
         try:
-            async with asyncio.timeout(HELD):
+            async with asyncio.timeout(held_s):
                 return [await self.events.get()]
         except TimeoutError:
             return []
@@ -301,6 +302,38 @@ async def test_the_poll_may_take_its_hold_and_ten_seconds_more(client, server):
 
     assert server.requests[0][0].timeout_s == 10
     assert server.requests[-1][0].timeout_s == HELD + 10
+
+
+async def test_a_poll_is_answered_soon_after_a_moment_that_somebody_asks_about(client, server):
+    """Polls are held until then at most, and one is sent behind it that is not held at all."""
+    await client.open()
+    await asyncio.sleep(1)
+    soon, later = (LoopClock().now() + timedelta(seconds=HELD + n) for n in (5, 9))
+    for _ in range(2):  # whoever waits asks again and again
+        client.hear_through(soon)
+        client.hear_through(later)
+
+    await asyncio.sleep(HELD + 5.2)
+    assert client.last_good.asked_at >= soon
+    assert server.requests[-1][1]["advice"]["timeout"] == pytest.approx(3950, abs=60)
+
+    await asyncio.sleep(4)
+    assert client.last_good.asked_at >= later
+    assert "advice" not in server.requests[-1][1]
+    assert server.most_polls == 1
+
+
+async def test_a_server_may_hold_a_poll_longer_than_it_is_asked_to(client, server):
+    """Nothing is lost by it: a poll may take as long as ever."""
+    await client.open()
+    await asyncio.sleep(1)
+    moment = LoopClock().now() + timedelta(seconds=HELD + 5)
+    client.hear_through(moment)
+    server.connects.append(lambda message: asyncio.sleep(HELD, [ok(message)]))
+
+    await asyncio.sleep(2 * HELD)
+
+    assert client.last_good.asked_at >= moment
 
 
 @pytest.mark.parametrize("ack", [True, {"enabled": True, "batch": 7}])

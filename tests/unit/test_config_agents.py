@@ -1,5 +1,6 @@
 """Agents from a file of their own, CSV or YAML, with thousands of rows."""
 
+import gc
 import time
 
 import pytest
@@ -212,12 +213,16 @@ def test_a_thousand_agents_are_read_within_a_second(tmp_path, form):
         rows = "".join(
             f'- {{user: bot{i}, password: "${{env:TOKEN}}", place: {i}}}\n' for i in users
         )
+    gc.collect()
+    gc.freeze()  # what other tests have left is not to be looked through again and again
     before = time.process_time()
 
     loaded = read(tmp_path, text, **{f"agents_{form}": rows})
 
+    took_s = time.process_time() - before
+    gc.unfreeze()
     assert len(loaded.settings.agents) == len(users)
-    assert time.process_time() - before < 1
+    assert took_s < 1
 
 
 @given(st.text(alphabet='user,password;"\n\r\0 ab', max_size=60) | st.binary(max_size=40))

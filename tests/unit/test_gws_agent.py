@@ -14,6 +14,7 @@ from imbot.errors import (
     StoreError,
     TemporaryError,
 )
+from imbot.gws.agent import UNSOUND_S
 from imbot.gws.settings import OnStop
 from imbot.gws.status import AgentState
 from imbot.model import (
@@ -735,3 +736,47 @@ async def test_a_lost_subscription_shows_in_the_status():
         assert (status.since - EPOCH).total_seconds() == pytest.approx(5, abs=0.2)
         assert not bot.agent.is_up
         assert changes(bot.taken) == [ConnectionChange.LOST]
+
+
+# What a message waits for -------------------------------------------------------------------------
+
+
+async def test_what_is_said_waits_a_little_until_the_subscription_is_sound():
+    """Its echo would be lost, and nobody could tell whether it was said."""
+    async with rig() as bot:
+        await bot.up()
+        began_at = asyncio.get_running_loop().time()
+        await bot.agent.until_sound()
+        assert asyncio.get_running_loop().time() == began_at
+
+        bot.bayeux.is_sound = False
+        waiting = asyncio.create_task(bot.agent.until_sound())
+        await asyncio.sleep(3)
+        assert not waiting.done()
+        bot.bayeux.is_sound = True
+        await asyncio.sleep(0.3)
+        assert waiting.done()
+
+
+async def test_what_is_said_does_not_wait_for_long():
+    """The other party waits, too."""
+    async with rig() as bot:
+        await bot.up()
+        bot.bayeux.is_sound = False
+
+        async with asyncio.timeout(UNSOUND_S + 1):
+            await bot.agent.until_sound()
+        waiting = asyncio.create_task(bot.agent.until_sound())
+        await asyncio.sleep(1)
+        await bot.agent.stop()
+        await asyncio.sleep(0.3)
+        assert waiting.done()
+
+
+async def test_a_moment_that_is_to_be_heard_through_is_told_to_the_subscription():
+    async with rig() as bot:
+        bot.agent.hear_through(EPOCH)  # nobody listens yet, and nothing is asked of anybody
+        await bot.up()
+        bot.agent.hear_through(EPOCH)
+
+        assert bot.bayeux.through == [EPOCH]

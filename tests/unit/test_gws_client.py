@@ -268,15 +268,16 @@ async def test_what_was_surely_not_sent_stays_temporary(gws, client):
         await client.send_message("S1", "hi", destination="3", device_path=None)
 
 
-async def test_an_internal_error_leaves_a_message_in_doubt_a_refused_device_does_not(gws, client):
+async def test_an_internal_error_leaves_a_message_in_doubt_a_refusal_does_not(gws, client):
     """GWS may break off after the other party has read it; said twice is worse than parked."""
     gws.answer_next(
         "SendMessage",
         refused(4, "Internal error"),
         refused(4, "Device '1001' is not registered."),
+        refused(4, "Busy", status=429),
     )
 
-    for error in (AmbiguousError, TemporaryError):
+    for error in (AmbiguousError, TemporaryError, TemporaryError):
         with pytest.raises(error) as caught:
             await client.send_message("S1", "hi", destination="3", device_path=None)
         assert caught.value.fault.fault_class is FaultClass.SERVER

@@ -1,5 +1,6 @@
 """Planning: who runs, who does not, and what the next step is."""
 
+import asyncio
 from collections import deque
 from datetime import UTC, datetime
 
@@ -8,8 +9,16 @@ import pytest
 from imbot.engine.planning import DEEPEST
 from imbot.engine.watching import Ended, Logged
 from imbot.errors import PermanentError
-from imbot.model import ConnectionChange, ImSession, OutcomeKind, Participant, Reason, SessionNotice
-from imbot.records import RunState
+from imbot.model import (
+    ConnectionChange,
+    ImSession,
+    MessageNotice,
+    OutcomeKind,
+    Participant,
+    Reason,
+    SessionNotice,
+)
+from imbot.records import Intent, RunState
 from imbot.testing.house import build
 from imbot.testing.time import LoopClock
 
@@ -253,12 +262,53 @@ async def test_a_refusal_because_the_session_has_just_ended_cancels_the_run():
     assert house.outcomes()[0].kind is OutcomeKind.CANCELLED
 
 
-class _With:
-    """A GWS with another way to send."""
+@pytest.mark.parametrize(
+    ("seen", "kind"), [("Completed", OutcomeKind.CANCELLED), (None, OutcomeKind.PARKED)]
+)
+async def test_a_session_that_gws_calls_gone_is_soon_seen_to_be_over_or_is_not(seen, kind):
+    """GWS knows before its snapshot tells; what it takes for gone by mistake is not forgotten."""
+    from imbot.errors import Fault, FaultClass
 
-    def __init__(self, gws, send_message):
+    house = build(rules("reply: hi"))
+    await talking(house)
+    gone = PermanentError("gone", fault=Fault(FaultClass.GONE, 6, 404))
+    house.gws["bot1"].failures = deque([gone])
+    await house.hear(MessageNotice("s1", "x", house.clock.now()))
+    await asyncio.sleep(2)
+    assert house.outcomes() == []
+
+    if seen is not None:
+        await house.state(seen, settle=False)
+    await house.settle()
+
+    assert house.outcomes()[0].kind is kind
+
+
+async def test_a_message_waits_for_its_agent_to_hear():
+    """The intent is written down behind that: only what was lost before can be told from it."""
+    house = build(rules("reply: hi"))
+    await talking(house)
+    gws = house.gws["bot1"]
+    heard = asyncio.Event()
+    with_wait = _With(gws, gws.send_message, until_sound=heard.wait)
+    object.__setattr__(house.dispatch._world, "agents", {"bot1": with_wait})
+
+    await house.hear(MessageNotice("s1", "x", house.clock.now()))
+    await asyncio.sleep(5)
+    assert not [one for one in house.store.durable if isinstance(one, Intent)]
+    heard.set()
+    await house.settle()
+
+    assert house.said() == ["hi"]
+
+
+class _With:
+    """A GWS with another way to send, or to hear."""
+
+    def __init__(self, gws, send_message, until_sound=None):
         self._gws = gws
         self.send_message = send_message
+        self.until_sound = until_sound or gws.until_sound
 
     def __getattr__(self, name):
         return getattr(self._gws, name)

@@ -105,6 +105,18 @@ async def test_what_was_surely_not_said_is_said_again():
     assert house.outcomes()[0].kind is OutcomeKind.DONE
 
 
+async def test_the_poll_that_proves_it_is_not_held():
+    """A whole hold would be one more chance for a gap, and the other party waits."""
+    gws = Ear(LOST)
+    house = house_of(GREET, gws)
+
+    await began(house)
+
+    (moment,) = gws.hears_through
+    assert (moment - house.clock.now()).total_seconds() == pytest.approx(89)
+    await house.tasks.cancel()
+
+
 async def test_a_poll_that_was_begun_too_early_proves_nothing():
     """What it waits for may have been on its way when the poll was answered."""
     house = house_of(GREET, Ear(LOST))

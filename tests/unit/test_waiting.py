@@ -588,7 +588,7 @@ async def test_restart_lets_a_step_that_is_on_its_way_end():
     gws, original = house.gws["bot1"], house.gws["bot1"].send_message
 
     class Slow:
-        facts, is_up, hearing = gws.facts, True, None
+        facts, is_up, hearing, until_sound = gws.facts, True, None, gws.until_sound
 
         async def send_message(self, *args, **more):
             await asyncio.sleep(2)
