@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from datetime import datetime
 
 from imbot.model import JSON
 
@@ -124,6 +125,19 @@ def encode_json(value: JSON) -> bytes:
         return _encode(value)
     except RecursionError as error:
         raise ValueError("the value nests too deep for JSON") from error
+
+
+def with_moments_as_text(value: JSON) -> JSON:
+    """Return a value with its moments as ISO 8601, as templates write them into text."""
+    match value:
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case dict():
+            return {key: with_moments_as_text(one) for key, one in value.items()}
+        case list() | tuple():
+            return [with_moments_as_text(one) for one in value]
+        case _:
+            return value
 
 
 def _holds_no_number(value: JSON) -> bool:

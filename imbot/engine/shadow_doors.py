@@ -11,6 +11,7 @@ from imbot.engine.doors import ImDoor
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError, written_over
 from imbot.engine.webdoor import WebDoor, origin_of
 from imbot.errors import PermanentError
+from imbot.jsontext import with_moments_as_text
 from imbot.model import JSON, SessionKey
 
 
@@ -98,7 +99,7 @@ class ShadowWeb(WebDoor):
         del headers, idempotency_key, timeout_s  # not written down of what is sent either
         self._calls += 1
         operation = f"{method.upper()} {origin_of(url)}"
-        payload = json if form is None else dict(form)
+        payload = with_moments_as_text(json) if form is None else dict(form)
         self.acting.ledger.shade(
             f"{self.step.key}/web{self._calls}",
             key=self.acting.session,

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from imbot.engine.doors import DONE, Acting, World, require_open
 from imbot.errors import AmbiguousError, PermanentError, TemporaryError
-from imbot.jsontext import decode_json, encode_json
+from imbot.jsontext import decode_json, encode_json, with_moments_as_text
 from imbot.model import JSON, Step
 from imbot.plugin import HttpAnswer
 from imbot.ports import Reply, Request
@@ -45,6 +45,7 @@ class WebDoor:
         timeout_s: float | None = None,
     ) -> HttpAnswer:
         """Return the answer, whatever its status."""
+        json = with_moments_as_text(json)
         request = _request(method, url, headers, json, form, idempotency_key, timeout_s)
         if request.method in _READS:
             return self._answer(await self.world.http.send(request))

@@ -202,6 +202,28 @@ async def test_a_post_is_written_down_without_its_secrets():
     assert web.requests[0].body == b'{"n":1}'
 
 
+@pytest.mark.parametrize("shadow", [True, False])
+async def test_a_moment_in_json_is_sent_and_written_down_as_text(shadow):
+    """A template that is one whole {{ … }} keeps its type, and JSON has none for moments."""
+    web, store = Web(200), MemoryStore()
+    step = (
+        'http: {post: "http://crm.test/x", json: {at: "{{ event.at }}", all: ["{{ event.at }}"]}}'
+    )
+    house = build(
+        rules(step).replace("    do:", f"    shadow: {str(shadow).lower()}\n    do:"),
+        http=web,
+        store=store,
+    )
+
+    await house.state("Talking")
+
+    at = house.clock.now().isoformat(timespec="seconds")
+    (intent,) = [c for c in await durable(store) if isinstance(c, Intent)]
+    assert intent.payload == {"json": {"at": at, "all": [at]}}
+    sent = [] if shadow else [f'{{"at":"{at}","all":["{at}"]}}'.encode()]
+    assert [request.body for request in web.requests] == sent
+
+
 async def test_a_form_is_sent_as_a_form():
     """Some hosts want no JSON."""
     web = Web(200)
