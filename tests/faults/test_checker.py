@@ -41,9 +41,9 @@ def changed(history, change):
     return other
 
 
-def kinds(history, rows):
+def kinds(history, rows, *, echo=True):
     """Return which kinds of promises were not held."""
-    return {violation.kind for violation in judge(history, rows, START).violations}
+    return {violation.kind for violation in judge(history, rows, START, echo=echo).violations}
 
 
 def an_answer(history):
@@ -109,6 +109,24 @@ def test_words_that_the_other_party_never_said_are_own_words(played, rows):
     )
 
     assert "own words" in kinds(played.history, rows)
+
+
+def test_our_own_words_from_the_other_party_are_excused_only_where_there_are_no_echoes(
+    played, rows
+):
+    """And only as often as we said them, for each may be taken for one echo at most."""
+    heard = an_answer(played.history)
+    rows.execute("DELETE FROM gaps")
+
+    def said_too(times):
+        said = heard._replace(kind="says", at_s=heard.at_s + 1.0)
+        return changed(
+            played.history, lambda one: [one, *[said] * times] if one is heard else [one]
+        )
+
+    assert kinds(said_too(1), rows) == {"unreported"}
+    assert kinds(said_too(1), rows, echo=False) == set()
+    assert kinds(said_too(2), rows, echo=False) == {"unreported"}
 
 
 @pytest.mark.parametrize(
