@@ -31,9 +31,9 @@ demo: $(READY) ## Run imbot against its own simulator, with parties that talk to
 	$(BIN)/imbot demo $(ARGS)
 
 # A part of which ARGS selects nothing ends with 5; it is no failure unless the other one does, too.
-test: $(READY) foreign ## Run every test: on all processors, then those that want to be alone
+test: $(READY) foreign ## Run every test: on all processors, then those that want a processor for themselves
 	@together=0; $(BIN)/python -m pytest -m "not alone" -n auto --dist worksteal $(ARGS) || together=$$?; \
-	alone=0; $(BIN)/python -m pytest -m alone --cov-append $(ARGS) || alone=$$?; \
+	alone=0; $(BIN)/python -m pytest -m alone -n 2 --dist loadfile --cov-append $(ARGS) || alone=$$?; \
 	case "$$together $$alone" in "0 0" | "0 5" | "5 0") ;; *) exit 1 ;; esac
 
 lint: $(READY) ## Check style, types and the direction of imports
