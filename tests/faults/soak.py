@@ -203,6 +203,7 @@ async def soak(*, days=DAYS, events=EVENTS, agents=AGENTS, parts=None, seed=0, w
             ]
             for part in range(parts):
                 await asyncio.sleep(days * _DAY_S / parts - (60 if not part else 0))
+                fleet.asked_at.clear()  # it grows by the second, and is not imbot's
                 went.seen.append(figures(folder / "imbot.db"))
                 went.events, went.cpu_s = fleet.events, time.process_time()
                 if watch is not None:
