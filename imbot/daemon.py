@@ -33,6 +33,9 @@ from imbot.store.reserve import has_room
 
 log = structlog.get_logger()
 
+#: How much of why it stands by is told in a few words.
+_STATUS_CHARS = 200
+
 #: Reads the settings; raises a ConfigError with every mistake.
 Load: TypeAlias = Callable[[], Loaded]
 
@@ -50,6 +53,7 @@ class Daemon:
         clock: Tells when.
         stop: Set when it is to stop.
         asked: Set when somebody asks to reload while it stands by.
+        stands_by: Told in a few words each time that it begins to stand by.
         environment: Variables, for secrets folders.
     """
 
@@ -62,6 +66,7 @@ class Daemon:
         clock: Clock,
         stop: asyncio.Event,
         asked: asyncio.Event,
+        stands_by: Callable[[str], None],
         environment: Mapping[str, str],
     ) -> None:
         self._load = load
@@ -70,6 +75,7 @@ class Daemon:
         self._clock = clock
         self._stop = stop
         self._asked = asked
+        self._stands_by = stands_by
         self._environment = environment
 
     async def serve(self, *, safe: bool, is_watched: bool, mistakes: Sequence[Problem] = ()) -> int:
@@ -129,6 +135,7 @@ class Daemon:
             ConfigError: They are wrong.
         """
         loaded = self._loaded
+        self._stands_by(f"{why.status}: {', '.join(why.reasons)}"[:_STATUS_CHARS])
         await stand_by(
             why,
             listen=(AdminPart() if loaded is None else loaded.settings.admin).listen,

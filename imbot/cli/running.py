@@ -29,6 +29,7 @@ from imbot.openfiles import make_room, system_limits
 from imbot.problems import Problem
 from imbot.settings import LogPart
 from imbot.store.database import OnDamage, open_store
+from imbot.systemd import Supervisor
 from imbot.watchdog import Watchdog
 
 
@@ -67,20 +68,32 @@ async def _keep_serving(
     stop = stop_on_signal()
     asked = asyncio.Event()
     reload_on_signal(asked.set)
+    clock, supervisor = SystemClock(), Supervisor(os.environ)
     daemon = Daemon(
         load_anew,
-        partial(_live, asked),
+        partial(_live, asked, supervisor),
         loaded,
-        clock=SystemClock(),
+        clock=clock,
         stop=stop,
         asked=asked,
+        stands_by=supervisor.ready,
         environment=os.environ,
     )
-    return await daemon.serve(safe=safe, mistakes=mistakes, is_watched=sys.stderr.isatty())
+    alive = asyncio.create_task(supervisor.keep_alive(clock), name="alive")
+    try:
+        return await daemon.serve(safe=safe, mistakes=mistakes, is_watched=sys.stderr.isatty())
+    finally:
+        supervisor.stopping()
+        alive.cancel()
+        await asyncio.wait([alive])
 
 
 async def _live(
-    asked: asyncio.Event, loaded: Loaded, load_anew: Callable[[], Loaded], stop: asyncio.Event
+    asked: asyncio.Event,
+    supervisor: Supervisor,
+    loaded: Loaded,
+    load_anew: Callable[[], Loaded],
+    stop: asyncio.Event,
 ) -> None:
     """Serve with these settings until asked to stop."""
     make_room(len(loaded.settings.agents), system_limits())
@@ -90,7 +103,7 @@ async def _live(
         watchdog=Watchdog,
     )
     try:
-        await _serve(loaded, ports, stop)
+        await _serve(loaded, ports, stop, supervisor)
     finally:
         reload_on_signal(asked.set)
 
@@ -108,17 +121,17 @@ def system_ports(on_damage: OnDamage = "stop") -> Ports:
     )
 
 
-async def _serve(loaded: Loaded, ports: Ports, stop: asyncio.Event | None = None) -> int:
+async def _serve(loaded: Loaded, ports: Ports, stop: asyncio.Event, supervisor: Supervisor) -> None:
     log = structlog.get_logger()
-    stop = stop or stop_on_signal()
     async with open_app(loaded, ports, watch=log_sight) as app:
         reload_on_signal(app.reloader.ask)
         rules = app.rulebook.rules
         in_shadow = sum(rule.shadow for rule in rules)
         log.info("imbot.started", agents=len(app.agents), rules=len(rules), in_shadow=in_shadow)
+        supervisor.ready(f"{len(app.agents)} agents, {len(rules)} rules")
         await app.run(stop)
+        supervisor.stopping()
     log.info("imbot.stopped")
-    return 0
 
 
 def stop_on_signal() -> asyncio.Event:

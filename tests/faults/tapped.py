@@ -20,13 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from imbot.cli.running import _serve, on_loop, system_ports
+from imbot.cli.running import _serve, on_loop, stop_on_signal, system_ports
 from imbot.clock import SystemClock
 from imbot.config import load_settings
 from imbot.http import AiohttpNetwork
 from imbot.logs import configure_logs
 from imbot.records import EventSeen, Recovered
 from imbot.store.database import open_store
+from imbot.systemd import Supervisor
 
 #: A sleep as long as this is the pause before the store forgets: it ends with SIGUSR1 instead.
 _FORGET_S = 600.0
@@ -310,7 +311,12 @@ def serve(folder: Path, moment: Moment | None) -> int:
     ports = replace(system_ports(), environment={})
     if moment is not None:
         ports = _tapped(ports, Fuse(moment))
-    return on_loop(_serve(loaded, ports))
+    return on_loop(_until_stopped(loaded, ports))
+
+
+async def _until_stopped(loaded: object, ports: object) -> int:
+    await _serve(loaded, ports, stop_on_signal(), Supervisor({}))
+    return 0
 
 
 def _tapped(ports: object, fuse: Fuse) -> object:

@@ -1,4 +1,4 @@
-"""Three agents, up to two hundred sessions each in a row, and every twentieth exchange goes wrong."""
+"""Three agents, many sessions each in a row, and every twentieth exchange goes wrong."""
 
 import asyncio
 from collections import Counter

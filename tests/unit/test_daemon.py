@@ -57,6 +57,7 @@ class House:
         self.loaded = Loaded(settings(port), base=folder, path=folder / "imbot.yaml")
         self.lives = list(lives)
         self.read = []
+        self.told = []
         self.stop, self.asked = asyncio.Event(), asyncio.Event()
         self.daemon = Daemon(
             self.load,
@@ -65,6 +66,7 @@ class House:
             clock=NoTime(),
             stop=self.stop,
             asked=self.asked,
+            stands_by=self.told.append,
             environment={},
         )
 
@@ -134,6 +136,7 @@ async def test_after_three_crashes_it_acts_on_nothing_and_says_what_is_wrong(tmp
 
     assert (status, told["status"], told["agents"]) == (503, "safe-mode", 1)
     assert told["reasons"][0] == "3 starts within 5 minutes did not end in order"
+    assert [one.startswith("safe-mode: 3 starts within 5 min") for one in house.told] == [True]
     assert "'Talkin' is no session state" in told["reasons"][1]
     assert len(house.lives) == 1
     house.asked.set()
