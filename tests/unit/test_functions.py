@@ -1,5 +1,6 @@
 """The functions of the rule language."""
 
+import time
 from datetime import UTC, date, datetime
 
 import pytest
@@ -122,6 +123,21 @@ def test_a_number_is_read_as_spelled(text, value):
 def test_what_spells_no_number_is_missing(text):
     """No surprise may come out of user data."""
     assert number(text) is MISSING
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[a-z]{900}[0-9]}", "[ab]*a[ab]{900}c", r"(?:[ab][bc]?){500}Q"]
+)
+def test_a_large_pattern_is_not_searched_in_a_large_text(pattern):
+    """RE2 takes time for both together; the loop would stand still meanwhile."""
+    compiled = compile_pattern(pattern)
+    began = time.process_time()
+
+    assert functions.matches("ab" * 30_000, compiled) is MISSING
+
+    assert time.process_time() - began < 0.1
+    assert functions.matches("ab" * 500, compiled) is False
+    assert functions.matches("order 7 " * 30_000, compile_pattern("(?i)order [0-9]+$")) is False
 
 
 def test_a_pattern_searches_and_cannot_run_away():

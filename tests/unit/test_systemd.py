@@ -102,7 +102,7 @@ def test_the_unit_is_hardened():
 
 def test_systemd_understands_the_unit(tmp_path):
     unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/opt/imbot/bin/imbot", "/bin/true"))
+    unit.write_text(UNIT.read_text().replace("/usr/local/lib/imbot/bin/imbot", "/bin/true"))
 
     done = analyzed("verify", str(unit))
 
