@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from imbot.admin.health import Health, HealthServer
+from imbot.admin.metrics import Metrics
 from imbot.clock import Clock
 from imbot.config import Loaded
 from imbot.engine.acting import Actor, Habits, OnUnknown
@@ -38,7 +39,7 @@ from imbot.engine.sessions import SessionTable
 from imbot.engine.tally import Tally
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
-from imbot.engine.watching import Watcher, unwatched
+from imbot.engine.watching import Watcher, both, unwatched
 from imbot.gws.admission import Admission
 from imbot.gws.agent import Agent
 from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
@@ -372,6 +373,7 @@ async def open_app(
             None if ca_file is None else loaded.base / ca_file, settings.http.allow
         )
         stack.push_async_callback(network.close)
+        metrics = Metrics(ports.clock)
         app = App(
             loaded,
             ports,
@@ -379,11 +381,12 @@ async def open_app(
             wanted=wanted,
             store=store,
             network=network,
-            watch=watch,
+            watch=both(watch, metrics.watch) if ports.serves_health else watch,
             watchdog=watchdog,
         )
         if ports.serves_health:
-            await stack.enter_async_context(HealthServer(settings.admin.listen, app.health))
+            server = HealthServer(settings.admin.listen, app.health, metrics.text)
+            await stack.enter_async_context(server)
         yield app
 
 

@@ -1,4 +1,7 @@
-"""``GET /health``: whether imbot serves, and if not, why. Tells no secret and no message."""
+"""``GET /health``: whether imbot serves, and if not, why; ``GET /metrics`` beside it.
+
+Tells no secret and no message.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +46,11 @@ class Health:
     quarantined: int = 0
 
 
+#: What a server that asks for metrics has to be told that they are.
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_NOT_KEPT = {"Cache-Control": "no-store"}
+
 #: HTTP status by health; a degraded imbot still serves.
 _HTTP_STATUS = {
     "ready": 200,
@@ -52,16 +60,33 @@ _HTTP_STATUS = {
     "critical": 503,
 }
 
+#: Every status that there is.
+STATUSES = tuple(_HTTP_STATUS)
+
 
 class HealthServer:
-    """Serves ``/health`` while its ``async with`` block runs."""
+    """Serves ``/health``, and ``/metrics`` where there are any, while its block runs.
 
-    def __init__(self, listen: str, health: Callable[[], Health]) -> None:
+    Args:
+        listen: Host and port.
+        health: Says how imbot is doing.
+        metrics: Gives the metrics in Prometheus' text format.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        health: Callable[[], Health],
+        metrics: Callable[[Health], bytes] | None = None,
+    ) -> None:
         host, _, port = listen.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._health = health
+        self._metrics = metrics
         app = web.Application()
         app.router.add_get("/health", self._serve)
+        if metrics is not None:
+            app.router.add_get("/metrics", self._serve_metrics)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     async def __aenter__(self) -> Self:
@@ -102,5 +127,8 @@ class HealthServer:
             "quiesce_s": round(health.quiesce_s, 3),
             "loop_lag_s": round(health.loop_lag_s, 3),
         }
-        headers = {"Cache-Control": "no-store"}
-        return web.json_response(body, status=_HTTP_STATUS[health.status], headers=headers)
+        return web.json_response(body, status=_HTTP_STATUS[health.status], headers=_NOT_KEPT)
+
+    async def _serve_metrics(self, _request: web.Request) -> web.Response:
+        body = b"" if self._metrics is None else self._metrics(self._health())
+        return web.Response(body=body, headers={"Content-Type": METRICS_TYPE, **_NOT_KEPT})

@@ -56,3 +56,13 @@ Watcher: TypeAlias = Callable[[Sight], None]
 
 def unwatched(_sight: Sight) -> None:
     """Look away."""
+
+
+def both(one: Watcher, other: Watcher) -> Watcher:
+    """Return a watcher that shows both what is seen."""
+
+    def watch(sight: Sight) -> None:
+        one(sight)
+        other(sight)
+
+    return watch

@@ -1,0 +1,147 @@
+"""``GET /metrics``: what imbot does, counted, and how it is doing, as Prometheus asks for it.
+
+No name of an agent, a session or a number is in it, and nothing that people said: labels are names
+of rules and actions, and words of imbot's own.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from imbot import __version__
+from imbot.admin.health import STATUSES, Health
+from imbot.clock import Clock
+from imbot.engine.watching import Acted, Decided, Echoed, Ended, Happened, Sight
+from imbot.model import ConnectionChange, Event, EventKind, OutcomeKind
+
+#: Seconds between an event and what is done for it: from a quick answer to a proof that takes long.
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
+
+#: Events of which it is remembered when they were received, for the echo of what they led to.
+_REMEMBERED = 10_000
+
+
+class Metrics:
+    """Counts what it sees.
+
+    Args:
+        clock: Tells how long things took.
+
+    Attributes:
+        labels: The names of each metric's labels.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._received_at: OrderedDict[str, datetime] = OrderedDict()
+        self._registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {
+            "imbot_status": ("status",),
+            "imbot_info": ("version",),
+        }
+        self._events = self._counter("events", "Events that were taken in.", "kind")
+        told = "Times in which messages of other parties may have been lost."
+        self._gaps = self._counter("gaps", told)
+        self._starts = self._counter("runs_started", "Runs that were begun.", "rule", "shadow")
+        told = "Rules that matched and did not run."
+        self._suppressed = self._counter("suppressed", told, "rule", "reason")
+        told = "Steps that were carried out, or not."
+        self._steps = self._counter("steps", told, "action", "outcome")
+        self._ends = self._counter("runs_ended", "Runs that ended.", "state")
+        told = "From the event to the end of a step that was carried out."
+        self._step_s = self._histogram("step_seconds", told, "action")
+        told = "From the event to the echo of the reply: until the other party surely has it."
+        self._echo_s = self._histogram("echo_seconds", told, "rule")
+        ProcessCollector(registry=self._registry)
+
+    def _counter(self, name: str, told: str, *labels: str) -> Counter:
+        self.labels[f"imbot_{name}"] = labels
+        return Counter(f"imbot_{name}", told, labels, registry=self._registry)
+
+    def _histogram(self, name: str, told: str, *labels: str) -> Histogram:
+        self.labels[f"imbot_{name}"] = labels
+        name = f"imbot_{name}"
+        return Histogram(name, told, labels, buckets=_SECONDS, registry=self._registry)
+
+    def watch(self, sight: Sight) -> None:
+        """Count what was seen."""
+        match sight:
+            case Happened(event):
+                self._note_event(event)
+            case Decided(plan):
+                for start in plan.starts:
+                    self._starts.labels(start.rule.id, str(start.in_shadow).lower()).inc()
+                for no in plan.suppressed:
+                    self._suppressed.labels(no.rule_id, no.reason.value).inc()
+            case Acted(start, step, outcome):
+                self._steps.labels(step.action, outcome.kind.value).inc()
+                if outcome.kind is OutcomeKind.DONE:
+                    self._step_s.labels(step.action).observe(self._age_s(start.event.received_at))
+            case Echoed(effect_id, _):
+                self._note_echo(effect_id)
+            case Ended(_, over):
+                self._ends.labels(over.state.value).inc()
+            case _:
+                pass
+
+    def text(self, health: Health) -> bytes:
+        """Return everything in Prometheus' text format, and that this is how imbot is doing."""
+        return generate_latest(self._registry) + generate_latest(_Condition(health))
+
+    def families(self, health: Health) -> Iterator[Metric]:
+        """Yield every metric, for whoever describes them."""
+        yield from self._registry.collect()
+        yield from _Condition(health).collect()
+
+    def _note_event(self, event: Event) -> None:
+        self._events.labels(event.kind.value).inc()
+        is_gap = event.fields.get("change") == ConnectionChange.GAP
+        if event.kind is EventKind.CONNECTION and is_gap:
+            self._gaps.inc()
+        self._received_at[event.id] = event.received_at
+        if len(self._received_at) > _REMEMBERED:
+            self._received_at.popitem(last=False)
+
+    def _note_echo(self, effect_id: str) -> None:
+        event_id, rule_id, *_ = effect_id.split("/")
+        if (received_at := self._received_at.get(event_id)) is not None:
+            self._echo_s.labels(rule_id).observe(self._age_s(received_at))
+
+    def _age_s(self, since: datetime) -> float:
+        return max(0.0, (self._clock.now() - since).total_seconds())
+
+
+class _Condition(Collector):
+    """How imbot is doing at one moment."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield a gauge for each figure of ``/health``."""
+        health = self._health
+        status = GaugeMetricFamily(
+            "imbot_status", "1 for the status that imbot has now.", labels=["status"]
+        )
+        for each in STATUSES:
+            status.add_metric([each], float(each == health.status))
+        yield status
+        info = GaugeMetricFamily("imbot_info", "Always 1.", labels=["version"])
+        info.add_metric([__version__], 1.0)
+        yield info
+        for name, told, value in (
+            ("agents", "Agents of the settings.", health.agents),
+            ("agents_up", "Agents that are logged in and subscribed.", health.agents_up),
+            ("parked", "Effects that wait for a person.", health.parked),
+            ("breakers_open", "Rules that are held back by a breaker.", len(health.breakers)),
+            ("quarantined_rows", "Rows of the store in quarantine.", health.quarantined),
+            ("loop_lag_seconds", "The worst lag of the last minute.", health.loop_lag_s),
+            ("quiesce_seconds", "How long an unknown reply waits.", health.quiesce_s),
+            ("echo_longest_seconds", "The slowest echo ever.", health.echo_longest_s),
+        ):
+            yield GaugeMetricFamily(f"imbot_{name}", told, value=value)
