@@ -215,6 +215,30 @@ def store(
 
 
 @cli.command()
+def backup(
+    copy: Annotated[Path, typer.Argument(help="The file to write; nothing may be there.")],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Copy the store while imbot runs or not, and check every row of the copy."""
+    from imbot.cli import copying
+
+    raise typer.Exit(copying.backup(copy, config, settings or ()))
+
+
+@cli.command()
+def restore(
+    copy: Annotated[Path, typer.Argument(help="What `imbot backup` wrote.")],
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Put a copy in the place of the store, with imbot stopped; nothing is said twice for it."""
+    from imbot.cli import copying
+
+    raise typer.Exit(copying.put_back(copy, config, settings or ()))
+
+
+@cli.command()
 def explain(
     event_file: Annotated[
         Path | None, typer.Argument(help="An event as JSON, such as `imbot record` writes.")

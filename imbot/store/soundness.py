@@ -86,13 +86,18 @@ def forget_tip(path: Path) -> None:
     tip_path(path).unlink(missing_ok=True)
 
 
-def put_aside(path: Path, now: datetime) -> Path:
+def put_aside(path: Path, now: datetime, *, why: str = "damaged") -> Path:
     """Rename a store with all that is beside it; return where its file is from now on.
+
+    Args:
+        path: The store's file.
+        now: The moment.
+        why: What it is called behind the name that it had.
 
     Raises:
         StoreError: That cannot be done.
     """
-    aside = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
+    aside = path.with_name(f"{path.name}.{why}-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
     try:
         for suffix in ("-wal", "-shm", ""):
             beside = path.with_name(path.name + suffix)

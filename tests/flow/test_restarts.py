@@ -5,12 +5,22 @@ import asyncio
 import pytest
 
 from imbot.gws.status import AgentState
+from imbot.store.copies import back_up, restore
 from tests.flow.stage import GREETING, staged
 
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(180)]
 
 HELLO = "Hello 3001, you reached Robin. How can I help?"
 GOODBYE = "Thank you, and goodbye."
+
+REMINDER = """
+version: 1
+rules:
+  - id: remind
+    trigger: {state: Talking}
+    once: session
+    do: [{wait: 60s}, {reply: "Are you still there?"}]
+"""
 
 #: A greeting takes about 60 ms from the ring to the tag: every 4 ms of it, and some later.
 MOMENTS_S = [*(place * 0.008 for place in range(10)), 0.2, 1.0]
@@ -99,6 +109,32 @@ async def test_two_imbots_never_share_a_store(stage):
 
     with pytest.raises(Exception, match=r"imbot\.db"):
         await stage.launch(GREETING)
+
+
+@pytest.mark.parametrize("begins", ["before the copy", "after the copy"])
+async def test_a_restored_store_says_nothing_twice(stage, begins):
+    """What was said since the copy was made is not in it."""
+    url, base = "sqlite:///imbot.db", stage.folder
+    imbot = await stage.start(GREETING, REMINDER)
+    if begins == "before the copy":
+        call = stage.ring("3001")
+        await stage.seconds(10)
+    back_up(url, base / "copy.db", base=base, tell=lambda _done, _pages: None)
+    if begins == "after the copy":
+        call = stage.ring("3001")
+    await stage.seconds(100)
+    imbot.kill()
+    said = list(call.heard)
+    assert said == [HELLO, "Are you still there?"]
+
+    restore(base / "copy.db", base / "imbot.db", stage.clock.now())
+    await stage.start(GREETING, REMINDER)
+    await stage.seconds(100)
+
+    assert call.heard == said
+    with stage.views() as views:
+        (gap,) = views.gaps()
+        assert gap.session_ids == (call.id,)
 
 
 async def test_a_second_ctrl_c_leaves_nothing_running(stage):
