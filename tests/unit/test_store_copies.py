@@ -57,6 +57,7 @@ async def filled(folder, count=1):
         [
             TimerSet("bot1-1/greet/0", "run", after(60)),
             TimerSet("schedule x", "schedule", after(60)),
+            TimerSet("closed support", "closed", after(10**8)),
             SubscriptionKept("bot1", Subscription("http://gws", "client", acknowledges=True)),
             MarksLost(SessionKey("bot1", ""), T0),
         ]
@@ -120,7 +121,7 @@ async def test_what_was_under_way_is_given_up_and_nothing_is_taken_up_again(tmp_
     await store.close()
 
     assert (found.events, found.runs, found.subscriptions) == ((), (), {})
-    assert [timer.kind for timer in found.timers] == ["schedule"]
+    assert [timer.kind for timer in found.timers] == ["closed"]
     assert found.parked == {intent(1).effect_id, intent(2).effect_id}
     assert (found.lost_since, found.marks_lost) == (T0, frozenset())
     assert rows(tmp_path / "imbot.db", "SELECT state, detail FROM runs") == [
