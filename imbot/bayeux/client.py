@@ -152,6 +152,7 @@ class BayeuxClient:
         self._task: asyncio.Task[None] | None = None
         self._skipped = 0
         self._through: set[datetime] = set()
+        self._asked_at = 0.0
 
     @property
     def client_id(self) -> str | None:
@@ -169,6 +170,14 @@ class BayeuxClient:
         if self._session is None:
             return None
         return self._good_poll(self._session.asked_at, self._session.good_at)
+
+    @property
+    def asked_at(self) -> datetime:
+        """When the reply that is handed over, or was last, was asked for.
+
+        The server may have made it at any moment since; what happened after that is not in it.
+        """
+        return self._good_poll(self._asked_at, self._asked_at).asked_at
 
     @property
     def is_sound(self) -> bool:
@@ -277,11 +286,10 @@ class BayeuxClient:
             await self._clock.sleep(session.command.delay_s)
         if session.is_open and session.command.do is Do.HANDSHAKE:
             await self._listener.turn()
-        asked_at = self._clock.monotonic()
+        asked_at = self._asked_at = self._clock.monotonic()
         received = await transport.carry_out(
             session.command, ack=session.ack, hold_s=self._hold_s(session)
         )
-        # What happened while the reply was being read is not in it.
         at = Chance(asked_at, self._clock.monotonic() - received.read_s, self._random)
         payload = received.payload
         share = share_of(session, received.reply, len(payload.events))

@@ -169,6 +169,7 @@ class Dispatch:
         self._holds_back = False
         self._away_since: dict[str, datetime] = {}
         self._idle_since: dict[str, datetime] = {}
+        self._began_at = world.clock.now()
         self._without_past: set[str] = set()
 
     async def accept(self, batch: Batch) -> None:
@@ -382,12 +383,18 @@ class Dispatch:
         return sender == agent or (gws is not None and sender == gws.facts.number)
 
     def _is_talked_in(self, agent: str, listed: SnapshotNotice) -> bool:
-        """Return whether people talk in a listed session that nobody saw begin."""
-        return any(
-            session.state == SessionState.TALKING
-            and self._world.table.get(SessionKey(agent, session.id)) is None
-            for session in listed.sessions
-        )
+        """Return whether people talk in a listed session that nobody saw begin.
+
+        A message may have brought it to our notice a moment before: then it was talking at once.
+        """
+        for session in listed.sessions:
+            entry = self._world.table.get(SessionKey(agent, session.id))
+            is_met_talking = entry is None or (
+                entry.first_seen_at >= self._began_at and entry.talking_at == entry.first_seen_at
+            )
+            if session.state == SessionState.TALKING and is_met_talking:
+                return True
+        return False
 
     def _gaps(self, agent: str, notices: Iterable[Notice]) -> Iterator[GapSeen]:
         """Yield each gap with the sessions it concerns.

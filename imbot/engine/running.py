@@ -266,8 +266,7 @@ class Runs:
             if isinstance(outcome, Postponed):
                 self._pause(run, postponed(run.standing, flight.pc, outcome))
                 return
-            self._watch(Acted(start, self._shown(planned.step), outcome))
-            self.past.breakers.note(start, flight.pc, planned.step, outcome)
+            self._note(run, planned, outcome)
             if not run.stands_at(flight.pc):
                 return
             reached = after(start, run.standing, planned, outcome)
@@ -276,6 +275,13 @@ class Runs:
                 return
             self._leave_behind(run, reached[0])
             flight.pc = reached[1]
+
+    def _note(self, run: Run, planned: Next, outcome: Outcome) -> None:
+        """Tell how a step ended whoever watches, counts, or asks later."""
+        self._watch(Acted(run.start, self._shown(planned.step), outcome))
+        if outcome.kind is OutcomeKind.WITHHELD:
+            run.withheld = run.withheld or f"withheld: {outcome.detail}"
+        self.past.breakers.note(run.start, planned.pc, planned.step, outcome)
 
     def _shown(self, step: Step) -> Step:
         """Return a step without secrets."""
@@ -397,7 +403,8 @@ class Runs:
         for intent in ledger.in_doubt(run.id):
             ledger.close(intent.effect_id, EffectState.PARKED, detail=over.detail or _ENDED)
         timers = self._waiting.update(run, before) if before else ()
-        self._store.note([*freed, self._seen(run, over.state, over.detail), *timers])
+        seen = self._seen(run, over.state, over.detail or run.withheld)
+        self._store.note([*freed, seen, *timers])
         del self._runs[run.id]
         self.past.turns.leave(run.turn)
         self.past.breakers.end(start, over.state)

@@ -61,6 +61,7 @@ class Run:
         since: From when its next wait counts, after a restart; None for from when it begins.
         ending: Why it is to end before its next step; empty while it is not.
         over: How it ended; None before.
+        withheld: Why a step of it was withheld, the first one; empty when none was.
         is_driven: Whether a task carries it on.
         release: Lets the others in its lane go on.
         flights: Its strands on their way, if there are several.
@@ -73,6 +74,7 @@ class Run:
     since: datetime | None = None
     ending: str = ""
     over: Over | None = None
+    withheld: str = ""
     is_driven: bool = False
     release: Callable[[], None] = lambda: None
     flights: list[Flight] = field(default_factory=list)

@@ -120,6 +120,11 @@ class Wire(Protocol):
         """The last poll that was answered well."""
         ...
 
+    @property
+    def asked_at(self) -> datetime:
+        """When the reply that is handed over was asked for."""
+        ...
+
     def subscription(self) -> Subscription | None:
         """Return what another process needs to go on; None before there is anything."""
         ...
@@ -394,7 +399,9 @@ class Feed:
                     self.note_devices(one.devices)
                 else:
                     notices.append(one)
-                    self._heard_at = received_at
+        if notices and self._wire is not None:
+            # GWS may have made the reply long before it was read.
+            self._heard_at = self._wire.asked_at
         return notices
 
     async def _wait_for_snapshot(self) -> None:

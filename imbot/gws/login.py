@@ -68,6 +68,11 @@ class Bayeux(Protocol):
         """Whether none has failed since."""
         ...
 
+    @property
+    def asked_at(self) -> datetime:
+        """When the reply that is handed over was asked for."""
+        ...
+
     def export(self) -> BayeuxResume | None:
         """Return what it takes to go on with the Bayeux session; None before the first."""
         ...
@@ -178,6 +183,11 @@ class Login:
     def is_sound(self) -> bool:
         """Whether none has failed since."""
         return self._bayeux.is_sound
+
+    @property
+    def asked_at(self) -> datetime:
+        """When the reply that is handed over was asked for."""
+        return self._bayeux.asked_at
 
     def hear_through(self, moment: datetime) -> None:
         """Have a poll be answered soon after this moment."""

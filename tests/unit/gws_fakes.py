@@ -222,7 +222,12 @@ class FakeBayeux:
         self.opened_with = None
         self.last_good = None
         self.is_sound = True
+        self.held_s = 0.0
         self.through = []
+
+    @property
+    def asked_at(self):
+        return self.clock.now() - timedelta(seconds=self.held_s)
 
     def hear_through(self, moment):
         self.through.append(moment)

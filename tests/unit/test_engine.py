@@ -7,10 +7,28 @@ from datetime import timedelta
 import pytest
 
 from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
-from imbot.model import ConnectionChange, ImSession, MessageNotice, OutcomeKind, Reason
-from imbot.records import EffectState, GapSeen, Intent, OnceMarked, RunSeen, RunState, Verdict
+from imbot.model import (
+    ConnectionChange,
+    GoodPoll,
+    ImSession,
+    MessageNotice,
+    OutcomeKind,
+    Reason,
+    SessionNotice,
+)
+from imbot.records import (
+    AckSeen,
+    EffectState,
+    GapSeen,
+    Intent,
+    OnceMarked,
+    RunSeen,
+    RunState,
+    Verdict,
+)
 from imbot.testing.house import CUSTOMER, build
 from imbot.testing.memory_store import MemoryStore
+from imbot.testing.time import LoopClock
 
 pytestmark = pytest.mark.looptime
 
@@ -212,6 +230,9 @@ async def test_a_reply_outside_talking_is_withheld_and_says_so():
 
     kinds = [outcome.kind for outcome in house.outcomes()]
     assert kinds == [OutcomeKind.WITHHELD, OutcomeKind.DONE]
+    await house.store.commit(())
+    run = [change for change in house.store.durable if isinstance(change, RunSeen)][-1]
+    assert run.detail.startswith("withheld: ")  # for whoever asks later why nothing was said
     assert "Alerting, not Talking" in house.outcomes()[0].detail
 
 
@@ -441,6 +462,43 @@ async def test_what_was_said_while_nobody_ran_is_told_as_a_gap():
     # A line that came after the reply that told of s1 and before that was seen is lost as well.
     assert gaps[0].started_at == seen_at - timedelta(seconds=15)
     assert again.said() == ["Sorry, say it again?"]
+
+
+@pytest.mark.parametrize("is_met_before", [True, False])
+@pytest.mark.parametrize("was_served", [True, False])
+async def test_a_session_that_began_while_nobody_listened_has_a_gap(is_met_before, was_served):
+    """Also when one of its messages told of it a moment before the snapshot did."""
+    store = MemoryStore()
+    if was_served:
+        then = LoopClock().now() - timedelta(seconds=60)
+        await store.commit([AckSeen("bot1", "client", 3, GoodPoll(then, then))])
+    again = build(GREET, store=store.reopened())
+    await again.dispatch.recover(again.book.rules)
+    live = ImSession("s1", "Talking", {}, (CUSTOMER,))
+    if is_met_before:
+        await again.hear(SessionNotice(live, again.clock.now()))
+    await again.snapshot(live, since=again.clock.now())
+
+    gaps = [change for change in again.store.durable if isinstance(change, GapSeen)]
+    expected = [(("s1",), "imbot was not running")] if was_served else []
+    assert [(gap.session_ids, gap.reason) for gap in gaps] == expected
+
+
+async def test_a_session_that_was_seen_to_begin_has_no_gap():
+    """It rang before us."""
+    store = MemoryStore()
+    then = LoopClock().now() - timedelta(seconds=60)
+    await store.commit([AckSeen("bot1", "client", 3, GoodPoll(then, then))])
+    again = build(GREET, store=store.reopened())
+    await again.dispatch.recover(again.book.rules)
+    await again.state("Alerting")
+    await asyncio.sleep(1)
+    await again.state("Talking")
+
+    live = ImSession("s1", "Talking", {}, (CUSTOMER,))
+    await again.snapshot(live, since=again.clock.now())
+
+    assert not [change for change in again.store.durable if isinstance(change, GapSeen)]
 
 
 async def test_a_gap_between_two_starts_begins_when_something_was_last_heard():

@@ -780,3 +780,16 @@ async def test_a_moment_that_is_to_be_heard_through_is_told_to_the_subscription(
         bot.agent.hear_through(EPOCH)
 
         assert bot.bayeux.through == [EPOCH]
+
+
+async def test_a_silence_begins_when_the_last_words_were_asked_for():
+    """The reply that brought them may have been made long before it was read."""
+    async with rig() as bot:
+        await bot.up()
+        await asyncio.sleep(60)
+        bot.bayeux.held_s = 20.0
+        asked_at = bot.agent._clock.now() - timedelta(seconds=20)
+        await bot.bayeux.say(changed(session("S1")))
+        bot.agent._feed.note_silence()
+
+        assert bot.agent._feed._cut.asked_at == asked_at
