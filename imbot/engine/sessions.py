@@ -34,6 +34,9 @@ REMEMBERED_COMPLETED = 100
 #: Texts of the other party remembered for each session, for ``said()``.
 REMEMBERED_TEXTS = 500
 
+#: States before anybody can say anything.
+_EARLY = frozenset({SessionState.INITIATING.value, SessionState.ALERTING.value})
+
 _RANK = {state.value: rank for rank, state in enumerate(SessionState)}
 
 #: The notification type that shows all user data; any other may leave keys out.
@@ -202,14 +205,21 @@ class SessionTable:
         """Take in what the other party said; echoes must have been taken out before.
 
         A message to a session that not even a GET showed makes no event. One that comes after the
-        end of its session does: it was said before, and delivered late.
+        end of its session does: it was said before, and delivered late. Who speaks, talks: where
+        the session is still known to ring, the news that it does not any more was lost.
         """
         entry = self.get(SessionKey(agent, notice.session_id))
         if entry is None:
             return []
+        events: list[Event] = []
+        if entry.session.state in _EARLY:
+            talks = replace(entry.session, state=SessionState.TALKING.value, capabilities=None)
+            shown = SessionNotice(talks, notice.at)
+            events += self.see_session(agent, shown, received_at=received_at)
         entry.said.append(notice.text)
         del entry.said[:-REMEMBERED_TEXTS]
         return [
+            *events,
             Event(
                 id=self._next_id(agent),
                 kind=EventKind.MESSAGE,
@@ -219,7 +229,7 @@ class SessionTable:
                 session=entry.session,
                 fields={"text": notice.text},
                 depth=self._depth_of(entry.key),
-            )
+            ),
         ]
 
     def see_snapshot(self, agent: str, notice: SnapshotNotice) -> list[Event]:

@@ -114,6 +114,19 @@ def test_an_edge_tells_where_it_came_from(book):
     assert edges(book.see("Talking")) == [("Alerting", "Talking")]
 
 
+@pytest.mark.parametrize("early", ["Alerting", "Initiating"])
+def test_who_speaks_talks(book, early):
+    """The news that it talks may have been lost; a reply would be withheld, and no one greeted."""
+    book.see(early)
+
+    talks, said = book.say()
+
+    assert edges([talks]) == [(early, "Talking")]
+    assert (said.kind, said.session.state) == ("message", "Talking")
+    assert [event.kind for event in book.say()] == ["message"]
+    assert book.see("Talking") == []
+
+
 def test_a_state_that_comes_late_is_ignored_whole(book):
     """What it says of user data is as old as its state."""
     book.see("Talking", user_data={"a": "new"})
