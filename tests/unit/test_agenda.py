@@ -167,7 +167,6 @@ async def test_each_message_of_another_begins_the_silence_anew():
 async def test_nothing_is_silent_before_talking_or_after_completion():
     one = Begun(book(IdleTrigger(300.0))).start()
     one.see("Alerting")
-    one.say()
     await asyncio.sleep(3600)
     one.see("Talking", MessageNotice("s1", "bye", one.clock.now()), "Completed")
     assert one.rows == {}

@@ -103,10 +103,10 @@ GREETS = (
     ("state", "error", "seen"),
     [
         ("Talking", None, ["Talking n1 true", "Talking n1 true"]),
-        ("Initiating", None, ["Initiating n1 true", "Initiating n1 true"]),
+        ("Initiating", None, ["Initiating n1 true", *["Talking n1 true"] * 2]),
         ("Talking", AmbiguousError("no answer"), ["Talking n1 true", "Talking n1 true"]),
         ("Talking", PermanentError("busy"), ["Talking n1 true", "Talking n1 false"]),
-        ("Alerting", PermanentError("busy"), ["Alerting n1 false", "Alerting n1 false"]),
+        ("Alerting", PermanentError("busy"), ["Alerting n1 false", *["Talking n1 false"] * 2]),
     ],
 )
 async def test_rules_know_at_first_sight_what_we_have_begun(state, error, seen):
