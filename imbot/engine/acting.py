@@ -46,14 +46,15 @@ from imbot.records import EffectState
 from imbot.rulebook.schema import Retry
 from imbot.strangers import Strangers
 
-#: How a GWS operation is tried when its step says nothing: within a few seconds, or not at all.
-GWS_RETRY = Retry(times=5, first_s=0.25, last_s=4.0)
+#: A step that is tried again so soon keeps its place before others; else its run waits, durably.
+SHORT_WAIT_S = 5.0
+
+#: How a GWS operation is tried when its step says nothing: for longer than it takes to start a load
+#: balancer anew, 9 to 18 s, and keeping its place.
+GWS_RETRY = Retry(times=8, first_s=0.25, last_s=SHORT_WAIT_S)
 
 #: How any other action is tried when its step says nothing.
 NO_RETRY = Retry(times=1, first_s=0.0, last_s=0.0)
-
-#: A step that is tried again so soon keeps its place before others; else its run waits, durably.
-SHORT_WAIT_S = 5.0
 
 #: However long an answer asks to wait.
 LONGEST_WAIT_S = 300.0

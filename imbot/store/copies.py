@@ -32,7 +32,7 @@ from imbot.store.lock import StoreLock
 from imbot.store.migrations import migrate, require_sealed, version_of
 from imbot.store.queries import existing_path
 from imbot.store.recovery import LOST_SINCE, recover
-from imbot.store.soundness import forget_tip, is_there, put_aside
+from imbot.store.soundness import bring_back, forget_tip, is_there, put_aside
 from imbot.store.statements import Statements
 
 #: Why what was under way is given up, for people.
@@ -108,7 +108,12 @@ def restore(copy: Path, path: Path, now: datetime) -> Path | None:
         _sync(fresh)
         before = put_aside(path, now, why="replaced") if is_there(path) else None
         forget_tip(path)
-        fresh.replace(path)
+        try:
+            fresh.replace(path)
+        except OSError:
+            if before is not None:
+                bring_back(before, path)
+            raise
         _sync(path.parent)
     except OSError as error:
         told = error.strerror or error

@@ -109,6 +109,18 @@ def put_aside(path: Path, now: datetime, *, why: str = "damaged") -> Path:
     return aside
 
 
+def bring_back(aside: Path, path: Path) -> None:
+    """Undo :func:`put_aside`.
+
+    Raises:
+        OSError: That cannot be done.
+    """
+    for suffix in ("-wal", "-shm", ""):
+        beside = aside.with_name(aside.name + suffix)
+        if beside.exists():
+            beside.replace(path.with_name(path.name + suffix))
+
+
 def last_written(path: Path) -> datetime:
     """Return when a store was last written."""
     files = [path.with_name(path.name + suffix) for suffix in ("", "-wal")]

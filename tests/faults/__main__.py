@@ -91,9 +91,22 @@ def hashes(seeds: range, processes: int) -> int:
     return 1 if differing else 0
 
 
-def canaries(names: str, seeds: range, processes: int) -> int:
+def canary_names(text: str) -> list[str]:
+    """Return the canaries that are named, with commas between; of ``all``, all.
+
+    Raises:
+        argparse.ArgumentTypeError: There is none of a name.
+    """
+    names = list(CANARIES) if text == "all" else text.split(",")
+    if unknown := sorted(set(names) - set(CANARIES)):
+        raise argparse.ArgumentTypeError(
+            f"no canary {', '.join(unknown)}; there are {', '.join(CANARIES)}, and all"
+        )
+    return names
+
+
+def canaries(wanted: list[str], seeds: range, processes: int) -> int:
     """Let the checker catch bugs; return the exit code."""
-    wanted = list(CANARIES) if names == "all" else names.split(",")
     free = 0
     for name in wanted:
         caught = _catch(name, seeds, processes)
@@ -124,7 +137,12 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--trace", type=int, metavar="SEED", help="show one schedule")
     parser.add_argument("--hashes", type=int, metavar="N", help="play N seeds twice")
-    parser.add_argument("--canaries", metavar="NAMES", help="'all', or names with commas between")
+    parser.add_argument(
+        "--canaries",
+        type=canary_names,
+        metavar="NAMES",
+        help="'all', or names with commas between",
+    )
     given = parser.parse_args()
     if given.trace is not None:
         return trace(given.trace)

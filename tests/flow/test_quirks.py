@@ -209,6 +209,26 @@ async def test_who_rang_during_an_outage_is_greeted_after_it(tmp_path, ack):
         assert call.heard == [HELLO]
 
 
+@pytest.mark.parametrize("step", ["set: {asked: yes}", "complete: over"])
+async def test_an_outage_of_some_seconds_parks_nothing(stage, step):
+    """What may be done again is tried for longer than a load balancer takes to start anew."""
+    rule = f"version: 1\nrules: [{{id: r, trigger: {{message: any}}, do: [{{{step}}}]}}]\n"
+    imbot = await stage.start(rule)
+    call = stage.ring("3001")
+    await stage.seconds(10)
+    stage.faults(hang={"next": 1, "only": ["UpdateUserData", "Complete"]}, hang_s=60)
+    call.say("now")
+    await stage.seconds(0.5)
+    imbot.networks[0].cut()
+    await stage.seconds(6)
+    imbot.networks[0].mend()
+    await stage.seconds(60)
+
+    assert call.is_over or call.user_data == {"asked": "yes"}
+    with stage.views() as views:
+        assert not views.parked()
+
+
 async def test_gws_may_be_restarted_in_the_middle(stage):
     """All that it knew of the login and the subscription is gone; the IM session goes on."""
     await stage.start(GREETING)

@@ -1,8 +1,10 @@
 """Copies of a store: complete, checked, and put back so that nothing is done twice for them."""
 
+import errno
 import json
 import sqlite3
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +157,24 @@ async def test_what_is_no_copy_changes_nothing(tmp_path, content):
 
     assert (tmp_path / "imbot.db").read_bytes() == before
     assert not list(tmp_path.glob("*.restoring*"))
+
+
+async def test_where_the_copy_cannot_take_its_place_the_store_is_as_it_was(tmp_path, monkeypatch):
+    await (await filled(tmp_path)).close()
+    copy = copied(tmp_path)
+    before, own = (tmp_path / "imbot.db").read_bytes(), Path.replace
+
+    def refuses(path, target):
+        if path.name.endswith(".restoring"):
+            raise OSError(errno.EIO, "Input/output error")
+        return own(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuses)
+    with pytest.raises(StoreError, match="Input/output error"):
+        restore(copy, tmp_path / "imbot.db", after(1))
+
+    assert (tmp_path / "imbot.db").read_bytes() == before
+    assert not [*tmp_path.glob("*.restoring*"), *tmp_path.glob("*.replaced*")]
 
 
 async def test_where_nothing_was_the_copy_is_the_store(tmp_path):
