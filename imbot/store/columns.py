@@ -48,7 +48,8 @@ def encode_plain(value: JSON) -> str:
         text = encode_json(value).decode()
     except TypeError:
         text = encode_json(_tagged(value)).decode()
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    # Two characters a level, at least.
+    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH:
         decode_json(text)
     return text
 

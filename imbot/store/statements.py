@@ -98,7 +98,8 @@ class Statements:
             raise TypeError(f"{self._dialect.name}: its driver does not bind by position")
         sql, sums = str(compiled), {each.name: each for each in sums_of(_table_of(statement))}
         names = [name for name in compiled.positiontup if name not in sums]
-        binds = [(name, encoder(compiled.binds[name].type)) for name in names]
+        values_of = _getter(names)
+        encoders = [encoder(compiled.binds[name].type) for name in names]
         # In the order in which they are bound, so that each finds its place behind those before.
         summed = [
             (place, sums[name].form, _taken(sums[name], names, statement))
@@ -107,10 +108,9 @@ class Statements:
         ]
 
         def write(change: _C) -> Write:
-            values = columns(change)
             bound = [
-                value if (value := values[name]) is None or encode is None else encode(value)
-                for name, encode in binds
+                value if value is None or encode is None else encode(value)
+                for value, encode in zip(values_of(columns(change)), encoders, strict=True)
             ]
             for place, checked in [
                 (place, checksum(form, take(bound))) for place, form, take in summed
@@ -139,9 +139,16 @@ def _taken(
     if isinstance(statement, sa.Update) and not places.keys() >= set(checked.columns):
         raise TypeError(f"{checked.label}: not all that it covers is set by {statement}")
     found = [places.get(name) for name in checked.columns]
-    if len(found) > 1 and None not in found:
-        return itemgetter(*found)
+    if None not in found:
+        return _getter(found)
     return lambda bound: tuple([None if place is None else bound[place] for place in found])
+
+
+def _getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values of these keys, of one key too as a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda of: tuple([of[key] for key in keys])
 
 
 def _insert(table: sa.Table, *, without: Container[str] = ()) -> sqlite.Insert:
