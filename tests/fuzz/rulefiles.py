@@ -241,8 +241,8 @@ def _written(tree: object, random: Random) -> str:
             sort_keys=False,
             width=random.choice((20, 80, 10_000)),
         )
-    except (UnicodeError, yaml.YAMLError):
-        return json.dumps(tree)
+    except (UnicodeError, yaml.YAMLError, RecursionError):
+        return json.dumps(tree)  # which nests three times as deep
 
 
 def _noise(random: Random) -> str:
