@@ -36,6 +36,7 @@ from imbot.engine.recovering import left_behind
 from imbot.engine.running import Runs
 from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
+from imbot.engine.steering import Steering
 from imbot.engine.tally import Tally
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
@@ -117,6 +118,7 @@ class App:
         agents: By user name.
         table: The sessions.
         agenda: What rules wait for that no agent's wire brings.
+        steering: What people switch.
     """
 
     def __init__(
@@ -162,6 +164,7 @@ class App:
             clock=ports.clock,
             next_id=numbers.next_id,
         )
+        self.steering = Steering(world.switches, self.agenda.calendars, store, ports.clock)
         around = _surroundings(settings, ports, self.agenda.calendars)
         view = View(world, marks, around, asked_once(rulebook))
         habits = Habits(

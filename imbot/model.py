@@ -320,6 +320,8 @@ class Reason(Meant):
     SHADOW = "shadow", "The rule runs and nothing is sent: it or its file, or the settings say so."
     CHAIN = "chain", "More than eight rules have set each other off, and the chain is cut here."
     FLOOD = "flood", "The session brings more than anybody can type; no rule is asked for a while."
+    OFF = "off", "A person switched the rule off while imbot serves."
+    HALTED = "halted", "A person stopped all effects; nothing is done until they let them go on."
     QUIET = "quiet", "A person types under the bot's name, and so the bot holds back."
 
 

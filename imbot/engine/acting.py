@@ -197,6 +197,8 @@ class Actor:
     async def _why_untried(self, job: "_Job") -> Outcome | None:
         """Wait until a step can be tried; return how it ended if it never can."""
         acting, key, needs = job.acting, job.step.key, job.installed.action.needs
+        if halted := self._why_halted(job):
+            return _untried(acting, Outcome(key, OutcomeKind.WITHHELD, halted))
         if await self._until_talking(needs, acting, job.release) and (over := job.is_over()):
             return _cancelled(acting, key, over)
         if withheld := self._withheld(needs, acting.session):
@@ -446,6 +448,9 @@ class Actor:
             and (seconds := left_s(until, self._world.clock.now()))
         ):
             await first_of(self.prover.change_of(key), timeout_s=seconds)
+
+    def _why_halted(self, job: "_Job") -> str:
+        return "" if job.acting.ledger.start.in_shadow else self._world.switches.why_halted()
 
     def _is_completed(self, key: SessionKey | None) -> bool:
         entry = None if key is None else self._world.table.get(key)

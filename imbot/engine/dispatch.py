@@ -253,6 +253,7 @@ class Dispatch:
         past.spending.restore(found.spent, found.lately)
         past.breakers.restore(found.timers, rules)
         self._world.guard.restore(found.timers)
+        self._world.switches.restore(found.timers)
         versions = by_version(rules, found.rules, compile_stored)
         effects = by_run(found.effects)
         claimed = [

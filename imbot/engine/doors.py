@@ -17,6 +17,7 @@ from imbot.engine.ledger import Ledger
 from imbot.engine.ownwrites import ABSENT, Writes
 from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
+from imbot.engine.switches import Switches
 from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.model import JSON, ImSession, SessionKey, Step
 from imbot.ports import Gws, Http
@@ -54,6 +55,7 @@ class World:
         clock: Tells the time.
         later: Takes a coroutine to be carried out beside the run.
         secrets: What is cut out of all that is kept and shown of requests and answers.
+        switches: What people have switched.
     """
 
     agents: Mapping[str, Gws]
@@ -64,6 +66,7 @@ class World:
     clock: Clock
     later: Callable[[Coroutine[Any, Any, None]], object]
     secrets: Secrets = field(default_factory=Secrets)
+    switches: Switches = field(default_factory=Switches)
 
 
 @dataclass(slots=True)
@@ -100,16 +103,16 @@ class ImDoor:
         self._leave_mark(key, gws)
         world.echoes.withdraw(key, effect_id)
         world.echoes.expect(key, effect_id, text, world.clock.now())
-        await ledger.open(
-            effect_id,
-            key=key,
-            agent=key.agent,
-            action=self.step.action,
-            operation="SendMessage",
-            payload={"text": text, "to": destination, **({"rest": [*rest]} if rest else {})},
-            echo=normalised(text),
-        )
         try:
+            await ledger.open(
+                effect_id,
+                key=key,
+                agent=key.agent,
+                action=self.step.action,
+                operation="SendMessage",
+                payload={"text": text, "to": destination, **({"rest": [*rest]} if rest else {})},
+                echo=normalised(text),
+            )
             await gws.send_message(key.session_id, text, destination=destination)
         except asyncio.CancelledError:
             world.echoes.doubt(key, effect_id, self._quiet_at())
@@ -181,15 +184,15 @@ class ImDoor:
             to, user_data = frozen["to"], frozen["userData"]
         user = self._free_agent() if agent == "any" else agent or self.acting.agent
         gws = self._gws(user)
-        await ledger.open(
-            effect_id,
-            key=None,
-            agent=user,
-            action=self.step.action,
-            operation="InitiateIMSession",
-            payload={"to": to, "userData": dict(user_data or {})},
-        )
         try:
+            await ledger.open(
+                effect_id,
+                key=None,
+                agent=user,
+                action=self.step.action,
+                operation="InitiateIMSession",
+                payload={"to": to, "userData": dict(user_data or {})},
+            )
             with self.world.table.beginning(user, depth=self._depth):
                 session_id = await gws.initiate(to, user_data or {})
         except AmbiguousError as error:
@@ -341,16 +344,16 @@ class ImDoor:
     ) -> None:
         """Carry out an effect that may be repeated without harm."""
         ledger = self.acting.ledger
-        await ledger.open(
-            effect_id,
-            key=key,
-            agent=key.agent,
-            action=self.step.action,
-            operation=operation,
-            payload=payload,
-            before=before,
-        )
         try:
+            await ledger.open(
+                effect_id,
+                key=key,
+                agent=key.agent,
+                action=self.step.action,
+                operation=operation,
+                payload=payload,
+                before=before,
+            )
             await send()
         except AmbiguousError as error:
             ledger.close(effect_id, EffectState.UNKNOWN, detail=str(error))

@@ -125,6 +125,15 @@ class Recalled:
         )
         return why_spent(rule, by_rule.get(rule.id, Spent()), self.budget, by_all)
 
+    def off(self, rule: Rule) -> str:
+        """Who switched the rule off: only the decision itself tells."""
+        del rule
+        return ""
+
+    def halted(self) -> str:
+        """Why nothing may be done: only the decision itself tells."""
+        return ""
+
     def broken(self, rule: Rule) -> str:
         """Why the rule's breaker is open; empty while it is not."""
         return self.situation.breakers.get(rule.id, "")

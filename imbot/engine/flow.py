@@ -55,7 +55,8 @@ class Flow:
         if flooded := self.runs.past.floods.why_not(event):
             decision = Plan(event, suppressed=(Suppressed(ALL_RULES, Reason.FLOOD, flooded),))
         else:
-            rules = match(event, self.index, scope, senses)
+            over = self.world.switches.over
+            rules = [over(rule) for rule in match(event, self.index, scope, senses)]
             candidates = [start_of(rule, event, scope, senses) for rule in rules]
             await self._learn_marks(candidates)
             decision = plan(event, candidates, now, Known(self.runs.past, self.world))

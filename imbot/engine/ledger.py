@@ -5,13 +5,14 @@ the step, number of the call inside it. So an action may simply be run again: wh
 already is skipped. The first intent of a run is written together with the rule's once mark.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from imbot.clock import Clock
 from imbot.engine.planning import Start
 from imbot.engine.spending import Spending
+from imbot.errors import PermanentError
 from imbot.model import JSON, SessionKey
 from imbot.ports import Store
 from imbot.records import (
@@ -74,6 +75,7 @@ class Ledger:
         spending: Counts what budgets are spent on; None where nothing is counted.
         marked: Whether the once mark is written.
         goes_on: Whether it has begun an effect of which nothing was known when it was made.
+        why_halted: Says why nothing may be sent; empty while it may.
     """
 
     start: Start
@@ -82,6 +84,7 @@ class Ledger:
     spending: Spending | None = None
     marked: bool = False
     goes_on: bool = False
+    why_halted: Callable[[], str] = str
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
     @property
@@ -150,6 +153,7 @@ class Ledger:
         """Return when the intent is durable; only then may the effect be sent.
 
         Raises:
+            PermanentError: All effects are stopped; nothing may be sent.
             StoreError: It is not; nothing may be sent.
         """
         now = self.clock.now()
@@ -175,6 +179,9 @@ class Ledger:
             entry.doubtful = last.doubtful or last.state in _IN_DOUBT
             entry.first_at = last.first_at or last.intent.at
         await self.store.commit([*self._mark(now), intent])
+        # Behind the wait, and so the last thing before it is sent.
+        if halted := self.why_halted():
+            raise PermanentError(halted)
 
     def shade(
         self, effect_id: str, *, key: SessionKey | None, action: str, operation: str, payload: JSON

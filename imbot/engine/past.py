@@ -93,6 +93,14 @@ class Known:
         spending = past.shadow_spending if rule.shadow else past.spending
         return spending.why_not(rule, event.session_key)
 
+    def off(self, rule: Rule) -> str:
+        """Return who switched the rule off; empty when nobody did."""
+        return self._world.switches.why_off(rule.id)
+
+    def halted(self) -> str:
+        """Return why nothing may be done; empty while it may."""
+        return self._world.switches.why_halted()
+
     def broken(self, rule: Rule) -> str:
         """Return why the rule's breaker is open; empty while it is not."""
         return self._past.breakers.why_not(rule)

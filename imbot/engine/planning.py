@@ -75,6 +75,14 @@ class Limits(Protocol):
         """Which budget allows the rule no more effects now; empty while all do."""
         ...
 
+    def off(self, rule: Rule) -> str:
+        """Who switched the rule off; empty when nobody did."""
+        ...
+
+    def halted(self) -> str:
+        """Why nothing may be done at all; empty while it may."""
+        ...
+
     def broken(self, rule: Rule) -> str:
         """Why the rule's breaker is open; empty while it is not."""
         ...
@@ -197,6 +205,10 @@ def suppressions(
     def because(reason: Reason, detail: str) -> Suppressed:
         return Suppressed(rule.id, reason, detail)
 
+    if halted := limits.halted():
+        yield because(Reason.HALTED, halted)
+    if off := limits.off(rule):
+        yield because(Reason.OFF, off)
     if ended_by:
         yield because(Reason.FINAL, f"{ended_by} is final")
     if start.event.depth > DEEPEST:

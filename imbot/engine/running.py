@@ -126,7 +126,13 @@ class Runs:
         beside = rule.mode is Mode.PARALLEL
         turn = past.turns.take(start.run_id, rule.id, start.key, side_by_side=beside)
         spending = past.shadow_spending if start.in_shadow else past.spending
-        ledger = Ledger(start, self._store, self._world.clock, spending=spending)
+        ledger = Ledger(
+            start,
+            self._store,
+            self._world.clock,
+            spending=spending,
+            why_halted=self._world.switches.why_halted,
+        )
         from_here = interrupted or Interrupted(BEGINNING, start.event.session_key)
         ledger.restore(from_here.effects)
         acting = Acting(ledger, from_here.session, start.event.agent)

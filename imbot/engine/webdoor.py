@@ -62,15 +62,15 @@ class WebDoor:
                 f"{self.step.action}: nobody knows whether it was carried out, and what is to be "
                 "sent has changed since"
             )
-        await ledger.open(
-            effect_id,
-            key=key,
-            agent=key.agent if key else "",
-            action=self.step.action,
-            operation=f"{request.method} {origin_of(url)}",
-            payload=payload,
-        )
         try:
+            await ledger.open(
+                effect_id,
+                key=key,
+                agent=key.agent if key else "",
+                action=self.step.action,
+                operation=f"{request.method} {origin_of(url)}",
+                payload=payload,
+            )
             answer = self._answer(await self.world.http.send(request))
         except AmbiguousError as error:
             detail = self.world.secrets.cut_text(str(error))

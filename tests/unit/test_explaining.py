@@ -147,6 +147,16 @@ SUPPRESSED = [
     ),
     (
         "priority: 1",
+        {"suppressed": [{"rule": "r", "reason": "off", "detail": "switched off by alice"}]},
+        ("off", "switched off by alice"),
+    ),
+    (
+        "priority: 1",
+        {"suppressed": [{"rule": "r", "reason": "halted", "detail": "stopped by alice"}]},
+        ("halted", "stopped by alice"),
+    ),
+    (
+        "priority: 1",
         {"depth": 9},
         ("chain", "9 runs led to it, each by what it did"),
     ),
