@@ -216,7 +216,7 @@ class App:
             tasks=self._tasks,
         )
         gws = gws_settings(settings)
-        admission = Admission(ports.clock)
+        admission = Admission(ports.clock, why_halted=world.switches.why_halted)
         for part in settings.agents:
             self.agents[part.user] = Agent(
                 agent_settings(part),

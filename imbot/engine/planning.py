@@ -205,10 +205,7 @@ def suppressions(
     def because(reason: Reason, detail: str) -> Suppressed:
         return Suppressed(rule.id, reason, detail)
 
-    if halted := limits.halted():
-        yield because(Reason.HALTED, halted)
-    if off := limits.off(rule):
-        yield because(Reason.OFF, off)
+    yield from _switched_off(rule, limits)
     if ended_by:
         yield because(Reason.FINAL, f"{ended_by} is final")
     if start.event.depth > DEEPEST:
@@ -226,6 +223,14 @@ def suppressions(
         yield because(Reason.MODE, crowded)
     if rule.shadow:
         yield because(Reason.SHADOW, "shadow: true, nothing is sent")
+
+
+def _switched_off(rule: Rule, limits: Limits) -> Iterator[Suppressed]:
+    """Yield what people have switched off: everything, and this rule."""
+    if halted := limits.halted():
+        yield Suppressed(rule.id, Reason.HALTED, halted)
+    if off := limits.off(rule):
+        yield Suppressed(rule.id, Reason.OFF, off)
 
 
 def _hushed(start: Start, limits: Limits) -> Iterator[Suppressed]:

@@ -24,9 +24,7 @@ class Steering:
         clock: Tells when.
     """
 
-    def __init__(
-        self, switches: Switches, openings: Openings, store: Store, clock: Clock
-    ) -> None:
+    def __init__(self, switches: Switches, openings: Openings, store: Store, clock: Clock) -> None:
         self.switches = switches
         self.openings = openings
         self._store = store

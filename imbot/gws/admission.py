@@ -7,7 +7,7 @@ reliability H4.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -47,12 +47,21 @@ class Admission:
     Args:
         clock: Time.
         places: How many may log in at the same time.
+        why_halted: Says why nobody may accept a session that rings; empty while they may.
 
     Attributes:
+        why_halted: The same.
         per_s: How many logins may begin in a second now.
     """
 
-    def __init__(self, clock: Clock, *, places: int = LOGINS_AT_ONCE) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        places: int = LOGINS_AT_ONCE,
+        why_halted: Callable[[], str] = str,
+    ) -> None:
+        self.why_halted = why_halted
         self._clock = clock
         self._places = asyncio.Semaphore(places)
         self._turns = asyncio.Lock()

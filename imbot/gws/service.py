@@ -161,6 +161,10 @@ class Service:
 
     async def _accept(self, session_id: str, operation: str) -> None:
         facts = {"agent": self._user, "session": session_id, "operation": operation}
+        if halted := self._admission.why_halted():
+            self._invitations.give_back(session_id)
+            log.warning("agent.rings_on", agent=self._user, session=session_id, cause=halted)
+            return
         if not operation:
             log.warning("agent.rings_on", agent=self._user, session=session_id)
             return

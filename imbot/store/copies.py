@@ -41,9 +41,9 @@ _WHY = "its store was restored from a copy"
 #: So many pages are copied before somebody else may write, and before progress is told.
 _PAGES_AT_ONCE = 2_000
 
-#: What an operator closed stays closed. Every other timer is set anew from the moment of the start:
-#: what was due since the copy was made has perhaps been done.
-_LASTING = "closed"
+#: What people switched stays so. Every other timer is set anew from the moment of the start: what
+#: was due since the copy was made has perhaps been done.
+_LASTING = frozenset({"closed", "halted", "switched"})
 
 _UNDONE = frozenset({EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED})
 
@@ -208,7 +208,7 @@ def _ends(found: Recovered, now: datetime) -> Iterator[Change]:
         if effect.state in _UNDONE:
             yield Verdict(effect.intent.effect_id, EffectState.PARKED, now, _WHY)
     for timer in found.timers:
-        if timer.kind != _LASTING:
+        if timer.kind not in _LASTING:
             yield TimerGone(timer.id)
     for agent in found.subscriptions:
         yield SubscriptionEnded(agent)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imbot.errors import StoreDamagedError
-from imbot.model import SessionKey
+from imbot.model import JSON, SessionKey
 from imbot.records import (
     Change,
     EffectState,
@@ -45,8 +45,8 @@ _DAMAGED = "a row of it in the store was damaged"
 #: An effect in one of these states is not over, unless its run goes on with it.
 _UNDONE = (EffectState.SENDING, EffectState.UNKNOWN, EffectState.FAILED)
 
-#: What an operator closed stays closed: the kind of its timer, which is never due.
-_CLOSED, _NEVER = "closed", datetime(9999, 12, 31, tzinfo=UTC)
+#: When what people switched is due.
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 #: The key of a row as the index has it, by table and place; None where it has none.
 _Keys = Mapping[tuple[str, int], tuple[str, ...]]
@@ -109,6 +109,19 @@ def _keep(database: Database, bad: Iterable[BadRow], keys: _Keys, now: datetime)
         )
 
 
+def _switched(timer_id: str, now: datetime) -> TimerSet | None:
+    """Return what stays of a switch: closed, stopped, off; None where it was none."""
+    kind, _, name = timer_id.partition(" ")
+    by = {"by": "imbot", "at": now}
+    payloads: dict[str, JSON] = {
+        "closed": {"calendar": name},
+        "halted": {**by, "why": _DAMAGED},
+        "switched": {**by, "rule": name, "is_off": True, "shadow": None, "budget": None},
+    }
+    payload = payloads.get(kind)
+    return None if payload is None else TimerSet(timer_id, kind, _NEVER, payload=payload)
+
+
 def _consequences(
     database: Database, bad: Sequence[BadRow], keys: _Keys, now: datetime
 ) -> Iterator[Change]:
@@ -126,9 +139,8 @@ def _consequences(
                 yield _gap(str(row.values["agent"]), str(row.values["session_id"]), now)
             case "timers":
                 for (timer_id,) in both:
-                    kind, _, name = timer_id.partition(" ")
-                    if kind == _CLOSED:
-                        yield TimerSet(timer_id, _CLOSED, _NEVER, payload={"calendar": name})
+                    if (switch := _switched(timer_id, now)) is not None:
+                        yield switch
             case _:
                 pass  # what else there was is missed where it is asked for
     yield from _ended_runs(database, bad, keys, now)

@@ -34,9 +34,7 @@ def suppressed(stage, call):
     with stage.views() as views:
         (history,) = views.session(call.id)
     return [
-        (no.rule_id, no.reason.value, no.detail)
-        for one in history.events
-        for no in one.suppressed
+        (no.rule_id, no.reason.value, no.detail) for one in history.events for no in one.suppressed
     ]
 
 
@@ -137,3 +135,19 @@ async def test_a_rule_gets_another_budget(stage):
         await stage.seconds(5)
     assert call.heard == ["You said one"]
     assert [one[:2] for one in suppressed(stage, call)] == [("answer", "budget")]
+
+
+async def test_who_rings_while_all_effects_are_stopped_is_not_answered(stage):
+    """Nobody would say a word to them; GWS may still find somebody else."""
+    imbot = await stage.start(ECHO)
+    stage.faults(alerting_answer=True)
+    await imbot.app.steering.halt("alice")
+    call = stage.ring("3001")
+    await stage.seconds(10)
+    assert call.session.state == "Alerting"
+
+    await imbot.app.steering.release("alice")
+    call.hang_up()
+    call = stage.ring("3002")
+    await stage.seconds(10)
+    assert call.session.state == "Talking"
