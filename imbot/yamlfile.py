@@ -31,6 +31,8 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+
 
 #: What turns the direction of text, or cannot be seen in it.
 _TURNS_TEXT = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+#: Line breaks to libyaml, but not to YAML 1.2, nor to most editors.
+_HIDDEN_BREAK = re.compile("[\x85\u2028\u2029]")
 #: ``{{ x }}`` without quotes is, to YAML, a map with a map as its key.
 _UNQUOTED = re.compile(r"\{\{.*\}\}", re.DOTALL)
 #: A line as far as a value in quotes, behind which more stands.
@@ -231,6 +233,17 @@ def _decode(path: str, text: str | bytes, size_bytes: int) -> tuple[str, Problem
     return decoded.removeprefix("\ufeff"), None
 
 
+def _scalars(node: Node) -> Iterator[Node]:
+    """Yield every scalar of a tree, keys among them."""
+    if node.is_scalar:
+        yield node
+    for item in node.items:
+        yield from _scalars(item)
+    for entry in node.entries.values():
+        yield entry.key
+        yield from _scalars(entry.value)
+
+
 class _Stop(Exception):  # noqa: N818  not an error: it ends the reading after a problem
     """The rest of the text is not looked at."""
 
@@ -249,6 +262,7 @@ class _Composer:
         root: Node | None = Node(Kind.NULL, None, "", self._source, 0, 0)
         try:
             root = self._document() or root
+            self._refuse_hidden_breaks(root)
         except yaml.MarkedYAMLError as error:
             self._problems.append(self._syntax(error))
             root = None
@@ -275,6 +289,21 @@ class _Composer:
             elif isinstance(event, yaml.NodeEvent):
                 root = self._node(event, events, 1)
         return root
+
+    def _refuse_hidden_breaks(self, root: Node) -> None:
+        """Report the first line break outside of texts that the parser sees and nobody else."""
+        if _HIDDEN_BREAK.search(self._source.text) is None:
+            return
+        outside: list[re.Match[str] | None] = []
+        last = 0
+        for each in _scalars(root):
+            outside.append(_HIDDEN_BREAK.search(self._source.text, last, each.start))
+            last = each.end
+        outside.append(_HIDDEN_BREAK.search(self._source.text, last))
+        if (at := next((at.start() for at in outside if at is not None), None)) is not None:
+            what = f"no YAML: U+{ord(self._source.text[at]):04X} stands here, which nobody sees"
+            cure = "remove it, or write it as \\N, \\L or \\P in double quotes"
+            self._report(at, "yaml-syntax", what, cure)
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Node:
         """Return the node that begins with ``event``; reads on to its end."""

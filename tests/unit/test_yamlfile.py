@@ -313,3 +313,29 @@ def test_what_turns_the_direction_of_text_is_escaped_where_it_is_written():
     assert not set(text) & set("\u202e\u200f\u2066\u200b")
     assert "ä “x”" in text
     assert load("f.yaml", text)[0].plain() == value
+
+
+@pytest.mark.parametrize("hidden", ["\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a:\n{}  - b: 1\n", "2:1"),
+        ("# a comment{}b: 1\n", "1:12"),
+        ("a: 1{}b: 2\n", "1:5"),
+        ("a: {{b: 1,{} c: 2}}\n", "1:10"),
+        ("a: 1\n{}", "2:1"),
+    ],
+)
+def test_a_line_break_that_nobody_sees_is_told(hidden, text, place):
+    """What stands behind it would be read as the next line, and no editor shows it there."""
+    _, problems = load("f.yaml", text.format(hidden))
+
+    assert [str(each.place) for each in problems] == [f"f.yaml:{place}"]
+    assert f"U+{ord(hidden):04X} stands here, which nobody sees" in str(problems[0])
+
+
+def test_a_line_break_that_nobody_sees_may_stand_in_a_text():
+    node, problems = load("f.yaml", 'a: "b\u2028c"\nd: 1\n')
+
+    assert not problems
+    assert node.get("d").value == 1
