@@ -259,9 +259,9 @@ class _Composer:
 
     def compose(self) -> tuple[Node | None, list[Problem]]:
         """Return the tree and the problems."""
-        root: Node | None = Node(Kind.NULL, None, "", self._source, 0, 0)
+        root: Node | None = None
         try:
-            root = self._document() or root
+            root = self._document() or Node(Kind.NULL, None, "", self._source, 0, 0)
             self._refuse_hidden_breaks(root)
         except yaml.MarkedYAMLError as error:
             self._problems.append(self._syntax(error))
