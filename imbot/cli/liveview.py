@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from imbot.admin.telling import arguments, cut, is_mark, told, value
 from imbot.cli.output import one_line, painted
-from imbot.cli.telling import arguments, cut, is_mark, told, value
 from imbot.clock import Clock
 from imbot.engine.planning import Plan, Start
 from imbot.engine.watching import Acted, Decided, Echoed, Happened, Logged, Sight

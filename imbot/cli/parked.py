@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from imbot.admin.telling import carried
 from imbot.cli.output import complain, one_line, print_table
 from imbot.cli.settings import load
-from imbot.cli.telling import carried
 from imbot.config import Loaded
 from imbot.engine.orders import why_not_resent
 from imbot.records import Order, OrderGiven, OrderKind, SessionSeen

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from imbot.admin.telling import arguments
 from imbot.cli.books import Books, open_books
 from imbot.cli.formats import Format
 from imbot.cli.output import complain, one_line, painted
 from imbot.cli.settings import load
-from imbot.cli.telling import arguments
 from imbot.durations import parse_duration
 from imbot.engine.acting import Habits
 from imbot.engine.history import situation_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imbot.cli.sessions import timeline
+from imbot.admin.story import timeline
 from imbot.model import Reason
 from tests.flow.stage import CRM
 

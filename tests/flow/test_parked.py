@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from imbot.admin.story import timeline
 from imbot.cli.parked import parked
-from imbot.cli.sessions import timeline
 from tests.flow.stage import CRM
 
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(60)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imbot.cli.sessions import timeline
+from imbot.admin.story import timeline
 from tests.flow.stage import AFTER_HOURS, CRM_SYNC, GREETING
 
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(120)]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imbot.admin.telling import arguments, changes, cut, quoted, told, value
 from imbot.cli.output import complain, has_colours, one_line, painted, print_problems, print_table
-from imbot.cli.telling import arguments, changes, cut, quoted, told, value
 from imbot.model import EventKind
 from imbot.problems import Place, Problem
 from tests.unit.store_samples import event

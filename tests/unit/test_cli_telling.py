@@ -2,7 +2,7 @@
 
 import pytest
 
-from imbot.cli.telling import told
+from imbot.admin.telling import told
 from imbot.model import EventKind
 from tests.unit.store_samples import event
 
