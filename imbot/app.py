@@ -15,10 +15,15 @@ from typing import Any
 
 import structlog
 
-from imbot.admin.health import Health, HealthServer
+from imbot.admin.desk import Desk
+from imbot.admin.health import Health
+from imbot.admin.hindsight import Hindsight
 from imbot.admin.metrics import Metrics
+from imbot.admin.office import Office
+from imbot.admin.server import AdminServer
+from imbot.admin.site import site_of
 from imbot.clock import Clock
-from imbot.config import Loaded
+from imbot.config import Loaded, masked
 from imbot.engine.acting import Actor, Habits, OnUnknown
 from imbot.engine.adopting import asked_once, rules_seen
 from imbot.engine.agenda import Agenda
@@ -61,7 +66,7 @@ from imbot.loading import (
 from imbot.pluginhost import Plugins, check_plugins, find_plugins
 from imbot.ports import Aside, Network, Random, Store
 from imbot.problems import Problem
-from imbot.records import Retention, SubscriptionEnded, TimerSet
+from imbot.records import Audited, Retention, SubscriptionEnded, TimerSet
 from imbot.reloading import LoadSettings, Reloader, tell_warnings
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
@@ -119,6 +124,7 @@ class App:
         table: The sessions.
         agenda: What rules wait for that no agent's wire brings.
         steering: What people switch.
+        server: Serves people and their programs; None where nobody is to be.
     """
 
     def __init__(
@@ -136,6 +142,7 @@ class App:
         settings, plugins = loaded.settings, wanted.plugins
         self._watchdog = watchdog
         self.plugins = plugins
+        self.server: AdminServer | None = None
         self._loaded = loaded
         self.agents: dict[str, Agent] = {}
         self._settings = settings
@@ -305,6 +312,43 @@ class App:
             suppressed={why.value: often for why, often in self._flow.suppressed.items()},
         )
 
+    def office(self) -> Office:
+        """Return what people may look into and steer."""
+        loaded, settings = self._loaded, self._settings
+        return Office(
+            clock=self._ports.clock,
+            aside=self._ports.aside,
+            store_url=settings.store,
+            base=loaded.base,
+            settings=masked(settings),
+            plugins=self.plugins,
+            steering=self.steering,
+            health=self.health,
+            agents=lambda: [agent.status for agent in self.agents.values()],
+            book=lambda: self.rulebook,
+            breakers=self._breakers.told,
+            hindsight=self._hindsight,
+            timers=lambda: self._timers.waiting,
+            reload=self.reloader.reload,
+            post=self.dispatch.post,
+        )
+
+    def audit(self, deed: Audited) -> None:
+        """Keep what somebody did."""
+        self._store.note([deed])
+
+    def _hindsight(self) -> Hindsight:
+        actions = self.plugins.actions
+        return Hindsight(
+            self.rulebook,
+            self._flow.view.around,
+            lambda name: None if (known := actions.get(name)) is None else known.needs,
+            actions,
+            strict_capabilities=self._settings.gws.strict_capabilities,
+            budget=budget_of_all(self._settings),
+            now=self._ports.clock.now,
+        )
+
     def _fire(self, timer: TimerSet) -> None:
         self.dispatch.fire(timer)
 
@@ -388,8 +432,15 @@ async def open_app(
             watchdog=watchdog,
         )
         if ports.serves_health:
-            server = HealthServer(settings.admin.listen, app.health, metrics.text)
-            await stack.enter_async_context(server)
+            server = AdminServer(
+                site_of(loaded),
+                app.health,
+                metrics=metrics.text,
+                routes=Desk(app.office()).routes,
+                audit=app.audit,
+                clock=ports.clock,
+            )
+            app.server = await stack.enter_async_context(server)
         yield app
 
 

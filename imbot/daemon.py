@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import structlog
 
+from imbot.admin.site import Site, site_of
 from imbot.clock import Clock
 from imbot.config import Loaded
 from imbot.errors import ConfigError, RulebookError, StoreDamagedError, StoreFullError
@@ -138,7 +139,7 @@ class Daemon:
         self._stands_by(f"{why.status}: {', '.join(why.reasons)}"[:_STATUS_CHARS])
         await stand_by(
             why,
-            listen=(AdminPart() if loaded is None else loaded.settings.admin).listen,
+            site=Site(AdminPart().listen) if loaded is None else site_of(loaded),
             clock=self._clock,
             stop=self._stop,
             asked=self._asked,

@@ -207,6 +207,26 @@ class OrderKind(Meant):
     DROP = "drop", "It is given up for good."
 
 
+class Audited(NamedTuple):
+    """Somebody did something through the admin API, or tried to.
+
+    Attributes:
+        at: When.
+        who: The name of their token; empty where they showed none that is known.
+        role: What it is good for.
+        address: Where they asked from.
+        request: Method, path and body, without anything secret.
+        status: The HTTP status of the answer.
+    """
+
+    at: datetime
+    who: str
+    role: str
+    address: str
+    request: str
+    status: int
+
+
 class OrderGiven(NamedTuple):
     """A person has decided about a parked effect; the imbot of this store is to carry it out.
 
@@ -365,6 +385,7 @@ Change: TypeAlias = (
     | OnceTakenBack
     | Intent
     | Verdict
+    | Audited
     | OrderGiven
     | OrderTaken
     | EchoSeen

@@ -1,10 +1,11 @@
 """The settings as values: what each means, its default, and nothing of where it came from."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -16,6 +17,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SecretStr,
+    field_validator,
     model_validator,
 )
 
@@ -67,6 +69,16 @@ def _listen(address: str) -> str:
     if not is_host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _LAST_PORT:
         raise ValueError("this is no address with a port; write one such as 127.0.0.1:8081")
     return address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether nobody but this machine reaches a host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _country(code: str) -> str:
@@ -265,13 +277,59 @@ class BudgetPart(_Part):
     many may come at once."""
 
 
+class TokenPart(_Part):
+    """An entry of ``admin.tokens``, as ``imbot token`` writes it; the token itself is nowhere."""
+
+    name: str = Field(min_length=1, max_length=100)
+    """Who has it; the audit trail names them so."""
+    role: Literal["read", "operate", "admin"]
+    """``read`` looks, ``operate`` also stops, switches, closes and decides, ``admin`` all else."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", repr=False)
+    """Its hash."""
+
+
+class TlsPart(_Part):
+    """``admin.tls``: what the connections of people and their programs are encrypted with."""
+
+    certificate: Path
+    """A PEM file with the certificate and those that it rests on."""
+    key: Path
+    """A PEM file with its private key."""
+
+
 class AdminPart(_Part):
-    """``admin``: the HTTP endpoint for operators; serves ``/health``."""
+    """``admin``: the HTTP endpoint for people and their programs."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:8081"
-    """Address and port."""
+    """Address and port; any but this machine's own takes ``tls`` and a token."""
     token: Secret | None = None
-    """Bearer token that callers must show; not asked for on ``/health``."""
+    """A token that may do everything, in the audit trail under the name ``admin``."""
+    tokens: tuple[TokenPart, ...] = ()
+    """Further tokens, a name and a role each."""
+    hosts: tuple[str, ...] = ()
+    """Names under which it may be asked for, beside those of this machine."""
+    tls: TlsPart | None = None
+    """A certificate and its key; without, connections are not encrypted."""
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        host = self.listen.rpartition(":")[0]
+        if is_loopback(host):
+            return self
+        if self.tls is None or not (self.token or self.tokens):
+            raise ValueError(
+                f"{host} can be reached from elsewhere, which takes tls and a token; "
+                "or listen on 127.0.0.1 behind a proxy"
+            )
+        return self
+
+    @field_validator("tokens")
+    @classmethod
+    def _are_told_apart(cls, tokens: tuple[TokenPart, ...]) -> tuple[TokenPart, ...]:
+        names = ["admin", *(token.name for token in tokens)]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"the name {', '.join(sorted(twice))} is taken; name each otherwise")
+        return tokens
 
 
 class LogPart(_Part):

@@ -12,7 +12,9 @@ from typing import Literal
 
 import structlog
 
-from imbot.admin.health import Health, HealthServer
+from imbot.admin.health import Health
+from imbot.admin.server import AdminServer
+from imbot.admin.site import Site
 from imbot.clock import Clock
 
 log = structlog.get_logger()
@@ -45,7 +47,7 @@ class Standby:
 async def stand_by(
     why: Standby,
     *,
-    listen: str | None,
+    site: Site | None,
     clock: Clock,
     stop: asyncio.Event,
     asked: asyncio.Event,
@@ -55,7 +57,7 @@ async def stand_by(
 
     Args:
         why: What is told meanwhile.
-        listen: Where ``/health`` is served; None for nowhere.
+        site: Where ``/health`` is served; None for nowhere.
         clock: Says when to look again.
         stop: Set when imbot is to stop.
         asked: Set when somebody asks to reload.
@@ -66,8 +68,8 @@ async def stand_by(
     """
     log.error("imbot.stands_by", status=why.status, reasons=list(why.reasons)[:20])
     async with AsyncExitStack() as stack:
-        if listen is not None:
-            await stack.enter_async_context(HealthServer(listen, why.health))
+        if site is not None:
+            await stack.enter_async_context(AdminServer(site, why.health, clock=clock))
         waiting: list[Awaitable[object]] = [stop.wait(), asked.wait()]
         if changes is not None:
             waiting.append(_changed(changes))

@@ -1,15 +1,7 @@
-"""``GET /health``: whether imbot serves, and if not, why; ``GET /metrics`` beside it.
+"""Whether imbot serves, and if not, why."""
 
-Tells no secret and no message.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
-
-from aiohttp import web
-
-from imbot.errors import ImbotError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +38,8 @@ class Health:
     quarantined: int = 0
 
 
-#: What a server that asks for metrics has to be told that they are.
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-_NOT_KEPT = {"Cache-Control": "no-store"}
-
 #: HTTP status by health; a degraded imbot still serves.
-_HTTP_STATUS = {
+HTTP_STATUS = {
     "ready": 200,
     "degraded": 200,
     "starting": 503,
@@ -61,74 +48,4 @@ _HTTP_STATUS = {
 }
 
 #: Every status that there is.
-STATUSES = tuple(_HTTP_STATUS)
-
-
-class HealthServer:
-    """Serves ``/health``, and ``/metrics`` where there are any, while its block runs.
-
-    Args:
-        listen: Host and port.
-        health: Says how imbot is doing.
-        metrics: Gives the metrics in Prometheus' text format.
-    """
-
-    def __init__(
-        self,
-        listen: str,
-        health: Callable[[], Health],
-        metrics: Callable[[Health], bytes] | None = None,
-    ) -> None:
-        host, _, port = listen.rpartition(":")
-        self._host, self._port = host.strip("[]"), int(port)
-        self._health = health
-        self._metrics = metrics
-        app = web.Application()
-        app.router.add_get("/health", self._serve)
-        if metrics is not None:
-            app.router.add_get("/metrics", self._serve_metrics)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-
-    async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            where = f"{self._host}:{self._port}"
-            raise ImbotError(
-                f"admin.listen: cannot listen on {where}: {error.strerror}; "
-                "stop what listens there, or choose another port"
-            ) from error
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._runner.cleanup()
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    async def _serve(self, _request: web.Request) -> web.Response:
-        health = self._health()
-        body = {
-            "status": health.status,
-            "reasons": list(health.reasons),
-            "agents": health.agents,
-            "agents_up": health.agents_up,
-            "breakers": dict(health.breakers),
-            "parked": health.parked,
-            "suppressed": dict(health.suppressed),
-            "quarantined": health.quarantined,
-            "echoes": health.echoes,
-            "echo_longest_s": round(health.echo_longest_s, 3),
-            "quiesce_s": round(health.quiesce_s, 3),
-            "loop_lag_s": round(health.loop_lag_s, 3),
-        }
-        return web.json_response(body, status=_HTTP_STATUS[health.status], headers=_NOT_KEPT)
-
-    async def _serve_metrics(self, _request: web.Request) -> web.Response:
-        body = b"" if self._metrics is None else self._metrics(self._health())
-        return web.Response(body=body, headers={"Content-Type": METRICS_TYPE, **_NOT_KEPT})
+STATUSES = tuple(HTTP_STATUS)

@@ -45,7 +45,8 @@ class Parked:
             StoreError: Nothing can be written down, so nothing was sent.
         """
         intent = effect.intent
-        if why := _why_not_parked(effect) or why_not_resent(intent, is_over=self._is_over(intent)):
+        why = _why_not_parked(effect) or why_not_resent(intent, is_over=self._is_over(intent))
+        if why := why or self._world.switches.why_halted():
             raise PermanentError(why)
         if intent.operation != "SendMessage":
             return await self._attempt(intent)

@@ -66,6 +66,11 @@ class Timers:
         """Return how many are set."""
         return len(self._set)
 
+    @property
+    def waiting(self) -> list[TimerSet]:
+        """What is set, soonest first."""
+        return sorted(self._set.values(), key=lambda timer: timer.due_at)
+
     def get(self, timer_id: str) -> TimerSet | None:
         """Return the timer of this id; None when none is set."""
         return self._set.get(timer_id)

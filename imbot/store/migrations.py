@@ -66,6 +66,12 @@ MIGRATIONS: tuple[Migration, ...] = (
         cookies TEXT, tokens TEXT, sum BIGINT, PRIMARY KEY (agent))""",
     ),
     ('ALTER TABLE effects ADD COLUMN "before" TEXT',),
+    (
+        """CREATE TABLE audit (seq INTEGER NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL,
+        role TEXT NOT NULL, address TEXT NOT NULL, request TEXT NOT NULL, status BIGINT NOT NULL,
+        PRIMARY KEY (seq))""",
+        "CREATE INDEX ix_audit_at ON audit (at)",
+    ),
 )
 
 _FIRST = 1

@@ -1,8 +1,9 @@
 """Views for people: what is and was, read beside a running imbot, never written."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +14,7 @@ from imbot.errors import StoreError
 from imbot.model import SHADOW_PREFIX, EventKind, SessionKey
 from imbot.plugin import Operation
 from imbot.records import (
+    Audited,
     Effect,
     EffectState,
     GapSeen,
@@ -29,6 +31,7 @@ from imbot.store.schema import (
     EFFECT_IS_PARKED,
     EFFECT_IS_SHADOW,
     RUN_IS_OPEN,
+    audit,
     effects,
     events,
     gaps,
@@ -75,15 +78,45 @@ class Views:
         self._database.close()
 
     def sessions(
-        self, limit: int = 50, *, agent: str | None = None, state: str | None = None
+        self,
+        limit: int = 50,
+        *,
+        agent: str | None = None,
+        state: str | None = None,
+        number: str | None = None,
     ) -> tuple[SessionView, ...]:
-        """Return the sessions seen last, newest first, of one agent or in one state if asked."""
-        statement = sa.select(sessions).order_by(sessions.c.first_seen_at.desc()).limit(limit)
+        """Return the sessions seen last, newest first, of one agent or in one state if asked.
+
+        Args:
+            limit: How many at most.
+            agent: Of this agent of ours.
+            state: In this state.
+            number: With another party whose number has these digits in it.
+        """
+        statement = sa.select(sessions).order_by(sessions.c.first_seen_at.desc())
         if agent is not None:
             statement = statement.where(sessions.c.agent == agent)
         if state is not None:
             statement = statement.where(sessions.c.state == state)
-        return self._views(self._found(statement))
+        if number is None:
+            return self._views(self._found(statement.limit(limit)))
+        return self._views(islice(self._with_number(statement, number), limit))
+
+    def _with_number(self, statement: sa.Select[Any], number: str) -> Iterator[rows.Row]:
+        """Yield the sessions in which another party has such a number."""
+        digits = "".join(filter(str.isdecimal, number))
+        as_text = sa.type_coerce(sessions.c.session, sa.Text)
+        with self._database.explaining():
+            found = self._database.connection.execute(statement.where(as_text.contains(digits)))
+            for row in found.mappings():
+                parties = row["session"].get("participants", ())
+                if any(digits in str(value) for party in parties for value in party.values()):
+                    yield row
+
+    def audit(self, limit: int = 50) -> tuple[Audited, ...]:
+        """Return what people did through the admin API, newest first."""
+        statement = sa.select(audit).order_by(audit.c.seq.desc()).limit(limit)
+        return tuple(map(rows.to_audited, self._found(statement)))
 
     def session(self, session_id: str, *, agent: str | None = None) -> tuple[SessionHistory, ...]:
         """Return the history of this session with each agent of ours that held an end of it."""

@@ -20,6 +20,7 @@ from imbot.store.schema import (
     RUN_IS_ENDED,
     SESSION_IS_OPEN,
     SESSION_IS_OVER,
+    audit,
     effects,
     events,
     gaps,
@@ -81,6 +82,7 @@ def forget(database: Database, retention: Retention, now: datetime) -> int:
             + _forget(
                 connection, sessions, _old(sessions.c.completed_at, before).where(*_SESSION_IS_GONE)
             )
+            + _forget(connection, audit, _old(audit.c.at, before))
             + _forget(connection, orders, _old(orders.c.at, before).where(~ORDER_IS_WAITING))
             + _forget(connection, gaps, _old(gaps.c.ended_at, before))
             + _forget(connection, quarantine, _old(quarantine.c.at, before))

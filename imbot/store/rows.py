@@ -21,6 +21,7 @@ from imbot.model import (
 )
 from imbot.records import (
     AckSeen,
+    Audited,
     EchoesLearnt,
     EchoSeen,
     Effect,
@@ -284,6 +285,16 @@ def from_verdict(change: Verdict) -> Row:
         "result": change.result,
         "detail": change.detail,
     }
+
+
+def from_audited(change: Audited) -> Row:
+    """Return the columns of what somebody did."""
+    return change._asdict()
+
+
+def to_audited(row: Row) -> Audited:
+    """Return what somebody did."""
+    return Audited(*(row[name] for name in Audited._fields))
 
 
 def from_order_given(change: OrderGiven) -> Row:

@@ -234,6 +234,15 @@ orders = sa.Table(
 ORDER_IS_WAITING = orders.c.taken_at.is_(None)
 _where("orders_waiting", ORDER_IS_WAITING, orders.c.seq)
 
+audit = sa.Table(
+    "audit",
+    METADATA,
+    _seq(),
+    sa.Column("at", Moment, nullable=False, index=True),
+    *_words("who", "role", "address", "request"),
+    sa.Column("status", sa.BigInteger, nullable=False),
+)
+
 rule_versions = sa.Table(
     "rule_versions",
     METADATA,

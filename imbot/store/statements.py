@@ -14,6 +14,7 @@ from sqlalchemy.dialects import sqlite
 from imbot.errors import StoreError
 from imbot.records import (
     AckSeen,
+    Audited,
     Change,
     EchoesLearnt,
     EchoSeen,
@@ -65,6 +66,7 @@ class Statements:
         self._add(OnceTakenBack, _delete_mark(), rows.from_once_taken_back)
         self._add(Intent, _upsert_effect(), rows.from_intent)
         self._add(Verdict, _settle_effect(), rows.from_verdict)
+        self._add(Audited, _insert(schema.audit), rows.from_audited)
         self._add(OrderGiven, _insert_order(), rows.from_order_given)
         self._add(OrderTaken, _take_order(), rows.from_order_taken)
         self._add(EchoSeen, _confirm_effect(), rows.from_echo_seen)

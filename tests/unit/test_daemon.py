@@ -195,7 +195,7 @@ async def test_wrong_settings_are_told_at_the_usual_place(tmp_path, monkeypatch)
     told = []
 
     async def note(why, **how):
-        told.append((list(why.reasons), how["listen"], how["changes"]))
+        told.append((list(why.reasons), how["site"], how["changes"]))
 
     monkeypatch.setattr("imbot.daemon.stand_by", note)
 
@@ -251,7 +251,7 @@ async def test_files_that_cannot_be_watched_keep_nobody_from_being_asked():
     waiting = asyncio.create_task(
         stand_by(
             Standby("safe-mode", ["x"]),
-            listen=None,
+            site=None,
             clock=NoTime(),
             stop=asyncio.Event(),
             asked=asked,

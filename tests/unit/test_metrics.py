@@ -9,8 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from imbot.admin.health import Health, HealthServer
+from imbot.admin.health import Health
 from imbot.admin.metrics import Metrics
+from imbot.admin.server import AdminServer
+from imbot.admin.site import Site
 from imbot.engine.watching import Happened, both
 from imbot.errors import PermanentError
 from imbot.model import ConnectionChange, ConnectionNotice, MessageNotice
@@ -133,7 +135,7 @@ def test_two_watchers_see_the_same():
 async def test_metrics_are_served_beside_health():
     metrics = Metrics(LoopClock())
     async with (
-        HealthServer("127.0.0.1:0", lambda: HEALTH, metrics.text) as server,
+        AdminServer(Site("127.0.0.1:0"), lambda: HEALTH, metrics=metrics.text) as server,
         aiohttp.ClientSession() as client,
         client.get(f"{server.url}/metrics") as reply,
     ):

@@ -156,12 +156,16 @@ async def running(
     *,
     seed: int | None = None,
     chance: Chance | None = None,
+    is_served: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Imbot]:
-    """Run an imbot in this process, with this chance or seed if given; stop it in order."""
+    """Run an imbot in this process, with this chance or seed if given; stop it in order.
+
+    Served is its admin API where the test asks for it.
+    """
     loaded = load_settings(settings_file(folder, url, **settings), environment={}, options=())
     sights: list[Sight] = []
-    ports = replace(system_ports(), serves_health=False, environment={})
+    ports = replace(system_ports(), serves_health=is_served, environment={})
     if seed is not None:
         chance = Random(seed)  # noqa: S311  reproducible, nothing is secret
     if chance is not None:

@@ -1,0 +1,332 @@
+"""What can be asked of a running imbot: every route of the admin API, and what it does."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from imbot.admin import forms, showing
+from imbot.admin.keys import Role
+from imbot.admin.office import Office
+from imbot.admin.routing import Asked, RefusedError, Route
+from imbot.admin.story import timeline
+from imbot.engine.agenda import UnknownWebhookError
+from imbot.engine.orders import why_not_resent
+from imbot.errors import ImbotError
+from imbot.records import OrderGiven, OrderKind
+from imbot.rulebook.schema import Budget
+from imbot.store.orders import About, open_orders
+from imbot.store.queries import Views, open_views
+
+_T = TypeVar("_T")
+
+_NOT_FOUND, _WRONG = 404, 422
+
+
+class Desk:
+    """Answers what is asked.
+
+    Args:
+        office: The imbot.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """Everything that can be asked."""
+        read, operate, admin = Role.READ, Role.OPERATE, Role.ADMIN
+        return (
+            Route(
+                *("GET", "/health", read, "How imbot is doing.", self._health),
+                forms.HealthForm,
+            ),
+            Route(
+                *("GET", "/halt", read, "Whether all effects are stopped.", self._halted),
+                forms.HaltedForm,
+            ),
+            Route(
+                *("PUT", "/halt", operate, "Stops all effects, queued ones too.", self._halt),
+                forms.HaltedForm,
+                body=forms.HaltForm,
+            ),
+            Route(
+                *("DELETE", "/halt", operate, "Lets effects go on.", self._release),
+                forms.HaltedForm,
+            ),
+            Route(
+                *("GET", "/agents", read, "The agents and their subscriptions.", self._agents),
+                forms.AgentsForm,
+                query=forms.AgentQuery,
+            ),
+            Route(
+                *("GET", "/sessions", read, "The sessions, newest first.", self._sessions),
+                forms.SessionsForm,
+                query=forms.SessionQuery,
+            ),
+            Route(
+                *("GET", "/sessions/{session}", read, "The story of a session.", self._story),
+                forms.StoriesForm,
+                query=forms.StoryQuery,
+                refusals=(_NOT_FOUND,),
+            ),
+            Route(
+                *("GET", "/why", read, "Why each rule ran for an event or did not.", self._why),
+                forms.WhyForm,
+                query=forms.WhyQuery,
+                refusals=(_NOT_FOUND,),
+            ),
+            Route(
+                *("GET", "/rules", read, "The rules in force.", self._rules),
+                forms.RulesForm,
+            ),
+            Route(
+                *("PUT", "/rules/{rule}/switch", operate, "Switches a rule.", self._switch),
+                forms.RuleForm,
+                body=forms.SwitchForm,
+                refusals=(_NOT_FOUND,),
+            ),
+            Route(
+                *("POST", "/reload", admin, "Reads the rules anew.", self._reload),
+                forms.Done,
+                refusals=(_WRONG,),
+            ),
+            Route(
+                *("GET", "/parked", read, "The effects that wait for a person.", self._parked),
+                forms.ParkedListForm,
+            ),
+            Route(
+                *("POST", "/parked/resend", operate, "Sends parked effects again.", self._resend),
+                forms.OrderedForm,
+                body=forms.OrderForm,
+            ),
+            Route(
+                *("POST", "/parked/drop", operate, "Gives parked effects up.", self._drop),
+                forms.OrderedForm,
+                body=forms.OrderForm,
+            ),
+            Route(
+                *("GET", "/timers", read, "What will be due.", self._timers),
+                forms.TimersForm,
+                query=forms.Page,
+            ),
+            Route(
+                *("GET", "/calendars", read, "The calendars as they stand.", self._calendars),
+                forms.CalendarsForm,
+            ),
+            Route(
+                *("PUT", "/calendars/{calendar}", operate, "Closes a calendar, or opens it again."),
+                self._close,
+                forms.CalendarsForm,
+                body=forms.CalendarForm,
+                refusals=(_NOT_FOUND,),
+            ),
+            Route(
+                *("GET", "/plugins", read, "The plugins that were found.", self._plugins),
+                forms.PluginsForm,
+            ),
+            Route(
+                *("GET", "/settings", admin, "The settings in force, without secrets."),
+                self._settings,
+                forms.SettingsForm,
+            ),
+            Route(
+                *("GET", "/audit", admin, "What people did here, newest first.", self._audit),
+                forms.AuditListForm,
+                query=forms.Page,
+            ),
+            Route(
+                *("POST", "/hooks/{hook}", operate, "Tells rules that wait for it.", self._post),
+                forms.Done,
+                body=Any,
+                refusals=(_NOT_FOUND,),
+            ),
+        )
+
+    # Looking ----------------------------------------------------------------------------------
+
+    async def _health(self, _: Asked) -> forms.HealthForm:
+        return showing.health(self._office.health())
+
+    async def _halted(self, _: Asked) -> forms.HaltedForm:
+        return showing.halted(self._office.steering.switches.halt)
+
+    async def _agents(self, asked: Asked) -> forms.AgentsForm:
+        query: forms.AgentQuery = asked.query
+        statuses = sorted(self._office.agents(), key=lambda status: status.user)
+        wanted = [
+            status
+            for status in statuses
+            if query.state in (None, status.state.value) and (query.user or "") in status.user
+        ]
+        return forms.AgentsForm(
+            agents=[showing.agent(status) for status in wanted[: query.limit]],
+            states=Counter(status.state.value for status in statuses),
+        )
+
+    async def _sessions(self, asked: Asked) -> forms.SessionsForm:
+        query: forms.SessionQuery = asked.query
+
+        def look(views: Views) -> forms.SessionsForm:
+            found = views.sessions(
+                query.limit, agent=query.agent, state=query.state, number=query.number
+            )
+            return forms.SessionsForm(sessions=[showing.session(view) for view in found])
+
+        return await self._read(look)
+
+    async def _story(self, asked: Asked) -> forms.StoriesForm:
+        query: forms.StoryQuery = asked.query
+        session, hindsight = asked.named["session"], self._office.hindsight()
+
+        def look(views: Views) -> list[forms.StoryForm]:
+            return [
+                showing.story(
+                    history,
+                    hindsight.of_session(views, history, query.rule)
+                    if query.why or query.rule is not None
+                    else sorted(timeline(history, with_ids=True), key=lambda line: line.at),
+                )
+                for history in views.session(session)
+            ]
+
+        if not (stories := await self._read(look)):
+            raise RefusedError(_NOT_FOUND, "no-session", f"there is no session {session}")
+        return forms.StoriesForm(stories=stories)
+
+    async def _why(self, asked: Asked) -> forms.WhyForm:
+        query: forms.WhyQuery = asked.query
+        hindsight = self._office.hindsight()
+        explained = await self._read(
+            lambda views: hindsight.of_event(views, query.event, query.rule)
+        )
+        if explained is None:
+            raise RefusedError(_NOT_FOUND, "no-event", f"there is no event {query.event}")
+        return showing.why(explained)
+
+    async def _rules(self, _: Asked) -> forms.RulesForm:
+        book, switches = self._office.book(), self._office.steering.switches
+        ran = {view.rule_id: view for view in await self._read(lambda views: views.rules())}
+        breakers = self._office.breakers()
+        return forms.RulesForm(
+            rules=[
+                showing.rule(
+                    rule,
+                    over=switches.rules.get(rule.id),
+                    ran=ran.get(rule.id),
+                    breakers=breakers,
+                )
+                for rule in book.rules
+            ],
+            warnings=[str(problem) for problem in book.warnings],
+        )
+
+    async def _parked(self, _: Asked) -> forms.ParkedListForm:
+        found = await self._read(lambda views: views.parked_views())
+        return forms.ParkedListForm(parked=[showing.parked(each) for each in found])
+
+    async def _timers(self, asked: Asked) -> forms.TimersForm:
+        waiting = self._office.timers()[: asked.query.limit]
+        return forms.TimersForm(timers=[showing.timer(each) for each in waiting])
+
+    async def _calendars(self, _: Asked) -> forms.CalendarsForm:
+        return showing.calendars(self._office.steering.openings, self._office.clock.now())
+
+    async def _plugins(self, _: Asked) -> forms.PluginsForm:
+        found = self._office.plugins.found
+        return forms.PluginsForm(plugins=[showing.plugin(each) for each in found])
+
+    async def _settings(self, _: Asked) -> forms.SettingsForm:
+        return forms.SettingsForm(settings=self._office.settings)
+
+    async def _audit(self, asked: Asked) -> forms.AuditListForm:
+        found = await self._read(lambda views: views.audit(asked.query.limit))
+        return forms.AuditListForm(entries=[showing.audited(each) for each in found])
+
+    # Steering ---------------------------------------------------------------------------------
+
+    async def _halt(self, asked: Asked) -> forms.HaltedForm:
+        await self._office.steering.halt(asked.who, asked.body.why)
+        return await self._halted(asked)
+
+    async def _release(self, asked: Asked) -> forms.HaltedForm:
+        await self._office.steering.release(asked.who)
+        return await self._halted(asked)
+
+    async def _switch(self, asked: Asked) -> forms.RuleForm:
+        rule_id, body = asked.named["rule"], asked.body
+        rule = next((each for each in self._office.book().rules if each.id == rule_id), None)
+        if rule is None:
+            raise RefusedError(_NOT_FOUND, "no-rule", f"there is no rule {rule_id}")
+        has_budget = body.per_session is not None or body.per_minute is not None
+        await self._office.steering.switch_rule(
+            rule_id,
+            asked.who,
+            is_off=body.off,
+            shadow=body.shadow,
+            budget=Budget(body.per_session, body.per_minute) if has_budget else None,
+        )
+        over = self._office.steering.switches.rules.get(rule_id)
+        return showing.rule(rule, over=over, ran=None, breakers=self._office.breakers())
+
+    async def _close(self, asked: Asked) -> forms.CalendarsForm:
+        try:
+            await self._office.steering.close(
+                asked.named["calendar"], asked.who, closed=asked.body.closed
+            )
+        except ImbotError as error:
+            raise RefusedError(_NOT_FOUND, "no-calendar", str(error)) from error
+        return await self._calendars(asked)
+
+    async def _reload(self, _: Asked) -> forms.Done:
+        if not await self._office.reload():
+            told = "the rule files are not in force; the log and `imbot check` tell why"
+            raise RefusedError(_WRONG, "wrong-rules", told)
+        return forms.Done(done=f"{len(self._office.book().rules)} rules are in force")
+
+    async def _resend(self, asked: Asked) -> forms.OrderedForm:
+        return await self._order(asked, OrderKind.RESEND)
+
+    async def _drop(self, asked: Asked) -> forms.OrderedForm:
+        return await self._order(asked, OrderKind.DROP)
+
+    async def _order(self, asked: Asked, kind: OrderKind) -> forms.OrderedForm:
+        now = self._office.clock.now()
+        wanted = dict.fromkeys(asked.body.effects)
+
+        def why_not(about: About) -> str:
+            if kind is OrderKind.DROP:
+                return ""
+            seen = about.session
+            is_over = seen is not None and seen.session.is_completed
+            return why_not_resent(about.effect.intent, is_over=is_over)
+
+        def give() -> dict[str, str]:
+            with open_orders(self._office.store_url, base=self._office.base) as book:
+                return {
+                    each: book.give(OrderGiven(each, kind, asked.who, now), why_not)
+                    for each in wanted
+                }
+
+        given = await self._office.aside(give)
+        return forms.OrderedForm(
+            ordered=[each for each, refused in given.items() if not refused],
+            refused={each: refused for each, refused in given.items() if refused},
+        )
+
+    async def _post(self, asked: Asked) -> forms.Done:
+        hook = asked.named["hook"]
+        try:
+            await self._office.post(hook, asked.body)
+        except UnknownWebhookError as error:
+            raise RefusedError(_NOT_FOUND, "no-hook", str(error)) from error
+        return forms.Done(done=f"rules that wait for {hook} are told")
+
+    async def _read(self, look: Callable[[Views], _T]) -> _T:
+        """Return what is seen in the store; read beside the event loop."""
+
+        def read() -> _T:
+            with open_views(self._office.store_url, base=self._office.base) as views:
+                return look(views)
+
+        return await self._office.aside(read)

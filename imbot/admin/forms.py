@@ -1,0 +1,346 @@
+"""What the admin API takes and answers, field by field; its description is made of these."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Names and ids in requests: nothing of imbot's is longer.
+_Name = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Form(BaseModel):
+    """What every form has in common: nothing that it does not know, and nothing changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# Asked ----------------------------------------------------------------------------------------
+
+
+class Page(Form):
+    """How much of a list."""
+
+    limit: int = Field(default=50, ge=1, le=1000, description="How many at most.")
+
+
+class AgentQuery(Page):
+    """Which agents."""
+
+    user: str | None = Field(default=None, description="A part of the user name.", max_length=300)
+    state: str | None = Field(default=None, description="Where its life stands.", max_length=30)
+
+
+class SessionQuery(Page):
+    """Which sessions, newest first."""
+
+    agent: _Name | None = Field(default=None, description="Of this agent.")
+    state: str | None = Field(default=None, description="In this state.", max_length=30)
+    number: str | None = Field(
+        default=None, description="With this other party's number, or a part of it.", max_length=50
+    )
+
+
+class StoryQuery(Form):
+    """Which part of a session's story."""
+
+    rule: _Name | None = Field(default=None, description="Only what is about this rule.")
+    why: bool = Field(
+        default=False, description="Also the rules that did not match, with what decided."
+    )
+
+
+class WhyQuery(Form):
+    """Which event is to be explained."""
+
+    event: _Name = Field(description="The id of an event, as stories name it.")
+    rule: _Name | None = Field(default=None, description="Only this rule.")
+
+
+class HaltForm(Form):
+    """Why all effects are to stop."""
+
+    why: str = Field(default="", max_length=500, description="In your words; everybody sees it.")
+
+
+class SwitchForm(Form):
+    """What is to lie over a rule; nothing of it takes the switch away."""
+
+    off: bool = Field(default=False, description="Whether it does not run.")
+    shadow: bool | None = Field(
+        default=None, description="Whether it runs in shadow; null for what its file says."
+    )
+    per_session: int | None = Field(default=None, ge=1, description="Its effects in one session.")
+    per_minute: int | None = Field(default=None, ge=1, description="Its effects in any minute.")
+
+
+class CalendarForm(Form):
+    """Whether a calendar is closed, whatever its hours are."""
+
+    closed: bool
+
+
+class OrderForm(Form):
+    """What is to become of parked effects."""
+
+    effects: list[_Name] = Field(min_length=1, max_length=100, description="Their ids.")
+
+
+# Answered -------------------------------------------------------------------------------------
+
+
+class Refusal(Form):
+    """Why a request is refused."""
+
+    error: str = Field(description="A word for programs.")
+    message: str = Field(description="A sentence for people.")
+
+
+class Done(Form):
+    """What was done."""
+
+    done: str = Field(description="A sentence for people.")
+
+
+class HealthForm(Form):
+    """How imbot is doing."""
+
+    status: str
+    reasons: list[str]
+    agents: int
+    agents_up: int
+    parked: int
+    breakers: dict[str, str]
+    suppressed: dict[str, int]
+    quarantined: int
+    echoes: str
+    echo_longest_s: float
+    quiesce_s: float
+    loop_lag_s: float
+
+
+class HaltedForm(Form):
+    """Whether all effects are stopped."""
+
+    halted: bool
+    by: str = ""
+    at: datetime | None = None
+    why: str = ""
+
+
+class AgentForm(Form):
+    """An agent and its subscription."""
+
+    user: str
+    state: str
+    since: datetime
+    cause: str
+    gaps: int
+    device: str | None
+
+
+class AgentsForm(Form):
+    """Agents, by name; and how many there are in each state."""
+
+    agents: list[AgentForm]
+    states: dict[str, int]
+
+
+class SessionForm(Form):
+    """A session on one line."""
+
+    id: str
+    agent: str
+    number: str
+    state: str
+    began_at: datetime
+    ended_at: datetime | None
+    messages: int
+    replies: int
+    parked: int
+    gaps: int
+
+
+class SessionsForm(Form):
+    """Sessions, newest first."""
+
+    sessions: list[SessionForm]
+
+
+class LineForm(Form):
+    """A line of a story."""
+
+    at: datetime
+    what: str
+    details: str
+
+
+class StoryForm(Form):
+    """What happened in a session, with one of our agents."""
+
+    session: SessionForm
+    user_data: dict[str, Any]
+    lines: list[LineForm]
+
+
+class StoriesForm(Form):
+    """The story of a session with each agent of ours that held an end of it."""
+
+    stories: list[StoryForm]
+
+
+class SwitchedForm(SwitchForm):
+    """What lies over a rule."""
+
+    by: str
+    at: datetime
+
+
+class RuleForm(Form):
+    """A rule in force, and how often it ran."""
+
+    id: str
+    place: str
+    version: str
+    description: str
+    enabled: bool
+    shadow: bool
+    per_session: int | None
+    per_minute: int | None
+    switch: SwitchedForm | None
+    breaker: str = Field(description="Why its breaker is open; empty while it is not.")
+    runs: dict[str, int] = Field(description="Runs that the store knows, by where they stand.")
+    last_at: datetime | None
+
+
+class RulesForm(Form):
+    """The rules in force, in rulebook order."""
+
+    rules: list[RuleForm]
+    warnings: list[str]
+
+
+class CauseForm(Form):
+    """A reason."""
+
+    kind: str
+    detail: str
+
+
+class VerdictForm(Form):
+    """What became of a rule for an event."""
+
+    rule: str
+    place: str
+    ran: bool
+    causes: list[CauseForm]
+    leaves: list[str]
+    withheld: list[CauseForm]
+    note: str
+
+
+class WhyForm(Form):
+    """What became of each rule for an event."""
+
+    event: str
+    told: str
+    rules: list[VerdictForm]
+
+
+class ParkedForm(Form):
+    """An effect that waits for a person."""
+
+    id: str
+    agent: str
+    session: str
+    number: str
+    rule: str
+    action: str
+    carries: str
+    why: str
+    since: datetime | None
+    cannot_be_resent: str
+    ordered: str
+
+
+class ParkedListForm(Form):
+    """What waits for a person, oldest first."""
+
+    parked: list[ParkedForm]
+
+
+class OrderedForm(Form):
+    """What became of orders: the ids that were taken down, and why others were not."""
+
+    ordered: list[str]
+    refused: dict[str, str]
+
+
+class TimerForm(Form):
+    """Something that will be due."""
+
+    id: str
+    kind: str
+    due_at: datetime
+    agent: str
+    session: str
+
+
+class TimersForm(Form):
+    """What will be due, soonest first."""
+
+    timers: list[TimerForm]
+
+
+class CalendarStateForm(Form):
+    """A calendar as it stands."""
+
+    name: str
+    open: bool
+    closed: bool = Field(description="Whether a person closed it.")
+    next_change: datetime | None
+
+
+class CalendarsForm(Form):
+    """The calendars, by name."""
+
+    calendars: list[CalendarStateForm]
+
+
+class PluginForm(Form):
+    """A plugin that was found."""
+
+    name: str
+    origin: str
+    status: str
+    reason: str
+    actions: list[str]
+
+
+class PluginsForm(Form):
+    """The plugins, in order."""
+
+    plugins: list[PluginForm]
+
+
+class SettingsForm(Form):
+    """The settings in force, every secret masked."""
+
+    settings: Any
+
+
+class AuditForm(Form):
+    """Something that somebody did through the API."""
+
+    at: datetime
+    who: str
+    role: str
+    address: str
+    request: str
+    status: int
+
+
+class AuditListForm(Form):
+    """What people did, newest first."""
+
+    entries: list[AuditForm]
