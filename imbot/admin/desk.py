@@ -12,6 +12,7 @@ from imbot.admin.story import timeline
 from imbot.engine.agenda import UnknownWebhookError
 from imbot.engine.orders import why_not_resent
 from imbot.errors import ImbotError
+from imbot.problems import did_you_mean
 from imbot.records import OrderGiven, OrderKind
 from imbot.rulebook.schema import Budget
 from imbot.store.orders import About, open_orders
@@ -190,6 +191,7 @@ class Desk:
                 for history in views.session(session)
             ]
 
+        self._require_rule(query.rule)
         if not (stories := await self._read(look)):
             raise RefusedError(_NOT_FOUND, "no-session", f"there is no session {session}")
         return forms.StoriesForm(stories=stories)
@@ -197,6 +199,7 @@ class Desk:
     async def _why(self, asked: Asked) -> forms.WhyForm:
         query: forms.WhyQuery = asked.query
         hindsight = self._office.hindsight()
+        self._require_rule(query.rule)
         explained = await self._read(
             lambda views: hindsight.of_event(views, query.event, query.rule)
         )
@@ -255,9 +258,8 @@ class Desk:
 
     async def _switch(self, asked: Asked) -> forms.RuleForm:
         rule_id, body = asked.named["rule"], asked.body
-        rule = next((each for each in self._office.book().rules if each.id == rule_id), None)
-        if rule is None:
-            raise RefusedError(_NOT_FOUND, "no-rule", f"there is no rule {rule_id}")
+        self._require_rule(rule_id)
+        rule = next(each for each in self._office.book().rules if each.id == rule_id)
         has_budget = body.per_session is not None or body.per_minute is not None
         await self._office.steering.switch_rule(
             rule_id,
@@ -321,6 +323,17 @@ class Desk:
         except UnknownWebhookError as error:
             raise RefusedError(_NOT_FOUND, "no-hook", str(error)) from error
         return forms.Done(done=f"rules that wait for {hook} are told")
+
+    def _require_rule(self, rule_id: str | None) -> None:
+        """Return if there is such a rule, or none is asked for.
+
+        Raises:
+            RefusedError: There is none; the text names the nearest.
+        """
+        known = [rule.id for rule in self._office.book().rules]
+        if rule_id is not None and rule_id not in known:
+            cure = did_you_mean(rule_id, known) or "there is none at all"
+            raise RefusedError(_NOT_FOUND, "no-rule", f"there is no rule '{rule_id}'; {cure}")
 
     async def _read(self, look: Callable[[Views], _T]) -> _T:
         """Return what is seen in the store; read beside the event loop."""

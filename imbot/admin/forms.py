@@ -3,10 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 #: Names and ids in requests: nothing of imbot's is longer.
-_Name = Annotated[str, Field(min_length=1, max_length=300)]
+LONGEST_NAME = 300
+
+_Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+
+
+def _whole(given: object) -> object:
+    """Return a number that JSON writes with a fraction of nothing as what it is."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+_Budget = Annotated[int, Field(ge=1, le=10**9), BeforeValidator(_whole)]
 
 
 class Form(BaseModel):
@@ -70,8 +80,8 @@ class SwitchForm(Form):
     shadow: bool | None = Field(
         default=None, description="Whether it runs in shadow; null for what its file says."
     )
-    per_session: int | None = Field(default=None, ge=1, description="Its effects in one session.")
-    per_minute: int | None = Field(default=None, ge=1, description="Its effects in any minute.")
+    per_session: _Budget | None = Field(default=None, description="Its effects in one session.")
+    per_minute: _Budget | None = Field(default=None, description="Its effects in any minute.")
 
 
 class CalendarForm(Form):

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from imbot.admin.forms import Form, Refusal
+from imbot.admin.forms import LONGEST_NAME, Form, Refusal
 from imbot.admin.routing import Route
 
 #: What every path begins with.
@@ -97,7 +97,7 @@ def operation_id(route: Route) -> str:
 
 def _in_path(route: Route) -> Iterator[dict[str, Any]]:
     for name in _NAMES.findall(route.path):
-        schema = {"type": "string", "minLength": 1, "maxLength": 300}
+        schema = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
 
 

@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 import imbot
-from imbot.admin.forms import Form, Refusal
+from imbot.admin.forms import LONGEST_NAME, Form, Refusal
 from imbot.admin.health import HTTP_STATUS, Health
 from imbot.admin.keys import Key, Role
 from imbot.admin.limits import AT_ONCE, PER_S, WRONG_AT_ONCE, WRONG_EACH_S, Bucket
@@ -269,8 +269,8 @@ async def _asked(request: web.Request, route: Route, key: Key) -> Asked:
         RefusedError: Something is wrong with it.
     """
     named = dict(request.match_info)
-    if any(len(name) > 300 or not name.isprintable() for name in named.values()):  # noqa: PLR2004  as described
-        raise RefusedError(400, "path", "a name in the path is too long, or cannot be printed")
+    if any(len(name) > LONGEST_NAME for name in named.values()):
+        raise RefusedError(400, "path", "a name in the path is too long")
     query = await _query(request, route.query)
     return Asked(key.name, named, query, await _body(request, route.body))
 
@@ -299,12 +299,12 @@ async def _body(request: web.Request, form: Any) -> Any:  # noqa: ANN401  as the
         given = decode_json(await request.read())
     except ValueError as error:
         raise RefusedError(400, "body", f"this is no JSON: {error}") from error
-    return given if form is Any else _filled(form, given)
+    return given if form is Any else _filled(form, given, strict=True)
 
 
-def _filled(form: type[Form], given: JSON) -> Form:
+def _filled(form: type[Form], given: JSON, *, strict: bool = False) -> Form:
     try:
-        return form.model_validate(given)
+        return form.model_validate(given, strict=strict)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
