@@ -41,6 +41,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for ea
 
 
 @cli.command()
+def doctor(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this agent; again for more. All without, but of a running imbot."),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Look at all that imbot stands on, GWS and each agent's login too, and name the cures."""
+    from imbot.cli import doctor as looking
+
+    raise typer.Exit(looking.examine(config, settings or (), agents=agent or (), form=form))
+
+
+@cli.command()
 def run(
     config: ConfigOption = None,
     settings: SetOption = None,

@@ -1,0 +1,63 @@
+"""The address for operators: free, an imbot's, or somebody else's."""
+
+import asyncio
+
+from imbot.admin.health import STATUSES
+from imbot.doctor.findings import Finding
+from imbot.errors import ActionError
+from imbot.jsontext import decode_json
+from imbot.model import JSON
+from imbot.ports import Http, Request
+
+#: An imbot answers at once.
+_ASK_S = 5.0
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  nobody listens there, we ask there
+
+
+async def address(listen: str, http: Http, *, is_in_use: bool) -> Finding:
+    """Return whether imbot can listen there, or does.
+
+    Args:
+        listen: ``admin.listen``.
+        http: A door.
+        is_in_use: Whether an imbot uses this store now.
+    """
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if port == "0":
+        return Finding.ok(f"{listen}: any free port")
+    if (health := await _health(http, _ANY.get(host, host), port)) is not None:
+        told = f"{listen}: an imbot listens there, {health}"
+        if is_in_use:
+            return Finding.ok(told)
+        cure = "stop that one, or give this one another address in admin.listen"
+        return Finding.failed(f"{told}, and it is none that uses this store", cure)
+    try:
+        server = await asyncio.start_server(_hang_up, host, int(port))
+    except OSError as error:
+        cure = "stop what listens there, or name an address of this machine and a port above 1023"
+        return Finding.failed(f"{listen}: {error.strerror or error}", cure)
+    server.close()
+    await server.wait_closed()
+    return Finding.ok(f"{listen}: free")
+
+
+async def _health(http: Http, host: str, port: str) -> str | None:
+    """Return how the imbot that listens there is doing; None where none does."""
+    named = f"[{host}]" if ":" in host else host
+    try:
+        reply = await http.send(Request("GET", f"http://{named}:{port}/health", timeout_s=_ASK_S))
+        told = decode_json(reply.body)
+    except (ActionError, ValueError):
+        return None
+    return _told(told)
+
+
+def _told(health: JSON) -> str | None:
+    if not isinstance(health, dict) or health.get("status") not in STATUSES:
+        return None
+    return f"{health['status']}, {health.get('agents_up')} of {health.get('agents')} agents up"
+
+
+async def _hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
