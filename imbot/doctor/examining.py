@@ -20,7 +20,6 @@ from imbot.doctor.account import Account
 from imbot.doctor.cometd import CometdSession
 from imbot.doctor.deployment import Deployment
 from imbot.doctor.findings import (
-    NEEDS,
     OF_AGENTS,
     WITH_ONE_AGENT,
     Check,
@@ -188,23 +187,19 @@ class Examination:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
         if not self._has_shared:
-            first = WITH_ONE_AGENT[0]
+            cure = "see first to what failed for the agents"
             for check in WITH_ONE_AGENT:
-                need = NEEDS[check][0] if check is first else first
-                skipped = Finding.skipped("no agent got so far", f"see to {need} of an agent first")
-                self._tell(Result(check, skipped))
+                self._tell(Result(check, Finding.skipped("no agent got so far", cure)))
 
     async def _skip_agents(self, wanted: Sequence[AgentPart]) -> None:
         """Tell once for all why no agent is looked at."""
-        skipped = Finding.skipped(
-            "an imbot of this store is logged in as its agents",
-            "name one with --agent; it then has a second client for some seconds",
-        )
+        if not wanted and self._loaded is not None:
+            told = "an imbot of this store is logged in as its agents; address tells how many"
+            cure = "name one with --agent, which then has a second client for a while"
+            self._tell(Result(Check.LOGIN, Finding.skipped(told, cure)))
+            return
         for check in (*OF_AGENTS, *WITH_ONE_AGENT):
-            if wanted or self._loaded is None:
-                await self._round.look(check, _unreachable)
-            elif check is OF_AGENTS[0]:
-                self._tell(Result(check, skipped))
+            await self._round.look(check, _unreachable)
 
     async def _visit(self, part: AgentPart, admission: Admission) -> None:
         """Make the checks of one agent, when it is its turn."""
