@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from imbot.ports import Http
 
 #: A name, a connection and a TLS session that are not there by then are as good as none.
 REACH_S = 10.0
+#: A connection that is not closed by then is left.
+CLOSE_S = 1.0
 
 #: A certificate that ends sooner is worth a warning, and a hint.
 SOON, SOME_TIME = timedelta(days=14), timedelta(days=30)
@@ -194,8 +197,6 @@ def _told(error: Exception) -> str:
 
 async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
-    try:
-        async with asyncio.timeout(1.0):
+    with suppress(OSError):  # what was to be seen was seen
+        async with asyncio.timeout(CLOSE_S):
             await writer.wait_closed()
-    except OSError:
-        pass  # what was to be seen was seen

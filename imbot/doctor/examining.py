@@ -171,7 +171,7 @@ class Examination:
         await self._round.look(Check.CLOCK, lambda: _there(deployment).skew())
 
     async def _look_at_agents(self, wanted: Sequence[AgentPart]) -> None:
-        if not self._round.may(Check.LOGIN) or not wanted:
+        if not self._round.may(OF_AGENTS[0]) or not wanted:
             await self._skip_agents(wanted)
             return
         admission = Admission(self._ports.clock, places=AT_ONCE)

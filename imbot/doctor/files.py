@@ -34,9 +34,6 @@ def settings(
         loaded = load_settings(config, environment=environment, options=options)
     except ConfigError as error:
         return None, _told(error.problems, "imbot config")
-    except OSError as error:
-        cure = "name a file that imbot may read with --config"
-        return None, [Finding.failed(f"{error.filename}: {error.strerror}", cure)]
     agents = len(loaded.settings.agents)
     ok = Finding.ok(f"{loaded.path}, with {agents} agent{'s' * (agents != 1)}")
     return loaded, _told(loaded.warnings, "imbot config") or [ok]

@@ -32,7 +32,7 @@ async def address(listen: str, http: Http, *, is_in_use: bool) -> Finding:
     if (health := await _health(http, _ANY.get(host, host), port)) is not None:
         return _imbots(listen, health, is_in_use=is_in_use)
     try:
-        server = await asyncio.start_server(_hang_up, host, int(port))
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, int(port))
     except OSError as error:
         cure = "stop what listens there, or name an address of this machine and a port above 1023"
         return Finding.failed(f"{listen}: {error.strerror or error}", cure)
@@ -66,7 +66,3 @@ async def _health(http: Http, host: str, port: str) -> Mapping[str, JSON] | None
         return None
     is_health = isinstance(told, dict) and told.get("status") in STATUSES
     return told if is_health else None
-
-
-async def _hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.close()

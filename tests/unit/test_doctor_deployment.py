@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
-from tests.unit.test_http import CERTIFICATE
 
 from imbot.clock import SystemClock
 from imbot.doctor import deployment
@@ -15,6 +14,7 @@ from imbot.doctor.findings import Grade
 from imbot.gws.settings import GwsSettings
 from imbot.http import AiohttpNetwork
 from imbot.simulator import Simulator
+from tests.unit.test_http import CERTIFICATE
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ async def secure(pem):
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
-        yield "https://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 # Name, port, certificate ----------------------------------------------------------------------
@@ -107,8 +107,7 @@ async def test_a_port_at_which_nothing_listens_fails(free_port):
 @pytest.fixture
 async def free_port():
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-    return port
+        return server.sockets[0].getsockname()[1]
 
 
 async def test_a_firewall_that_drops_packets_is_not_waited_for(monkeypatch):
@@ -217,7 +216,9 @@ async def test_a_gws_that_does_not_tell_its_version_is_a_hint(answering, door):
 
 
 async def test_a_wrong_clock_is_told(answering, door):
-    url = await answering(text='{"version": "1"}', headers={"Date": "Sun, 22 Nov 2020 10:00:00 GMT"})
+    url = await answering(
+        text='{"version": "1"}', headers={"Date": "Sun, 22 Nov 2020 10:00:00 GMT"}
+    )
     gws = of(url)
     await gws.version(door)
     found = await gws.skew()

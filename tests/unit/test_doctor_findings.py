@@ -119,7 +119,7 @@ async def test_a_round_about_an_agent_rests_on_the_one_before():
     told = Told()
     before = Round(told)
     await before.look(Check.VERSION, broken)
-    await Round(told, about="bot1", stopped=before.stopped).look(Check.LOGIN, never)
+    await Round(told, about="bot1", stopped=before.stopped).look(Check.TOKEN, never)
 
     assert (told[-1].about, told[-1].finding.found) == ("bot1", "it rests on version")
 

@@ -187,7 +187,7 @@ class FakeLimits:
     ],
 )
 def test_there_must_be_room_for_the_connections_of_every_agent(limits, grade):
-    """imbot raises the limit itself as far as it may; beyond that it does not start."""
+    """The limit is raised by imbot itself as far as it may; beyond that it does not start."""
     assert machine.files(5_000, limits).grade is grade
 
 

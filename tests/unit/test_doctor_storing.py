@@ -2,19 +2,26 @@
 
 import shutil
 import sqlite3
-from collections import namedtuple
+from typing import NamedTuple
 
 import pytest
-from tests.unit.store_samples import StoppedClock
 
 from imbot.doctor import storing
 from imbot.doctor.findings import Grade
 from imbot.errors import ConfigError
 from imbot.records import EchoesLearnt
 from imbot.store.database import open_store
+from tests.unit.store_samples import StoppedClock
 
 URL = "sqlite:///imbot.db"
-Usage = namedtuple("Usage", "total used free")
+
+
+class Usage(NamedTuple):
+    """How full a disk is."""
+
+    total: int
+    used: int
+    free: int
 
 
 def begun(folder):
