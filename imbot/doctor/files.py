@@ -23,8 +23,6 @@ _CLEAR = "clear-secret"
 #: The rights of everybody but the owner.
 _OTHERS = 0o077
 
-_MEND = "give it hours under open, or take it out of the rules"
-
 
 def settings(
     config: Path | None, options: Sequence[str], environment: Mapping[str, str]
@@ -46,7 +44,8 @@ def secrets(loaded: Loaded, environment: Mapping[str, str]) -> list[Finding]:
     mode = loaded.path.stat().st_mode
     if is_clear and mode & _OTHERS:
         told = f"{loaded.path} holds secrets in clear, and others can read it ({mode & 0o777:04o})"
-        findings.append(Finding.warning(told, f"chmod 600 {loaded.path}"))
+        cure = f"chmod 600 {loaded.path}"
+        findings.append(Finding.warning(told, cure))
     named = len(rule_secrets(loaded.settings, environment))
     where = "in clear" if is_clear else "none in clear"
     return findings or [Finding.ok(f"{named} that rules may use; of the settings' own {where}")]
@@ -105,8 +104,9 @@ def calendars(book: Rulebook, problems: Sequence[Problem], now: datetime) -> lis
     """Return which calendars of the rules have ended, or do not know next year's holidays."""
     update = "add the days of the year ahead to the file, or update the package holidays"
     findings = [Finding.of(problem, update) for problem in problems if problem.code == _ENDS]
+    cure = "give it hours under open, or take it out of the rules"
     findings += [
-        Finding.warning(f"{calendar.name} is closed, and does not open within a year", _MEND)
+        Finding.warning(f"{calendar.name} is closed, and does not open within a year", cure)
         for calendar in book.calendars.values()
         if _has_ended(calendar, now)
     ]

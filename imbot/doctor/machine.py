@@ -12,8 +12,6 @@ from pathlib import Path
 from imbot.doctor.findings import Finding
 from imbot.openfiles import Limits, files_needed, is_enough
 
-#: Source: reliability 4.4: the asserts of libraries are left out with -O.
-_OPTIMIZED_CURE = "unset PYTHONOPTIMIZE and start Python without -O"
 #: The newest Python that imbot is tested with.
 _NEWEST = (3, 14)
 
@@ -43,7 +41,7 @@ _MIB = 2**20
 
 
 def python(version: tuple[int, int, int], optimize: int) -> Finding:
-    """Return whether this Python will do.
+    """Return whether this Python will do. Source: reliability 4.4.
 
     Args:
         version: Its version.
@@ -51,7 +49,8 @@ def python(version: tuple[int, int, int], optimize: int) -> Finding:
     """
     told = ".".join(map(str, version))
     if optimize:
-        return Finding.warning(f"{told}, which leaves asserts of libraries out", _OPTIMIZED_CURE)
+        cure = "unset PYTHONOPTIMIZE and start Python without -O"
+        return Finding.warning(f"{told}, which leaves asserts of libraries out", cure)
     if version[:2] > _NEWEST:
         newest = ".".join(map(str, _NEWEST))
         return Finding.hint(f"{told}, newer than what imbot is tested with", f"use {newest}")

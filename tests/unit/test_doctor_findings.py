@@ -1,6 +1,8 @@
 """What a finding must say, and how checks rest on each other."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -170,3 +172,21 @@ async def test_ctrl_c_is_no_finding():
     with pytest.raises(asyncio.CancelledError):
         await Round(told).look(Check.DNS, stopped)
     assert told == []
+
+
+# The guide ------------------------------------------------------------------------------------
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "doctor.md"
+
+
+def test_the_guide_says_for_each_check_what_to_do_and_for_no_other():
+    """Whoever reads a failed check at night looks it up there."""
+    _, _, table = GUIDE.read_text().partition("## What to do")
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| [^|]+ \| [^|]+ \|$", table, re.MULTILINE)
+
+    assert [name for name, _ in rows] == list(Check)
+    assert {grade for _, grades in rows for grade in grades.split(", ")} == {
+        Grade.FAILED,
+        Grade.WARNING,
+        Grade.HINT,
+    }
