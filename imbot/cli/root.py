@@ -41,22 +41,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for ea
 
 
 @cli.command()
-def doctor(
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    agent: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this agent; again for more. All without, but of a running imbot."),
-    ] = None,
-    form: FormatOption = Format.TEXT,
-) -> None:
-    """Look at all that imbot stands on, GWS and each agent's login too, and name the cures."""
-    from imbot.cli import doctor as looking
-
-    raise typer.Exit(looking.examine(config, settings or (), agents=agent or (), form=form))
-
-
-@cli.command()
 def run(
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -115,6 +99,22 @@ def simulate(
         agents=accounts, host=host, port=port, strict=strict, csrf=csrf, ack=ack, seed=seed
     )
     raise typer.Exit(simulating.simulate(deployment, parties=parties, crm_port=crm_port))
+
+
+@cli.command()
+def doctor(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this agent; again for more. All without, but of a running imbot."),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Look at all that imbot stands on, GWS and each agent's login too, and name the cures."""
+    from imbot.cli import doctor as looking
+
+    raise typer.Exit(looking.examine(config, settings or (), agents=agent or (), form=form))
 
 
 @cli.command()

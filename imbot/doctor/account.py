@@ -33,14 +33,24 @@ class Account:
         gws: The deployment.
         tap: A door with cookies of its own.
         clock: Time.
+        is_served: Whether an imbot of this machine is logged in as this agent.
 
     Attributes:
         client: GWS for this login.
         trouble: Why the login did not work and may next time; None otherwise.
     """
 
-    def __init__(self, agent: AgentSettings, gws: GwsSettings, *, tap: Tap, clock: Clock) -> None:
+    def __init__(
+        self,
+        agent: AgentSettings,
+        gws: GwsSettings,
+        *,
+        tap: Tap,
+        clock: Clock,
+        is_served: bool = False,
+    ) -> None:
         self._agent = agent
+        self._is_served = is_served
         self._clock = clock
         self._me = Me()
         self._device: Device | None = None
@@ -85,7 +95,10 @@ class Account:
         return Finding.ok(f"{IM_FEATURE}, among {len(features)}")
 
     async def device(self) -> Finding:
-        """Return which device imbot will use. Source: contract 3.6 [D, O]."""
+        """Return which device imbot will use. Source: contract 3.6 [D, O].
+
+        Whoever else works with the account shares its IM sessions. Source: 3.9 [I].
+        """
         devices, wish, place = self._me.devices, self._agent.device, self._agent.place
         at = f"; place {place}, taken at the start" if place else ""
         if not devices:
@@ -103,6 +116,9 @@ class Account:
             cure = "write the number of one of them as its device"
             return Finding.warning(f"imbot cannot tell which of {numbers} to use{at}", cure)
         self._device = self._device or (named or devices)[0]
+        if self._device.is_logged_in and not self._is_served:
+            cure = "see that no person and no other imbot works with this account"
+            return Finding.hint(f"{_shown(self._device)}: somebody is logged in there{at}", cure)
         return Finding.ok(f"{_shown(self._device)}{at}")
 
     async def annex(self) -> Finding:

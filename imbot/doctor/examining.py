@@ -97,6 +97,9 @@ class Examination:
         self._book: Rulebook | None = None
         self._problems: Sequence[Problem] = ()
         self._network: Network | None = None
+        #: Whether an imbot uses the store now.
+        self._is_in_use = False
+        #: Whether an agent has made the checks that are made with one.
         self._has_shared = False
 
     async def make(self) -> None:
@@ -221,7 +224,7 @@ class Examination:
         clock = self._ports.clock
         gws = gws_settings(_there(self._loaded).settings)
         tap = Tap(_there(self._network).door(polls=True), clock)
-        account = Account(agent, gws, tap=tap, clock=clock)
+        account = Account(agent, gws, tap=tap, clock=clock, is_served=self._is_in_use)
         cometd = CometdSession(
             tap,
             gws.url.rstrip("/") + gws.cometd_path,
@@ -252,6 +255,10 @@ class Examination:
         self._loaded, findings = await self._ports.aside(
             partial(files.settings, wish.config, wish.options, self._ports.environment)
         )
+        if self._loaded is not None:
+            with suppress(ConfigError):  # which `folder` tells
+                store, base = self._loaded.settings.store, self._loaded.base
+                self._is_in_use = storing.is_in_use(store, base)
         return findings
 
     async def _find_plugins(self) -> Sequence[Finding]:
@@ -273,11 +280,8 @@ class Examination:
 
     async def _address(self, near: Network) -> Finding:
         loaded = _there(self._loaded)
-        with suppress(ConfigError):
-            is_in_use = storing.is_in_use(loaded.settings.store, loaded.base)
-            listen = loaded.settings.admin.listen
-            return await listening.address(listen, near.door(), is_in_use=is_in_use)
-        return Finding.skipped("the store is none", "see to folder first")
+        listen = loaded.settings.admin.listen
+        return await listening.address(listen, near.door(), is_in_use=self._is_in_use)
 
     def _of_agents(self, look: Callable[[int], Finding]) -> Look:
         return partial(self._ports.aside, lambda: look(len(_there(self._loaded).settings.agents)))
@@ -322,10 +326,7 @@ class Examination:
             raise UnknownAgentError(f"the settings have no agent {', '.join(unknown)}")
         if self._wish.agents:
             return [known[name] for name in dict.fromkeys(self._wish.agents)]
-        with suppress(ConfigError):
-            if storing.is_in_use(settings.store, self._loaded.base):
-                return ()
-        return settings.agents
+        return () if self._is_in_use else settings.agents
 
 
 def _looks(account: Account, cometd: CometdSession) -> dict[Check, Look]:

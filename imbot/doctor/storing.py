@@ -2,13 +2,16 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from imbot.doctor.findings import Finding
 from imbot.errors import StoreDamagedError, StoreError
+from imbot.records import EchoesLearnt
 from imbot.store.database import store_path
 from imbot.store.lock import is_used
 from imbot.store.looking import look
+from imbot.store.migrations import OlderStoreError
 from imbot.store.queries import open_views
 from imbot.store.reserve import RESERVE_BYTES
 
@@ -78,6 +81,9 @@ def soundness(url: str, base: Path) -> list[Finding]:
     except StoreDamagedError as error:
         cure = "restore a backup (imbot restore), or set store_on_damage: fresh"
         return [Finding.failed(str(error), cure)]
+    except OlderStoreError as error:
+        cure = "nothing but a backup: the next start brings it up to date"
+        return [Finding.hint(str(error), cure)]
     except StoreError as error:
         return [Finding.failed(str(error), "see what it says; docs/guide/store.md tells more")]
     findings = []
@@ -100,9 +106,8 @@ def echoes(url: str, base: Path) -> Finding:
         StoreError: It cannot be read.
     """
     learnt = None
-    if is_begun(url, base):
-        with open_views(url, base=base) as views:
-            learnt = views.echoes()
+    with suppress(OlderStoreError):
+        learnt = _learnt(url, base)
     if learnt is None or not (learnt.are_heard or learnt.are_missing):
         cure = "let it say some replies and look again; until then it waits for echoes"
         return Finding.hint("unknown: imbot has not said enough yet", cure)
@@ -114,6 +119,13 @@ def echoes(url: str, base: Path) -> Finding:
         cure = "find out why GWS is slow: imbot waits three times as long for a reply in doubt"
         return Finding.hint(f"heard; the slowest took {learnt.longest_s:.1f} s", cure)
     return Finding.ok(f"heard; the slowest took {learnt.longest_s:.1f} s")
+
+
+def _learnt(url: str, base: Path) -> EchoesLearnt | None:
+    if not is_begun(url, base):
+        return None
+    with open_views(url, base=base) as views:
+        return views.echoes()
 
 
 def is_begun(url: str, base: Path) -> bool:

@@ -55,7 +55,9 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent(*, bend=None, auth=None, im_feature=True, faults=None, wish=None, **deployed):
+async def agent(
+    *, bend=None, auth=None, im_feature=True, faults=None, wish=None, is_served=False, **deployed
+):
     """Yield the checks of bot1 on a simulator that is deployed and bent like this."""
     account = AgentAccount(user="bot1", password="pw", number="1001", im_feature=im_feature)
     settings = SimulatorSettings(
@@ -70,7 +72,7 @@ async def agent(*, bend=None, auth=None, im_feature=True, faults=None, wish=None
         tap = Tap(door if bend is None else Bent(door, bend), clock)
         gws = GwsSettings(simulator.url)
         one = AgentSettings("bot1", auth or Basic("bot1", "pw"), **(wish or {}))
-        checks = Account(one, gws, tap=tap, clock=clock)
+        checks = Account(one, gws, tap=tap, clock=clock, is_served=is_served)
         cometd = CometdSession(
             tap,
             simulator.url + COMETD,
@@ -271,6 +273,19 @@ async def test_the_only_device_is_used():
     assert found.found.startswith("1001 (/devices/")
     assert found.found.endswith("LoggedOut; place P1, taken at the start")
     assert annex.found == "1001: multimedia=true"
+
+
+@pytest.mark.parametrize(("is_served", "grade"), [(False, Grade.HINT), (True, Grade.OK)])
+async def test_whoever_else_is_logged_in_is_told(is_served, grade):
+    """A person with the bot's account would answer, and complete, the bot's sessions."""
+    async with agent(is_served=is_served) as one:
+        await one.account.login()
+        await one.account.client.start_contact_center_session(AgentSettings("bot1", None))
+        await one.account.login()
+        found = await one.account.device()
+
+    assert found.grade is grade
+    assert "somebody is logged in there" in found.found or is_served
 
 
 async def test_an_agent_without_device_and_place_cannot_work():

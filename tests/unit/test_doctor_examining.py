@@ -178,7 +178,7 @@ async def test_a_store_that_is_none_is_a_mistake_in_the_settings(home, simulator
     results, _ = await examined(home)
 
     assert grades(results)[Check.FOLDER] is Grade.FAILED
-    assert grades(results)[Check.ADDRESS] is Grade.SKIPPED
+    assert grades(results)[Check.ADDRESS] is Grade.OK
     assert grades(results, about="bot1")[Check.LOGIN] is Grade.OK
 
 

@@ -133,6 +133,18 @@ async def test_a_damaged_store_fails(tmp_path):
     assert found.cure.startswith("restore a backup")
 
 
+async def test_the_store_of_an_earlier_imbot_is_no_failure(tmp_path):
+    """Who has just upgraded runs the doctor before the first start."""
+    await closed(tmp_path)
+    with sqlite3.connect(tmp_path / "imbot.db") as older:
+        older.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    older.close()
+    (found,) = storing.soundness(URL, tmp_path)
+
+    assert found.grade is storing.echoes(URL, tmp_path).grade is Grade.HINT
+    assert found.cure.endswith("the next start brings it up to date")
+
+
 async def test_another_programs_database_fails(tmp_path):
     with sqlite3.connect(tmp_path / "imbot.db") as other:
         other.execute("CREATE TABLE t (a)")
