@@ -120,14 +120,13 @@ class Examination:
     # Parts ------------------------------------------------------------------------------------
 
     async def _look_at_machine(self) -> None:
-        installed = machine.installed_packages()
-        now = self._ports.clock.now()
+        installed, now = machine.installed_packages, self._ports.clock.now()
         looks: dict[Check, Callable[[], Finding | Sequence[Finding]]] = {
             Check.PYTHON: machine.own_python,
-            Check.PACKAGES: partial(machine.packages, machine.own_requirements(), installed),
+            Check.PACKAGES: lambda: machine.packages(machine.own_requirements(), installed()),
             Check.PARSER: lambda: machine.parser(is_fast=has_fast_parser()),
-            Check.EXTRAS: partial(machine.extras, installed),
-            Check.ZONES: partial(machine.zones, installed, now),
+            Check.EXTRAS: lambda: machine.extras(installed()),
+            Check.ZONES: lambda: machine.zones(installed(), now),
         }
         for check, look in looks.items():
             await self._round.look(check, partial(self._ports.aside, look))

@@ -94,9 +94,10 @@ async def test_the_files_of_a_store_are_for_their_owner_alone(tmp_path, store): 
     assert found.found.endswith("files, for their owner alone")
 
 
-async def test_a_store_that_others_can_read_is_told(tmp_path, store):  # noqa: ARG001  as above
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+async def test_a_store_that_others_can_reach_is_told(tmp_path, store, mode):  # noqa: ARG001  as above
     """What people say to each other is in it."""
-    (tmp_path / "imbot.db").chmod(0o644)
+    (tmp_path / "imbot.db").chmod(mode)
     (found,) = storing.permissions(URL, tmp_path)
 
     assert found.grade is Grade.WARNING
