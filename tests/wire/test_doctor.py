@@ -99,3 +99,15 @@ async def test_ctrl_c_ends_it_cleanly(tmp_path, simulator):
     assert "broken off after" in err.decode()
     assert "Traceback" not in err.decode()
     assert bayeux_sessions(simulator) == 0
+
+
+async def test_servers_that_we_did_not_write_are_well_too(tmp_path, start_foreign, foreign_kind):
+    """What the doctor calls wrong must not be what only our simulator does right."""
+    server = await start_foreign(foreign_kind, "--timeout-ms", "3000")
+    settings_file(tmp_path, server.url)
+    code, results, _ = await ended(await doctor(tmp_path, "--format", "json"))
+    wrong = {name: each for name, each in results.items() if each["grade"] == "failed"}
+
+    assert (code, wrong) == (0, {})
+    assert results["hold"]["found"].startswith("answered after 3.0 s")
+    assert results["ack"]["grade"] == ("ok" if foreign_kind.acks else "warning")
