@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from docs.generator import (  # noqa: E402  the folder of this script is where Python looks first
     commands,
+    doctor,
     expressions,
     metrics,
     outcomes,
@@ -33,6 +34,7 @@ REFERENCE = ROOT / "docs" / "reference"
 #: What stands between the marks of each page.
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "cli.md": commands.page,
+    "doctor.md": doctor.page,
     "expressions.md": expressions.page,
     "metrics.md": metrics.page,
     "outcomes.md": outcomes.page,

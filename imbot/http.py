@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import aiohttp
+from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
@@ -91,6 +92,11 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
     except (ValueError, OverflowError):
         return None
     return max(0.0, (moment - now).total_seconds())
+
+
+def has_fast_parser() -> bool:
+    """Return whether answers are read by aiohttp's parser in C; the one in Python is laxer."""
+    return http_parser.HttpResponseParser is not http_parser.HttpResponseParserPy
 
 
 class AiohttpNetwork:
@@ -334,7 +340,7 @@ def _connectors(
 ) -> list[aiohttp.BaseConnector]:
     if link is not None:
         return [_LinkConnector(link, limit=limit) for limit in limits]
-    context = _tls_context(ca_file)
+    context = tls_context(ca_file)
     return [
         aiohttp.TCPConnector(limit=limit, ssl=context, socket_factory=_socket) for limit in limits
     ]
@@ -356,7 +362,15 @@ def _session(connector: aiohttp.BaseConnector, connect_s: float) -> aiohttp.Clie
     )
 
 
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return how every connection over TLS is made: verified, and with nothing newer than HTTP/1.1.
+
+    Args:
+        ca_file: Certificates to trust besides the system's.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     if ca_file is not None:

@@ -35,6 +35,11 @@ def system_limits() -> Limits | None:
     return resource
 
 
+def files_needed(agents: int) -> int:
+    """Return how many files an imbot with so many agents holds open at most."""
+    return _OF_AGENT * agents + _OF_HOUSE
+
+
 def make_room(agents: int, limits: Limits | None) -> None:
     """Raise the limit of open files to what so many agents need.
 
@@ -43,11 +48,11 @@ def make_room(agents: int, limits: Limits | None) -> None:
     """
     if limits is None:
         return
-    needed = _OF_AGENT * agents + _OF_HOUSE
+    needed = files_needed(agents)
     soft, hard = limits.getrlimit(limits.RLIMIT_NOFILE)
-    if _is_enough(soft, needed):
+    if is_enough(soft, needed):
         return
-    if not _is_enough(hard, needed):
+    if not is_enough(hard, needed):
         raise ImbotError(
             f"{agents} agents need {needed} open files, and this process may have {hard}; raise "
             "the limit (LimitNOFILE= of the systemd unit, ulimit -n of the shell) or have fewer "
@@ -62,6 +67,6 @@ def make_room(agents: int, limits: Limits | None) -> None:
         ) from error
 
 
-def _is_enough(limit: int, needed: int) -> bool:
+def is_enough(limit: int, needed: int) -> bool:
     """Whether a limit allows so many; a negative one is none."""
     return limit < 0 or limit >= needed

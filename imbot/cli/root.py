@@ -102,6 +102,22 @@ def simulate(
 
 
 @cli.command()
+def doctor(
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this agent; again for more. All without, but of a running imbot."),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Look at all that imbot stands on, GWS and each agent's login too, and name the cures."""
+    from imbot.cli import doctor as looking
+
+    raise typer.Exit(looking.examine(config, settings or (), agents=agent or (), form=form))
+
+
+@cli.command()
 def check(
     paths: Annotated[
         list[Path] | None, typer.Argument(help="Rule files and folders; the settings' without.")

@@ -342,7 +342,7 @@ class Login:
             fault = error.fault
             if fault is None or fault.status_code is not None or fault.http_status in _REFUSED:
                 raise
-            raise TemporaryError(f"{error}; {_where_to_look(fault)}", fault=fault) from error
+            raise TemporaryError(f"{error}; {where_to_look(fault)}", fault=fault) from error
 
     async def _start_session(self) -> None:
         """Return when the device is logged in, or GWS does not say that it is not."""
@@ -392,8 +392,7 @@ class Login:
         except ActionError as error:
             log.debug("gws.annex_unknown", agent=self._settings.user, cause=str(error))
             return False
-        signalling = next((annex[name] for name in _SIGNALLING if name in annex), "none")
-        return annex.get("multimedia") == "true" and signalling == "none"
+        return not lacking(annex)
 
     async def _complete_leftovers(self) -> None:
         """Complete every session that began before we listened."""
@@ -433,13 +432,24 @@ class Login:
             log.warning("agent.step_failed", agent=self._settings.user, step=step, cause=str(error))
 
 
-def _where_to_look(fault: Fault) -> str:
+def where_to_look(fault: Fault) -> str:
     """Return the cure of a login that was answered by nobody, or by something that is not GWS."""
     if fault.http_status is None:
         return "check gws.url, and whether GWS runs; for https also gws.ca_file"
     if fault.http_status in _REDIRECTS:
         return "this is a login page, which only people can use; give the agent auth.cookies"
     return "this is no answer of GWS; check gws.url, and whether GWS runs"
+
+
+def lacking(annex: Mapping[str, str]) -> str:
+    """Return which option of a device's annex keeps IM from it, as it should be; empty for none.
+
+    Source: contract 1.3 [D], 3.6 [O], row 23.
+    """
+    if annex.get("multimedia") != "true":
+        return "multimedia=true"
+    signalling = next((name for name in _SIGNALLING if name in annex), "")
+    return "" if annex.get(signalling, "none") == "none" else f"{signalling}=none"
 
 
 def check_account(me: Me, user: str) -> None:

@@ -83,6 +83,10 @@ class ForeignStoreError(StoreError):
     """The file is a database, and none of imbot's."""
 
 
+class OlderStoreError(StoreError):
+    """The store is of an earlier imbot; the next start brings it up to date."""
+
+
 def migrate(database: Database, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Make the tables those of the newest version.
 
@@ -124,12 +128,13 @@ def require_current(database: Database) -> None:
     """Refuse a store whose tables are not those that this imbot reads.
 
     Raises:
-        StoreError: The store is empty, older or newer than this imbot, or is not imbot's.
+        OlderStoreError: The store is empty, or older than this imbot.
+        StoreError: It is newer than this imbot, or is not imbot's.
     """
     version, newest = version_of(database), _FIRST + len(MIGRATIONS)
     _refuse_newer(database, version, newest)
     if version < newest:
-        raise StoreError(
+        raise OlderStoreError(
             f"store {database.path}: its tables have version {version} and this imbot reads "
             f"version {newest}; start `imbot run` once, which brings it up to date"
         )

@@ -15,6 +15,7 @@ from imbot.model import SHADOW_PREFIX, EventKind, SessionKey
 from imbot.plugin import Operation
 from imbot.records import (
     Audited,
+    EchoesLearnt,
     Effect,
     EffectState,
     GapSeen,
@@ -35,6 +36,7 @@ from imbot.store.schema import (
     effects,
     events,
     gaps,
+    meta,
     once_marks,
     orders,
     rule_versions,
@@ -146,6 +148,11 @@ class Views:
         if session_id is not None:
             statement = statement.where(events.c.session_id == session_id)
         return tuple(map(_event_view, self._found(statement)))
+
+    def echoes(self) -> EchoesLearnt | None:
+        """Return what was learnt about the echoes of GWS; None before anything was."""
+        found = self._found(sa.select(meta.c.value).where(meta.c.key == rows.ECHOES))
+        return rows.to_echoes_learnt(found[0]["value"]) if found else None
 
     def origin(self, key: SessionKey) -> EventView | None:
         """Return the event for which the bot began a session; None when it did not begin it."""
