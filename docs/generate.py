@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from docs.generator import (  # noqa: E402  the folder of this script is where Python looks first
+    api,
     commands,
     doctor,
     expressions,
@@ -33,6 +34,7 @@ REFERENCE = ROOT / "docs" / "reference"
 
 #: What stands between the marks of each page.
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "api.md": api.page,
     "cli.md": commands.page,
     "doctor.md": doctor.page,
     "expressions.md": expressions.page,

@@ -137,7 +137,7 @@ class Desk:
                 query=forms.Page,
             ),
             Route(
-                *("POST", "/hooks/{hook}", operate, "Tells rules that wait for it.", self._post),
+                *("POST", "/hooks/{name}", operate, "Tells rules that wait for it.", self._post),
                 forms.Done,
                 body=Any,
                 refusals=(_NOT_FOUND,),
@@ -317,12 +317,12 @@ class Desk:
         )
 
     async def _post(self, asked: Asked) -> forms.Done:
-        hook = asked.named["hook"]
+        name = asked.named["name"]
         try:
-            await self._office.post(hook, asked.body)
+            await self._office.post(name, asked.body)
         except UnknownWebhookError as error:
             raise RefusedError(_NOT_FOUND, "no-hook", str(error)) from error
-        return forms.Done(done=f"rules that wait for {hook} are told")
+        return forms.Done(done=f"rules that wait for {name} are told")
 
     def _require_rule(self, rule_id: str | None) -> None:
         """Return if there is such a rule, or none is asked for.

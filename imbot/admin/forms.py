@@ -202,25 +202,25 @@ class StoriesForm(Form):
 class SwitchedForm(SwitchForm):
     """What lies over a rule."""
 
-    by: str
-    at: datetime
+    by: str = Field(description="Who switched it.")
+    at: datetime = Field(description="When.")
 
 
 class RuleForm(Form):
     """A rule in force, and how often it ran."""
 
-    id: str
-    place: str
-    version: str
-    description: str
-    enabled: bool
-    shadow: bool
-    per_session: int | None
-    per_minute: int | None
-    switch: SwitchedForm | None
+    id: str = Field(description="Its id.")
+    place: str = Field(description="Where it stands.")
+    version: str = Field(description="Changes with whatever changes what it does.")
+    description: str = Field(description="What its author says of it.")
+    enabled: bool = Field(description="What its file says.")
+    shadow: bool = Field(description="What its file or the settings say.")
+    per_session: int | None = Field(description="Its own budget of effects in one session.")
+    per_minute: int | None = Field(description="Its own budget of effects in any minute.")
+    switch: SwitchedForm | None = Field(description="What lies over it; null for nothing.")
     breaker: str = Field(description="Why its breaker is open; empty while it is not.")
     runs: dict[str, int] = Field(description="Runs that the store knows, by where they stand.")
-    last_at: datetime | None
+    last_at: datetime | None = Field(description="When one of them last moved.")
 
 
 class RulesForm(Form):
@@ -305,10 +305,10 @@ class TimersForm(Form):
 class CalendarStateForm(Form):
     """A calendar as it stands."""
 
-    name: str
-    open: bool
+    name: str = Field(description="Its name.")
+    open: bool = Field(description="Whether it is open now.")
     closed: bool = Field(description="Whether a person closed it.")
-    next_change: datetime | None
+    next_change: datetime | None = Field(description="When that changes next; null for never.")
 
 
 class CalendarsForm(Form):

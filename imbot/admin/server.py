@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 import imbot
@@ -143,8 +143,8 @@ class AdminServer:
             return _refusal(error.status, error.error, str(error))
         except web.HTTPException as error:
             answer = _refusal(error.status, _word(error), _sentence(error))
-            if hdrs.ALLOW in error.headers:
-                answer.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+            if "Allow" in error.headers:
+                answer.headers["Allow"] = error.headers["Allow"]
             return answer
         except StoreError as error:
             log.warning("admin.store_failed", path=request.path, cause=str(error))
@@ -175,7 +175,7 @@ class AdminServer:
         Raises:
             RefusedError: Nobody that is known.
         """
-        scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         key = self._site.keys.of(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             if token:
@@ -188,7 +188,7 @@ class AdminServer:
 
     def _may_look(self, request: web.Request) -> None:
         """Let anybody on this machine see how imbot is doing, and others with a token."""
-        is_passed_on = {hdrs.FORWARDED, hdrs.X_FORWARDED_FOR} & request.headers.keys()
+        is_passed_on = "Forwarded" in request.headers or "X-Forwarded-For" in request.headers
         if is_passed_on or not is_loopback(request.remote or ""):
             self._key(request)
 
@@ -202,7 +202,7 @@ class AdminServer:
     async def _serve_metrics(self, request: web.Request) -> web.Response:
         self._may_look(request)
         body = b"" if self._metrics is None else self._metrics(self._health())
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: METRICS_TYPE})
+        return web.Response(body=body, headers={"Content-Type": METRICS_TYPE})
 
     async def _serve_description(self, request: web.Request) -> web.Response:
         self._key(request)
@@ -293,7 +293,7 @@ async def _body(request: web.Request, form: Any) -> Any:  # noqa: ANN401  as the
         if request.body_exists and await request.read():
             raise RefusedError(400, "body", "this takes no body")
         return None
-    if request.content_type != "application/json" or hdrs.CONTENT_ENCODING in request.headers:
+    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise RefusedError(415, "content-type", "send JSON: Content-Type: application/json")
     try:
         given = decode_json(await request.read())
@@ -328,7 +328,7 @@ def _json(value: JSON, status: int = 200) -> web.Response:
 def _refusal(status: int, error: str, message: str) -> web.Response:
     answer = _answer(Refusal(error=error, message=message), status)
     if status == 401:  # noqa: PLR2004  HTTP
-        answer.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
+        answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
 
 
@@ -347,7 +347,7 @@ def _sentence(error: web.HTTPException) -> str:
 async def _with_headers(_request: web.Request, answer: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
-    answer.headers[hdrs.SERVER] = "imbot"
+    answer.headers["Server"] = "imbot"
 
 
 def _shown(body: JSON | BaseModel) -> str:

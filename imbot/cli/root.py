@@ -387,6 +387,75 @@ def trace(
 
 
 @cli.command()
+def halt(
+    why: Annotated[str, typer.Argument(help="Why, in your words; everybody sees it.")] = "",
+    config: ConfigOption = None,
+) -> None:
+    """Stop all effects of a running imbot at once, queued ones too, over restarts."""
+    from imbot.cli import steering
+
+    raise typer.Exit(steering.halt(why, config))
+
+
+@cli.command()
+def release(config: ConfigOption = None) -> None:
+    """Let the effects of a running imbot go on after `imbot halt`."""
+    from imbot.cli import steering
+
+    raise typer.Exit(steering.release(config))
+
+
+@cli.command()
+def close(
+    calendar: Annotated[str, typer.Argument(help="The name of a calendar.")],
+    config: ConfigOption = None,
+) -> None:
+    """Close a calendar of a running imbot, whatever its hours are."""
+    from imbot.cli import steering
+
+    raise typer.Exit(steering.close(calendar, config, closed=True))
+
+
+@cli.command()
+def reopen(
+    calendar: Annotated[str, typer.Argument(help="The name of a calendar.")],
+    config: ConfigOption = None,
+) -> None:
+    """Let the hours of a calendar count again after `imbot close`."""
+    from imbot.cli import steering
+
+    raise typer.Exit(steering.close(calendar, config, closed=False))
+
+
+@cli.command()
+def switch(
+    rule: Annotated[str, typer.Argument(help="The id of a rule.")],
+    to: Annotated[
+        Literal["off", "shadow", "live", "as-written"], typer.Argument(help="How it is to run.")
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Switch a rule of a running imbot off, into shadow, live, or back to what its file says."""
+    from imbot.cli import steering
+
+    shadow = {"shadow": True, "live": False}.get(to)
+    raise typer.Exit(steering.switch(rule, config, off=to == "off", shadow=shadow))
+
+
+@cli.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Who gets it; the audit trail names them so.")],
+    role: Annotated[
+        Literal["read", "operate", "admin"], typer.Option(help="What it is good for.")
+    ] = "read",
+) -> None:
+    """Make a token for the admin API, and print what stands in the settings for it."""
+    from imbot.cli import steering
+
+    raise typer.Exit(steering.token(name, role))
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     print(__version__)

@@ -92,7 +92,7 @@ _KINDS: Final = MappingProxyType(
             one_or_list(words(ConnectionChange)),
             "The agent's event subscription is lost, comes back, or has a gap.",
         ),
-        "webhook": described(text(**_WEBHOOK), "Somebody posts to /hooks/ and this name."),
+        "webhook": described(text(**_WEBHOOK), "Somebody posts to /api/v1/hooks/ and this name."),
     }
 )
 

@@ -32,6 +32,9 @@ class NoTime:
     def now(self):
         return datetime(2026, 3, 2, tzinfo=UTC)
 
+    def monotonic(self):
+        return 0.0
+
     async def sleep(self, _seconds):
         await asyncio.sleep(0)
 
@@ -195,7 +198,7 @@ async def test_wrong_settings_are_told_at_the_usual_place(tmp_path, monkeypatch)
     told = []
 
     async def note(why, **how):
-        told.append((list(why.reasons), how["site"], how["changes"]))
+        told.append((list(why.reasons), how["site"].listen, how["changes"]))
 
     monkeypatch.setattr("imbot.daemon.stand_by", note)
 

@@ -5,7 +5,9 @@ import socket
 
 import pytest
 
-from imbot.admin.health import Health, HealthServer
+from imbot.admin.health import Health
+from imbot.admin.server import AdminServer
+from imbot.admin.site import Site
 from imbot.doctor.findings import Grade
 from imbot.doctor.listening import address
 from imbot.http import AiohttpNetwork
@@ -23,7 +25,7 @@ async def look():
 
 
 def served(status="ready", reasons=()):
-    return HealthServer("127.0.0.1:0", lambda: Health(status, reasons, 3, 3 - len(reasons)))
+    return AdminServer(Site("127.0.0.1:0"), lambda: Health(status, reasons, 3, 3 - len(reasons)))
 
 
 def free_port():

@@ -28,6 +28,6 @@ async def test_the_api_is_as_it_is_described(api, monkeypatch):  # noqa: F811
     assert asking.returncode == 0, told.decode()
 
 
-def _unlimited(api):
-    clock = api.imbot.app.server._clock
+def _unlimited(served):
+    clock = served.imbot.app.server._clock
     return server.Bucket(clock, per_s=1e9, at_once=1e9)
