@@ -69,7 +69,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     (
         """CREATE TABLE audit (seq INTEGER NOT NULL, at BIGINT NOT NULL, who TEXT NOT NULL,
         role TEXT NOT NULL, address TEXT NOT NULL, request TEXT NOT NULL, status BIGINT NOT NULL,
-        PRIMARY KEY (seq))""",
+        sum BIGINT, PRIMARY KEY (seq))""",
         "CREATE INDEX ix_audit_at ON audit (at)",
     ),
 )

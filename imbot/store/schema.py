@@ -241,6 +241,7 @@ audit = sa.Table(
     sa.Column("at", Moment, nullable=False, index=True),
     *_words("who", "role", "address", "request"),
     sa.Column("status", sa.BigInteger, nullable=False),
+    _sum(),
 )
 
 rule_versions = sa.Table(

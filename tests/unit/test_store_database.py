@@ -188,13 +188,13 @@ def test_an_old_store_ends_up_with_the_tables_of_a_new_one(tmp_path):
 
 #: Makes the tables those of version 2 again.
 UNDO_TO_2 = [
-    "DROP TABLE audit",
     "DROP TABLE quarantine",
     *(
         f"ALTER TABLE {table.name} DROP COLUMN {each.name}"
         for table in summed_tables()
         for each in sums_of(table)
     ),
+    "DROP TABLE audit",
     'ALTER TABLE effects DROP COLUMN "before"',
     "DROP TABLE subscriptions",
     "ALTER TABLE acks DROP COLUMN asked_at",
