@@ -2,7 +2,9 @@
 
 import pytest
 
+from imbot.records import OrderGiven, OrderKind
 from imbot.rulebook.schema import Budget
+from imbot.store.orders import open_orders
 
 pytestmark = [pytest.mark.looptime(noop_cycles=1), pytest.mark.timeout(60)]
 
@@ -151,3 +153,25 @@ async def test_who_rings_while_all_effects_are_stopped_is_not_answered(stage):
     call = stage.ring("3002")
     await stage.seconds(10)
     assert call.session.state == "Talking"
+
+
+async def test_nothing_that_is_parked_is_sent_again_meanwhile(stage):
+    """It stays parked, and who ordered it reads why."""
+    imbot, call = await talking(stage, ECHO)
+    stage.faults(html_502={"next": 1, "only": ["SendMessage"]}, no_echo=True)
+    call.say("hi")
+    await stage.seconds(240)
+    stage.faults()
+    with stage.views() as views:
+        (parked,) = views.parked()
+    await imbot.app.steering.halt("alice")
+    order = OrderGiven(parked.intent.effect_id, OrderKind.RESEND, "bob", stage.clock.now())
+    with open_orders("sqlite:///imbot.db", base=stage.folder) as orders:
+        assert orders.give(order, lambda _about: "") == ""
+    await stage.seconds(5)
+
+    assert call.heard == []
+    with stage.views() as views:
+        (again,) = views.parked_views()
+    (order,) = again.orders
+    assert "stopped by alice" in order.taken.refused
