@@ -137,7 +137,6 @@ class AdminServer:
         """Turn whatever goes wrong into an answer; let in who may ask at all."""
         try:
             self._require_host(request)
-            self._require_pace(request)
             return await handler(request)
         except RefusedError as error:
             return _refusal(error.status, error.error, str(error))
@@ -161,29 +160,24 @@ class AdminServer:
         if host not in self._hosts:
             raise RefusedError(421, "host", "it is not served under this name; see admin.hosts")
 
-    def _require_pace(self, request: web.Request) -> None:
-        address = request.remote or ""
-        for bucket in (self._wrong, self._asking):
-            if wait_s := bucket.wait_s(address):
-                told = f"too many requests; the next may come in {wait_s:.0f} s"
-                raise RefusedError(429, "pace", told)
-        self._asking.take(address)
-
     def _key(self, request: web.Request) -> Key:
         """Return who asks.
 
+        Whoever guesses tokens waits, and nobody else does: all effects can always be stopped.
+
         Raises:
-            RefusedError: Nobody that is known.
+            RefusedError: Nobody that is known, or too often.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         key = self._site.keys.of(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             if token:
-                self._wrong.take(request.remote or "")
+                _pace(self._wrong, request.remote or "")
             told = "show a token: Authorization: Bearer imbot_…"
             if not self._site.keys:
                 told = "no token is in the settings yet; `imbot token` makes one"
             raise RefusedError(401, "token", told)
+        _pace(self._asking, key.name)
         return key
 
     def _may_look(self, request: web.Request) -> None:
@@ -246,6 +240,18 @@ class AdminServer:
                 )
             )
         return answer
+
+
+def _pace(bucket: Bucket, who: str) -> None:
+    """Count a request.
+
+    Raises:
+        RefusedError: There were too many.
+    """
+    if wait_s := bucket.wait_s(who):
+        told = f"too many requests; the next may come in {max(wait_s, 1):.0f} s"
+        raise RefusedError(429, "pace", told)
+    bucket.take(who)
 
 
 def _require_role(key: Key, role: Role) -> None:
