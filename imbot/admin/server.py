@@ -171,8 +171,7 @@ class AdminServer:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         key = self._site.keys.of(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
-            if token:
-                _pace(self._wrong, request.remote or "")
+            _pace(self._wrong, request.remote or "")
             told = "show a token: Authorization: Bearer imbot_…"
             if not self._site.keys:
                 told = "no token is in the settings yet; `imbot token` makes one"
@@ -228,18 +227,27 @@ class AdminServer:
             status = error.status
             raise
         finally:
-            body = "" if asked is None or asked.body is None else _shown(asked.body)
-            self._audit(
-                Audited(
-                    self._clock.now(),
-                    "" if key is None else key.name,
-                    "" if key is None else key.role.word,
-                    request.remote or "",
-                    f"{request.method} {request.path} {body}".strip()[:_AUDITED_CHARS],
-                    status,
-                )
-            )
+            # Nobody fills the store by asking without a token: those are few, and then none.
+            if key is not None or status != 429:  # noqa: PLR2004  HTTP
+                self._take_down(request, key, asked, status)
         return answer
+
+    def _take_down(
+        self, request: web.Request, key: Key | None, asked: Asked | None, status: int
+    ) -> None:
+        # What a webhook brings is kept as its event, and by its rules.
+        form = asked.body if asked is not None and isinstance(asked.body, Form) else None
+        body = "" if form is None else form.model_dump_json()
+        self._audit(
+            Audited(
+                self._clock.now(),
+                "" if key is None else key.name,
+                "" if key is None else key.role.word,
+                request.remote or "",
+                f"{request.method} {request.path} {body}".strip()[:_AUDITED_CHARS],
+                status,
+            )
+        )
 
 
 def _pace(bucket: Bucket, who: str) -> None:
@@ -354,8 +362,3 @@ async def _with_headers(_request: web.Request, answer: web.StreamResponse) -> No
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
     answer.headers["Server"] = "imbot"
-
-
-def _shown(body: JSON | BaseModel) -> str:
-    plain = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
-    return encode_json(plain).decode()

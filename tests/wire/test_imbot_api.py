@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from imbot.admin import server
 from imbot.admin.desk import Desk
 from imbot.admin.keys import hash_of, new_token
 from imbot.admin.routing import Route
@@ -101,6 +102,11 @@ def heard(session) -> list[str]:
     return [line.text for line in session.transcript if line.number == "1001"]
 
 
+def unlimited(api: Api) -> server.Bucket:
+    clock = api.imbot.app.server._clock
+    return server.Bucket(clock, per_s=1e9, at_once=1e9)
+
+
 def routes(api: Api) -> list[Route]:
     return list(Desk(api.imbot.app.office()).routes)
 
@@ -187,7 +193,20 @@ async def test_whatever_there_is_to_see_is_answered(api, path):
     assert found
 
 
-async def test_nobody_is_let_in_without_the_right_token(api):
+async def test_who_has_no_token_does_not_fill_the_audit_trail(api):
+    for _ in range(20):
+        await api.ask("PUT", "/halt", {}, role=None)
+    await api.ask("POST", "/hooks/ring", {"password": "x"}, role="operate")
+    await asyncio.sleep(0.2)
+    _, found = await api.ask("GET", "/audit")
+    told = [(one["who"], one["request"], one["status"]) for one in found["entries"]]
+    assert told == [("operateer", "POST /api/v1/hooks/ring", 200)] + 5 * [
+        ("", "PUT /api/v1/halt", 401)
+    ]
+
+
+async def test_nobody_is_let_in_without_the_right_token(api, monkeypatch):
+    monkeypatch.setattr(api.imbot.app.server, "_wrong", unlimited(api))
     for route in routes(api):
         path = route.path.replace("{", "").replace("}", "")
         status, refused = await api.ask(route.method, path, role=None)
