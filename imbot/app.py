@@ -84,7 +84,7 @@ class Ports:
     Attributes:
         clock: Time.
         random: Chance.
-        network: Makes the way out, with a CA file and the allowed origins.
+        network: Makes the way out, with a CA file, ``http.allow`` and ``http.internal``.
         store: Opens a store by URL, relative to a folder.
         environment: Variables, for secrets folders.
         serves_health: Whether to listen for operators.
@@ -96,7 +96,7 @@ class Ports:
 
     clock: Clock
     random: Random
-    network: Callable[[Path | None, tuple[str, ...]], Network]
+    network: Callable[[Path | None, tuple[str, ...], tuple[str, ...]], Network]
     store: Callable[[str, Path], Store]
     environment: Mapping[str, str] = field(default_factory=dict)
     serves_health: bool = True
@@ -370,7 +370,9 @@ async def open_app(
         stack.push_async_callback(store.close)
         ca_file = settings.gws.ca_file
         network = ports.network(
-            None if ca_file is None else loaded.base / ca_file, settings.http.allow
+            None if ca_file is None else loaded.base / ca_file,
+            settings.http.allow,
+            settings.http.internal,
         )
         stack.push_async_callback(network.close)
         metrics = Metrics(ports.clock)

@@ -114,7 +114,9 @@ def system_ports(on_damage: OnDamage = "stop") -> Ports:
     return Ports(
         clock=clock,
         random=SystemRandom(),
-        network=lambda ca_file, allow: AiohttpNetwork(ca_file=ca_file, allow=allow),
+        network=lambda ca_file, allow, internal: AiohttpNetwork(
+            ca_file=ca_file, allow=allow, internal=internal
+        ),
         store=lambda url, base: open_store(url, clock=clock, base=base, on_damage=on_damage),
         environment=os.environ,
         changes=rule_changes,

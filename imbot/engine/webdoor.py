@@ -19,6 +19,9 @@ _READS = frozenset({"GET", "HEAD"})
 #: Of an HTTP answer's text so much is kept in the ledger.
 _KEPT_TEXT = 64 * 1024
 
+#: The largest answer that is taken; what a bot looks up is small, and it is all in memory.
+_LIMIT_BYTES = 1024 * 1024
+
 #: Seconds for one HTTP request, unless the action says otherwise.
 _HTTP_TIMEOUT_S = 10.0
 
@@ -123,7 +126,8 @@ def _request(
         sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
     if idempotency_key is not None:
         sent["Idempotency-Key"] = idempotency_key
-    return Request(method.upper(), url, sent, body, timeout_s or _HTTP_TIMEOUT_S)
+    timeout_s = timeout_s or _HTTP_TIMEOUT_S
+    return Request(method.upper(), url, sent, body, timeout_s, _LIMIT_BYTES)
 
 
 @lru_cache(maxsize=1000)

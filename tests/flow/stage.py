@@ -197,9 +197,9 @@ class Stage:
         loaded = Loaded(settings, base=self.folder, path=self.folder / "imbot.yaml")
         imbot = Imbot(loaded, None)
 
-        def network(_ca_file, allow):
+        def network(_ca_file, allow, internal):
             made = MemoryNetwork(
-                self.servers, allow=allow, delay=lambda: chance.uniform(0.001, 0.01)
+                self.servers, allow=allow + internal, delay=lambda: chance.uniform(0.001, 0.01)
             )
             imbot.networks.append(made)
             return made
