@@ -27,6 +27,10 @@ _REFUSALS = (sqlite3.Error, UnicodeDecodeError)
 _COUNT_FROM_NOTHING = "INSERT OR IGNORE INTO meta (key, value) VALUES ('commits', '0')"
 _COMMITS = "SELECT value FROM meta WHERE key = 'commits'"
 _COUNT = "UPDATE meta SET value = value + 1 WHERE key = 'commits'"
+_KEY_FROM_NOTHING = (
+    "INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', lower(hex(randomblob(16))))"
+)
+_KEY = "SELECT value FROM meta WHERE key = 'pseudonyms'"
 #: The write-ahead log is cut back to this size after a checkpoint.
 _WAL_BYTES = 64 * 1024 * 1024
 
@@ -222,6 +226,17 @@ class Database:
                 "lost or damaged, or an older copy was put in its place"
             )
         self._tip = tip
+
+    def pseudonym_key(self) -> bytes:
+        """Return what decides the pseudonyms of this store; it is drawn once.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        with self.explaining():
+            self._raw.execute(_KEY_FROM_NOTHING)
+            ((key,),) = self._raw.execute(_KEY)
+        return str(key).encode()
 
     def _counted(self) -> int:
         if self._tip is None:

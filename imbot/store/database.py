@@ -47,11 +47,22 @@ OnDamage: TypeAlias = Literal["stop", "fresh"]
 
 
 class SqlStore:
-    """Keeps changes in one database through one writer."""
+    """Keeps changes in one database through one writer.
+
+    Attributes:
+        pseudonym_key: Decides the pseudonyms of persons; the store keeps it.
+    """
 
     def __init__(
-        self, database: Database, *, clock: Clock, executor: Executor, lock: StoreLock | None
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        executor: Executor,
+        lock: StoreLock | None,
+        pseudonym_key: bytes = b"",
     ) -> None:
+        self.pseudonym_key = pseudonym_key
         self._statements = Statements(database.dialect)
         self._writer: Writer = (
             InlineWriter(database) if executor == "inline" else ThreadWriter(database)
@@ -233,8 +244,11 @@ def open_store(
             database = _opened(path, connect, clock, keeps_room=executor == "thread")
             undo.callback(database.close)
             begin_after(database, lost_since)
+        else:
+            undo.callback(database.close)
+        key = database.pseudonym_key()
         undo.pop_all()
-    return SqlStore(database, clock=clock, executor=executor, lock=lock)
+    return SqlStore(database, clock=clock, executor=executor, lock=lock, pseudonym_key=key)
 
 
 def _opened(path: Path, connect: Connect, clock: Clock, *, keeps_room: bool) -> Database:
