@@ -61,8 +61,10 @@ class SqlStore:
         executor: Executor,
         lock: StoreLock | None,
         pseudonym_key: bytes = b"",
+        key_of_erased: bytes = b"",
     ) -> None:
         self.pseudonym_key = pseudonym_key
+        self._key_of_erased = key_of_erased
         self._statements = Statements(database.dialect)
         self._writer: Writer = (
             InlineWriter(database) if executor == "inline" else ThreadWriter(database)
@@ -102,7 +104,9 @@ class SqlStore:
             StoreError: They cannot be read.
         """
         found: Mapping[tuple[str, str], datetime] = await self._writer.carry_out(
-            lambda database: recovery.marked(database.connection, marks, self._clock.now())
+            lambda database: recovery.marked(
+                database.connection, marks, self._clock.now(), key=self._key_of_erased
+            )
         )
         return found
 
@@ -246,9 +250,16 @@ def open_store(
             begin_after(database, lost_since)
         else:
             undo.callback(database.close)
-        key = database.pseudonym_key()
+        key, erased = database.pseudonym_key(), database.key_of_erased()
         undo.pop_all()
-    return SqlStore(database, clock=clock, executor=executor, lock=lock, pseudonym_key=key)
+    return SqlStore(
+        database,
+        clock=clock,
+        executor=executor,
+        lock=lock,
+        pseudonym_key=key,
+        key_of_erased=erased,
+    )
 
 
 def _opened(path: Path, connect: Connect, clock: Clock, *, keeps_room: bool) -> Database:
