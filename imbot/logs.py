@@ -1,7 +1,7 @@
 """Logging: one line per thing, an event name and facts; text on a terminal, JSON elsewhere.
 
 It never raises, and what floods it is counted instead of written. Text from elsewhere stays on its
-line, steers no terminal, is not longer than 2 KiB, and tells of no person.
+line, steers no terminal, is not longer than 2,048 characters, and tells of no person.
 """
 
 import json
@@ -55,14 +55,13 @@ def configure_logs(
         colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
     ending: list[Processor] = (
-        [_harmless, plain]
+        [_harmless, _bounded, plain]
         if as_text
-        else [_first_things_first, structlog.processors.JSONRenderer(default=str)]
+        else [_bounded, _first_things_first, structlog.processors.JSONRenderer(default=str)]
     )
     rendering: list[Processor] = [
         structlog.processors.format_exc_info,
         lambda _logger, _method, facts: discreet.facts(facts),
-        _bounded,
         *ending,
     ]
     handler = _Handler(out)
@@ -144,7 +143,7 @@ def _bounded(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDic
 
 def _tail(fact: object) -> object:
     is_long = isinstance(fact, str) and len(fact) > FACT_CHARS
-    return f"{_MORE} {str(fact)[-FACT_CHARS:]}" if is_long else fact
+    return f" {_MORE} {str(fact)[-FACT_CHARS:]}" if is_long else fact
 
 
 def _short(fact: object, room: int) -> object:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
 from imbot.engine.doors import DONE, Acting, World, require_open
-from imbot.errors import AmbiguousError, PermanentError, TemporaryError
+from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.jsontext import decode_json, encode_json, with_moments_as_text
 from imbot.model import JSON, Step
 from imbot.plugin import HttpAnswer
@@ -132,6 +132,15 @@ def _request(
 
 @lru_cache(maxsize=1000)
 def origin_of(url: str) -> str:
-    """Return the URL without anything that could be a secret."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    """Return the URL without anything that could be a secret.
+
+    Raises:
+        PermanentError: It is none.
+    """
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        told = f"the address of the request is none: {error}"
+        raise PermanentError(told, fault=Fault(FaultClass.INPUT)) from error
+    return f"{parts.scheme}://{parts.hostname}{port}"
