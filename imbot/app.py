@@ -18,7 +18,7 @@ import structlog
 from imbot.admin.health import Health, HealthServer
 from imbot.admin.metrics import Metrics
 from imbot.clock import Clock
-from imbot.config import Loaded
+from imbot.config import Loaded, secrets_of
 from imbot.engine.acting import Actor, Habits, OnUnknown
 from imbot.engine.adopting import asked_once, rules_seen
 from imbot.engine.agenda import Agenda
@@ -151,7 +151,7 @@ class App:
             http=network.door(guarded=True),
             clock=ports.clock,
             later=self._tasks.spawn,
-            secrets=Secrets(rule_secrets(settings, ports.environment)),
+            secrets=Secrets(rule_secrets(settings, ports.environment), secrets_of(settings)),
         )
         marks = OnceMarks(store)
         self._timers = Timers(ports.clock, self._fire)

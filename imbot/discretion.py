@@ -1,4 +1,4 @@
-"""Takes persons out of what is logged: what they say, and their phone numbers.
+"""Takes persons and secrets out of what is logged: what they say, and their phone numbers.
 
 A number becomes a pseudonym, the same one as long as the key is the same: who reads the log can
 follow one person, and cannot call. What people said not long ago is cut out wherever it stands, for
@@ -8,7 +8,7 @@ an error of a plugin may quote it.
 import hmac
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import phonenumbers
 
@@ -23,6 +23,10 @@ _QUOTED = re.compile(r"[\x00-\x1f\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\
 _ESCAPED = re.compile(r"[^ !#-&(-\[\]-~]+")
 #: What stands for what somebody said.
 SAID = "[message]"
+
+#: What stands for a secret.
+HIDDEN = "[secret]"
+_SHORTEST_SECRET = 6
 
 #: Digits, alone or as people group them, that begin and end as a word does.
 _NUMBER = re.compile(
@@ -53,6 +57,7 @@ class Discretion:
     def __init__(self, country: str = "DE") -> None:
         self.country = country
         self.key = b""
+        self._secrets: re.Pattern[str] | None = None
         self._texts: OrderedDict[str, None] = OrderedDict()
         self._numbers: OrderedDict[str, None] = OrderedDict()
 
@@ -62,6 +67,12 @@ class Discretion:
             if len(piece := piece.strip()) >= _SHORTEST_TEXT:
                 _keep(self._texts, piece, _TEXTS)
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Cut these out of whatever is told, names too; very short ones could be any word."""
+        known = sorted({each for each in secrets if len(each) >= _SHORTEST_SECRET}, key=len)
+        written = "|".join(map(re.escape, reversed(known)))
+        self._secrets = re.compile(written, re.IGNORECASE) if known else None
+
     def know(self, number: str) -> None:
         """Take this for somebody's number, however short it is."""
         if len(digits := _digits(number)) >= _SHORTEST_EXTENSION:
@@ -70,8 +81,8 @@ class Discretion:
     def facts(self, facts: Mapping[str, JSON]) -> dict[str, JSON]:
         """Return the facts of a line as they may be told."""
         own = {fact for name, fact in facts.items() if name in NAMES and isinstance(fact, str)}
-        cut = _Cut(self.text, own)
-        return {name: fact if name in NAMES else cut.of(fact) for name, fact in facts.items()}
+        cut, hide = _Cut(self.text, own), _Cut(self._without_secrets, own)
+        return {name: (hide if name in NAMES else cut).of(fact) for name, fact in facts.items()}
 
     def text(self, text: str, own: frozenset[str] | set[str] = frozenset()) -> str:
         """Return a text as it may be told.
@@ -80,6 +91,7 @@ class Discretion:
             text: From anywhere.
             own: Numbers that are no person's: ids that the line tells.
         """
+        text = self._without_secrets(text)
         for said in reversed(self._texts):
             if said in text:
                 text = text.replace(said, SAID)
@@ -90,6 +102,9 @@ class Discretion:
         digits = self._canonical(number)
         drawn = hmac.digest(self.key, digits.encode(), "sha256").hex()[:8]
         return f"tel-{drawn}-{digits[-2:]}"
+
+    def _without_secrets(self, text: str, _own: object = None) -> str:
+        return text if self._secrets is None else self._secrets.sub(HIDDEN, text)
 
     def _told(self, found: str, own: frozenset[str] | set[str]) -> str:
         digits = _digits(found)

@@ -19,13 +19,14 @@ from imbot.cli.ending import Ending, leave
 from imbot.cli.settings import load, load_and_warn
 from imbot.cli.sightlog import discreetly, log_sight
 from imbot.clock import SystemClock
-from imbot.config import Loaded
+from imbot.config import Loaded, secrets_of
 from imbot.daemon import Daemon
 from imbot.discretion import Discretion
+from imbot.engine.secrecy import ways_to_write
 from imbot.engine.watching import Watcher
 from imbot.errors import ConfigError
 from imbot.http import AiohttpNetwork
-from imbot.loading import rule_changes
+from imbot.loading import rule_changes, rule_secrets
 from imbot.logs import configure_logs
 from imbot.openfiles import make_room, system_limits
 from imbot.problems import Problem
@@ -104,7 +105,7 @@ async def _live(
     stop: asyncio.Event,
 ) -> None:
     """Serve with these settings until asked to stop."""
-    discretion.country = loaded.settings.country
+    introduce(loaded, discretion)
     make_room(len(loaded.settings.agents), system_limits())
     ports = replace(
         system_ports(loaded.settings.store_on_damage, discretion),
@@ -115,6 +116,13 @@ async def _live(
         await _serve(loaded, ports, stop, supervisor, watch=discreetly(discretion))
     finally:
         reload_on_signal(asked.set)
+
+
+def introduce(loaded: Loaded, discretion: Discretion) -> None:
+    """Have the log know the secrets of the settings, and the country of numbers."""
+    secrets = {**rule_secrets(loaded.settings, os.environ), **secrets_of(loaded.settings)}
+    discretion.hide(form for each in secrets.values() for form in ways_to_write(each))
+    discretion.country = loaded.settings.country
 
 
 def system_ports(on_damage: OnDamage = "stop", discretion: Discretion | None = None) -> Ports:

@@ -267,12 +267,13 @@ async def staged(
     start: datetime = MONDAY_NOON,
     seed: int = 0,
     users: Sequence[str] = ("bot1",),
+    password: str = "pw",  # noqa: S107  of a simulated GWS
     **settings,
 ) -> AsyncIterator[Stage]:
     """Set a stage with these agents; imbots that still run at the end are killed."""
     clock = LoopClock(start)
     agents = tuple(
-        AgentAccount(user=user, password="pw", number=str(1001 + place))
+        AgentAccount(user=user, password=password, number=str(1001 + place))
         for place, user in enumerate(users)
     )
     simulator = Simulator(SimulatorSettings(agents=agents, seed=seed, **settings), clock=clock)
