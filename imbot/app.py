@@ -23,7 +23,7 @@ from imbot.admin.office import Office
 from imbot.admin.server import AdminServer
 from imbot.admin.site import site_of
 from imbot.clock import Clock
-from imbot.config import Loaded, masked
+from imbot.config import Loaded, masked, secrets_of
 from imbot.engine.acting import Actor, Habits, OnUnknown
 from imbot.engine.adopting import asked_once, rules_seen
 from imbot.engine.agenda import Agenda
@@ -90,7 +90,7 @@ class Ports:
     Attributes:
         clock: Time.
         random: Chance.
-        network: Makes the way out, with a CA file and the allowed origins.
+        network: Makes the way out, with a CA file, ``http.allow`` and ``http.internal``.
         store: Opens a store by URL, relative to a folder.
         environment: Variables, for secrets folders.
         serves_health: Whether to listen for operators.
@@ -102,7 +102,7 @@ class Ports:
 
     clock: Clock
     random: Random
-    network: Callable[[Path | None, tuple[str, ...]], Network]
+    network: Callable[[Path | None, tuple[str, ...], tuple[str, ...]], Network]
     store: Callable[[str, Path], Store]
     environment: Mapping[str, str] = field(default_factory=dict)
     serves_health: bool = True
@@ -160,7 +160,7 @@ class App:
             http=network.door(guarded=True),
             clock=ports.clock,
             later=self._tasks.spawn,
-            secrets=Secrets(rule_secrets(settings, ports.environment)),
+            secrets=Secrets(rule_secrets(settings, ports.environment), secrets_of(settings)),
         )
         marks = OnceMarks(store)
         self._timers = Timers(ports.clock, self._fire)
@@ -417,7 +417,9 @@ async def open_app(
         stack.push_async_callback(store.close)
         ca_file = settings.gws.ca_file
         network = ports.network(
-            None if ca_file is None else loaded.base / ca_file, settings.http.allow
+            None if ca_file is None else loaded.base / ca_file,
+            settings.http.allow,
+            settings.http.internal,
         )
         stack.push_async_callback(network.close)
         metrics = Metrics(ports.clock)

@@ -9,7 +9,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -18,10 +18,12 @@ from typing import TypeAlias
 
 import aiohttp
 from aiohttp import http_parser
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from imbot import __version__
+from imbot.addresses import is_literal, is_own, why_refused
 from imbot.clock import Clock, SystemClock
 from imbot.cookies import Cookies
 from imbot.errors import (
@@ -67,7 +69,8 @@ def origin_of(url: str) -> str:
     """Return ``scheme://host:port`` of an absolute URL, in lower case, with the port written out.
 
     Raises:
-        ValueError: It is no absolute http(s) URL of plain printable characters, or carries a user.
+        ValueError: It is no absolute http(s) URL of plain printable characters, carries a user, or
+            writes an address as no other than some systems read it.
     """
     return _origin(_parsed(url))
 
@@ -75,7 +78,9 @@ def origin_of(url: str) -> str:
 def _parsed(url: str) -> URL:
     if _URL.fullmatch(url) is None:
         raise ValueError(f"{url!r:.200} is no http(s)://host[:port]/… URL in percent-encoded ASCII")
-    return URL(url, encoded=True)
+    parsed = URL(url, encoded=True)
+    is_literal(parsed.host_subcomponent or "")
+    return parsed
 
 
 def _origin(url: URL) -> str:
@@ -100,10 +105,11 @@ def has_fast_parser() -> bool:
 
 
 class AiohttpNetwork:
-    """Doors over two pools of connections: a bounded one, and one that polls cannot use up.
+    """Doors over three pools of connections: two bounded ones, and one that polls cannot use up.
 
     To be made inside a running loop. A door asked for with ``polls`` sends everything over the
-    unbounded pool, so that one agent's polls and operations share their cookies.
+    unbounded pool, so that one agent's polls and operations share their cookies. Guarded doors have
+    a pool to themselves: a connection there leads to an address that was looked at.
     """
 
     def __init__(
@@ -111,6 +117,7 @@ class AiohttpNetwork:
         *,
         ca_file: Path | None = None,
         allow: Sequence[str] = (),
+        internal: Sequence[str] = (),
         connect_s: float = CONNECT_S,
         operations_limit: int = OPERATIONS_LIMIT,
         link: Link | None = None,
@@ -120,34 +127,80 @@ class AiohttpNetwork:
 
         Args:
             ca_file: Certificates to trust besides the system's.
-            allow: ``http.allow``: the origins that guarded doors may reach.
+            allow: ``http.allow``: the origins that guarded doors may reach; a name among them only
+                at public addresses.
+            internal: ``http.internal``: the same, also at private addresses and on this machine.
             connect_s: Seconds for getting a connection.
-            operations_limit: Connections of the bounded pool.
+            operations_limit: Connections of each bounded pool.
             link: What connects instead of sockets; it has no TLS.
             clock: Tells when cookies end; None for the machine's.
 
         Raises:
-            ConfigError: ``ca_file`` cannot be read, or an entry of ``allow`` is no origin.
+            ConfigError: ``ca_file`` cannot be read, or an entry of ``allow`` or ``internal`` is no
+                origin.
         """
-        self._allowed = _allowed(allow)
+        inside = _origins("http.internal", internal)
+        self._allowed = _origins("http.allow", allow) | inside
         self._clock = clock or SystemClock()
-        self._polls, self._operations = (
-            _session(connector, connect_s)
-            for connector in _connectors(ca_file, link, (0, operations_limit))
+        resolver = _Guard({(url.host or "", url.port or 0) for url in map(URL, inside)})
+        limits = ((0, None), (operations_limit, None), (operations_limit, resolver))
+        self._polls, self._operations, self._guarded = (
+            _session(connector, connect_s) for connector in _connectors(ca_file, link, limits)
         )
 
     def door(
         self, *, polls: bool = False, guarded: bool = False, cookies: Cookies | None = None
     ) -> Http:
         """Return a new door with cookies of its own, or with these."""
-        session = self._polls if polls else self._operations
-        allowed = self._allowed if guarded else None
+        session, allowed = self._polls if polls else self._operations, None
+        if guarded:
+            session, allowed = self._guarded, self._allowed
         return _Door(session, allowed, clock=self._clock, cookies=cookies or Cookies())
 
     async def close(self) -> None:
         """Close every connection, and with them every door; what is under way fails."""
         await self._polls.close()
         await self._operations.close()
+        await self._guarded.close()
+
+
+class _RefusedError(Exception):
+    """A name leads to an address that nothing may connect to."""
+
+
+class _Guard(AbstractResolver):
+    """Looks names up for guarded doors; the addresses that it gives are the ones connected to.
+
+    One address that is refused refuses the name: who answers for it may choose the order.
+    """
+
+    def __init__(self, internal: Collection[tuple[str, int]]) -> None:
+        self._internal = internal
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name.
+
+        Raises:
+            _RefusedError: One of them is none that the settings allow.
+        """
+        found = await aiohttp.ThreadedResolver().resolve(host, port, family)
+        is_internal = (host.lower(), port) in self._internal
+        for each in found:
+            if what := why_refused(each["host"], is_internal=is_internal):
+                raise _RefusedError(_refusal(host, each["host"], what))
+        return found
+
+    async def close(self) -> None:
+        """Do nothing: nothing is kept."""
+
+
+def _refusal(host: str, address: str, what: str) -> str:
+    told = f"the name {host} leads to {address}, {what}"
+    if is_own(address):
+        return f"{told}; if it is meant to be there, list its origin under http.internal"
+    return f"{told}; no name that rules send requests to may lead there"
 
 
 class _LinkConnector(aiohttp.BaseConnector):
@@ -207,6 +260,8 @@ class _Door:
         try:
             async with asyncio.timeout(request.timeout_s):
                 return await self._exchange(request, url, progress)
+        except _RefusedError as error:
+            raise _unsendable(f"{request.method} {origin_of(request.url)}: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _converted(request, error, is_sent=progress.is_sent) from error
 
@@ -224,7 +279,7 @@ class _Door:
         except ValueError as error:
             raise _unsendable(str(error)) from error
         if self._allowed is not None and origin not in self._allowed:
-            raise _unsendable(f"{origin} is not in http.allow")
+            raise _unsendable(f"{origin} is neither in http.allow nor in http.internal")
         for name, value in request.headers.items():
             if _HEADER_NAME.fullmatch(name) is None or name.lower() in _RESERVED:
                 raise _unsendable(f"a request may not set the header {name!r:.50}")
@@ -320,29 +375,32 @@ def _unsendable(text: str) -> PermanentError:
     return PermanentError(text, fault=Fault(FaultClass.INPUT, text=text))
 
 
-def _allowed(allow: Sequence[str]) -> frozenset[str]:
+def _origins(setting: str, entries: Sequence[str]) -> frozenset[str]:
     origins, problems = set(), []
-    for entry in allow:
+    for entry in entries:
         try:
             if URL(entry).path_qs not in {"/", ""}:
                 raise ValueError(f"{entry!r} has a path")  # noqa: TRY301  one except for both
             origins.add(origin_of(entry))
         except ValueError as error:
             cure = "write scheme://host[:port], nothing after it"
-            problems.append(Problem(Place("http.allow"), "wrong-value", str(error), cure))
+            problems.append(Problem(Place(setting), "wrong-value", str(error), cure))
     if problems:
         raise ConfigError(problems)
     return frozenset(origins)
 
 
 def _connectors(
-    ca_file: Path | None, link: Link | None, limits: Sequence[int]
+    ca_file: Path | None,
+    link: Link | None,
+    limits: Sequence[tuple[int, AbstractResolver | None]],
 ) -> list[aiohttp.BaseConnector]:
     if link is not None:
-        return [_LinkConnector(link, limit=limit) for limit in limits]
+        return [_LinkConnector(link, limit=limit) for limit, _ in limits]
     context = tls_context(ca_file)
     return [
-        aiohttp.TCPConnector(limit=limit, ssl=context, socket_factory=_socket) for limit in limits
+        aiohttp.TCPConnector(limit=limit, ssl=context, socket_factory=_socket, resolver=resolver)
+        for limit, resolver in limits
     ]
 
 

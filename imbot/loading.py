@@ -63,7 +63,7 @@ class Wanted:
         return cls(
             plugins,
             frozenset(secrets),
-            settings.http.allow,
+            settings.http.origins,
             settings.timezone,
             settings.country,
             settings.shadow,

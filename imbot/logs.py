@@ -1,11 +1,13 @@
 """Logging: one line per thing, an event name and facts; text on a terminal, JSON elsewhere.
 
-It never raises, and what floods it is counted instead of written.
+It never raises, and what floods it is counted instead of written. Text from elsewhere stays on its
+line, steers no terminal, is not longer than 2,048 characters, and tells of no person.
 """
 
 import json
 import logging
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, TextIO
@@ -13,14 +15,23 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from imbot.discretion import Discretion
 from imbot.floods import WINDOW_S, Floods
 
 #: What every line of JSON begins with, in this order.
 _FIRST = ("timestamp", "level", "event")
 
+#: A fact is not longer; of a longer one its beginning is told, of a trace its end.
+FACT_CHARS = 2048
+_MORE = " […]"
+
 
 def configure_logs(
-    level: str, style: Literal["auto", "text", "json"], stream: TextIO | None = None
+    level: str,
+    style: Literal["auto", "text", "json"],
+    stream: TextIO | None = None,
+    *,
+    discretion: Discretion | None = None,
 ) -> None:
     """Send every log line of imbot, and warnings of its libraries, to the stream.
 
@@ -28,6 +39,7 @@ def configure_logs(
         level: The least important level that is written.
         style: ``auto`` is text on a terminal and JSON elsewhere.
         stream: Where to; None for standard error.
+        discretion: Knows what is not to be told; None where nothing of anybody is.
     """
     out = stream or sys.stderr
     as_text = style == "text" or (style == "auto" and out.isatty())
@@ -37,15 +49,21 @@ def configure_logs(
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendering: list[Processor] = (
-        [_harmless, structlog.dev.ConsoleRenderer(colors=out.isatty())]
-        if as_text
-        else [
-            structlog.processors.format_exc_info,
-            _first_things_first,
-            structlog.processors.JSONRenderer(default=str),
-        ]
+    discreet = discretion or Discretion()
+    # A trace in colours would show the values of variables: passwords, and what people say.
+    plain = structlog.dev.ConsoleRenderer(
+        colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    ending: list[Processor] = (
+        [_harmless, _bounded, plain]
+        if as_text
+        else [_bounded, _first_things_first, structlog.processors.JSONRenderer(default=str)]
+    )
+    rendering: list[Processor] = [
+        structlog.processors.format_exc_info,
+        lambda _logger, _method, facts: discreet.facts(facts),
+        *ending,
+    ]
     handler = _Handler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -109,7 +127,46 @@ def harmless(text: str) -> str:
 
 
 def _harmless(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDict:
-    return {key: harmless(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
+    """Keep every fact on its line; the lines of a trace stay apart, indented."""
+    shown = {key: harmless(fact) if isinstance(fact, str) else fact for key, fact in facts.items()}
+    if isinstance(trace := facts.get("exception"), str):
+        shown["exception"] = "\n".join(f"  {harmless(line)}" for line in trace.splitlines())
+    return shown
+
+
+def _bounded(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDict:
+    return {
+        key: _tail(fact) if key == "exception" else _short(fact, FACT_CHARS)
+        for key, fact in facts.items()
+    }
+
+
+def _tail(fact: object) -> object:
+    is_long = isinstance(fact, str) and len(fact) > FACT_CHARS
+    return f" {_MORE} {str(fact)[-FACT_CHARS:]}" if is_long else fact
+
+
+def _short(fact: object, room: int) -> object:
+    """Return a fact in so many characters, those of its items together."""
+    if isinstance(fact, str):
+        return fact if len(fact) <= room else f"{fact[:room]}{_MORE}"
+    if isinstance(fact, Mapping):
+        return dict(_shortened(fact.items(), room))
+    if isinstance(fact, list | tuple):
+        return [item for _, item in _shortened(enumerate(fact), room)]
+    return fact
+
+
+def _shortened(
+    items: Iterable[tuple[object, object]], room: int
+) -> Iterator[tuple[object, object]]:
+    for key, item in items:
+        if room <= 0:
+            yield _MORE, _MORE
+            return
+        shown = _short(item, room)
+        room -= len(str(key)) + len(str(shown))
+        yield key, shown
 
 
 def _first_things_first(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDict:

@@ -135,7 +135,7 @@ class HttpAnswer(NamedTuple):
 
 
 class HttpDoor(Protocol):
-    """HTTP for plugins: only hosts that ``http.allow`` lists, redirects never followed."""
+    """HTTP for plugins: only hosts that ``http.allow`` or ``http.internal`` lists; no redirect."""
 
     async def request(
         self,

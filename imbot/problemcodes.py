@@ -104,7 +104,7 @@ _CODES: Final[Mapping[Topic, Mapping[str, str]]] = {
         "empty-message": "A message says nothing.",
         "long-message": "A message is longer than GWS takes.",
         "not-repeatable": "A step has `retry` and can never be repeated.",
-        "host-not-allowed": "`http.allow` does not list the host.",
+        "host-not-allowed": "Neither `http.allow` nor `http.internal` lists the host.",
         "open-origin": "An event could choose the host of a request.",
         "unknown-block": "No block has this name.",
         "duplicate-block": "Two blocks of the rulebook have one name.",

@@ -241,7 +241,16 @@ class HttpPart(_Part):
     """``http``: where rules and plugins may send requests."""
 
     allow: tuple[Origin, ...] = ()
-    """Origins, ``scheme://host[:port]``; any other is refused."""
+    """Origins, ``scheme://host[:port]``; any other is refused. A name among them must lead to
+    public addresses; an address, such as ``http://127.0.0.1:8092``, is taken as it is written."""
+    internal: tuple[Origin, ...] = ()
+    """Origins that may also be in a network of one's own: at private addresses, or on this machine.
+    They need not be listed in ``allow``, too."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Every origin that requests may go to."""
+        return self.allow + self.internal
 
 
 class DeliveryPart(_Part):

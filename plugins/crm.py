@@ -22,7 +22,7 @@ class Options(Model):
     """Settings under ``plugins.options.crm``."""
 
     url: str = Field(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
-    """Base URL of the CRM; its host must be listed in ``http.allow``."""
+    """Base URL of the CRM; its host must be listed in ``http.allow`` or ``http.internal``."""
 
     token: SecretStr | None = None
     """Sent as a bearer token."""

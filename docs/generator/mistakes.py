@@ -223,7 +223,11 @@ async def _open_network(settings: Settings, folder: Path) -> None:
         ConfigError: It cannot be.
     """
     ca_file = settings.gws.ca_file
-    network = AiohttpNetwork(ca_file=ca_file and folder / ca_file, allow=settings.http.allow)
+    network = AiohttpNetwork(
+        ca_file=ca_file and folder / ca_file,
+        allow=settings.http.allow,
+        internal=settings.http.internal,
+    )
     await network.close()
 
 

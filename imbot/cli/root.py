@@ -243,6 +243,22 @@ def backup(
 
 
 @cli.command()
+def erase(
+    number: Annotated[
+        str | None, typer.Option(help="Everything of this phone number, however it is written.")
+    ] = None,
+    session: Annotated[str | None, typer.Option(help="Everything of this session.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+) -> None:
+    """Erase what the store keeps of a number or a session, with imbot stopped."""
+    from imbot.cli import erasing
+
+    raise typer.Exit(erasing.erase(number, session, config, settings or (), is_sure=yes))
+
+
+@cli.command()
 def restore(
     copy: Annotated[Path, typer.Argument(help="What `imbot backup` wrote.")],
     config: ConfigOption = None,

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,18 +17,21 @@ from imbot.app import Ports, open_app
 from imbot.cli import EXIT_INTERRUPTED
 from imbot.cli.ending import Ending, leave
 from imbot.cli.settings import load, load_and_warn
-from imbot.cli.sightlog import log_sight
+from imbot.cli.sightlog import discreetly, log_sight
 from imbot.clock import SystemClock
-from imbot.config import Loaded
+from imbot.config import Loaded, secrets_of
 from imbot.daemon import Daemon
+from imbot.discretion import Discretion
+from imbot.engine.secrecy import ways_to_write
+from imbot.engine.watching import Watcher
 from imbot.errors import ConfigError
 from imbot.http import AiohttpNetwork
-from imbot.loading import rule_changes
+from imbot.loading import rule_changes, rule_secrets
 from imbot.logs import configure_logs
 from imbot.openfiles import make_room, system_limits
 from imbot.problems import Problem
 from imbot.settings import LogPart
-from imbot.store.database import OnDamage, open_store
+from imbot.store.database import OnDamage, SqlStore, open_store
 from imbot.systemd import Supervisor
 from imbot.watchdog import Watchdog
 
@@ -54,8 +57,12 @@ def run(config: Path | None, options: Sequence[str], *, safe_mode: bool = False)
             raise
         loaded, mistakes = None, error.problems
     part = LogPart() if loaded is None else loaded.settings.log
-    configure_logs(part.level, part.format)
-    return on_loop(_keep_serving(lambda: load(config, options), loaded, mistakes, safe=safe_mode))
+    discretion = Discretion()
+    configure_logs(part.level, part.format, discretion=discretion)
+    live = partial(_live, discretion)
+    return on_loop(
+        _keep_serving(lambda: load(config, options), loaded, mistakes, live=live, safe=safe_mode)
+    )
 
 
 async def _keep_serving(
@@ -63,6 +70,7 @@ async def _keep_serving(
     loaded: Loaded | None,
     mistakes: Sequence[Problem],
     *,
+    live: Callable[..., Awaitable[None]],
     safe: bool,
 ) -> int:
     stop = stop_on_signal()
@@ -71,7 +79,7 @@ async def _keep_serving(
     clock, supervisor = SystemClock(), Supervisor(os.environ)
     daemon = Daemon(
         load_anew,
-        partial(_live, asked, supervisor),
+        partial(live, asked, supervisor),
         loaded,
         clock=clock,
         stop=stop,
@@ -89,6 +97,7 @@ async def _keep_serving(
 
 
 async def _live(
+    discretion: Discretion,
     asked: asyncio.Event,
     supervisor: Supervisor,
     loaded: Loaded,
@@ -96,34 +105,63 @@ async def _live(
     stop: asyncio.Event,
 ) -> None:
     """Serve with these settings until asked to stop."""
+    introduce(loaded, discretion)
     make_room(len(loaded.settings.agents), system_limits())
     ports = replace(
-        system_ports(loaded.settings.store_on_damage),
+        system_ports(loaded.settings.store_on_damage, discretion),
         settings=lambda: load_anew().settings,
         watchdog=Watchdog,
     )
     try:
-        await _serve(loaded, ports, stop, supervisor)
+        await _serve(loaded, ports, stop, supervisor, watch=discreetly(discretion))
     finally:
         reload_on_signal(asked.set)
 
 
-def system_ports(on_damage: OnDamage = "stop") -> Ports:
-    """Return the machine's own clock, chance, network and disk."""
+def introduce(loaded: Loaded, discretion: Discretion) -> None:
+    """Have the log know the secrets of the settings, and the country of numbers."""
+    secrets = {**rule_secrets(loaded.settings, os.environ), **secrets_of(loaded.settings)}
+    discretion.hide(form for each in secrets.values() for form in ways_to_write(each))
+    discretion.country = loaded.settings.country
+
+
+def system_ports(on_damage: OnDamage = "stop", discretion: Discretion | None = None) -> Ports:
+    """Return the machine's own clock, chance, network and disk.
+
+    Args:
+        on_damage: What becomes of a store that cannot be mended.
+        discretion: Gets the key of its pseudonyms from the store.
+    """
     clock = SystemClock()
+
+    def store(url: str, base: Path) -> SqlStore:
+        opened = open_store(url, clock=clock, base=base, on_damage=on_damage)
+        if discretion is not None:
+            discretion.key = opened.pseudonym_key
+        return opened
+
     return Ports(
         clock=clock,
         random=SystemRandom(),
-        network=lambda ca_file, allow: AiohttpNetwork(ca_file=ca_file, allow=allow),
-        store=lambda url, base: open_store(url, clock=clock, base=base, on_damage=on_damage),
+        network=lambda ca_file, allow, internal: AiohttpNetwork(
+            ca_file=ca_file, allow=allow, internal=internal
+        ),
+        store=store,
         environment=os.environ,
         changes=rule_changes,
     )
 
 
-async def _serve(loaded: Loaded, ports: Ports, stop: asyncio.Event, supervisor: Supervisor) -> None:
+async def _serve(
+    loaded: Loaded,
+    ports: Ports,
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+    *,
+    watch: Watcher = log_sight,
+) -> None:
     log = structlog.get_logger()
-    async with open_app(loaded, ports, watch=log_sight) as app:
+    async with open_app(loaded, ports, watch=watch) as app:
         reload_on_signal(app.reloader.ask)
         rules = app.rulebook.rules
         in_shadow = sum(rule.shadow for rule in rules)

@@ -1,15 +1,43 @@
 """What the daemon does, as log events: names of rules, actions and sessions, and why not.
 
-What people say stays out of the log, except where a rule's ``log`` step writes it.
+What people say stays out of the log, and their numbers are pseudonyms there: also where a rule's
+``log`` step writes them, or an error quotes them.
 """
+
+from collections.abc import Mapping
 
 import structlog
 
+from imbot.discretion import Discretion
 from imbot.engine.planning import Start
-from imbot.engine.watching import Acted, Decided, Ended, Happened, Logged, Sight
+from imbot.engine.watching import Acted, Decided, Ended, Happened, Logged, Sight, Watcher
 from imbot.model import Event, Outcome, OutcomeKind, Reason, Step, Suppressed
 
 log = structlog.get_logger()
+
+
+def discreetly(discretion: Discretion) -> Watcher:
+    """Return what logs every sight, and has the log know what it is not to tell."""
+
+    def watch(sight: Sight) -> None:
+        match sight:
+            case Happened(event):
+                _introduce(discretion, event)
+            case Acted(_, step, _) if isinstance(step.args, Mapping):
+                for arg in step.args.values():
+                    if isinstance(arg, str):
+                        discretion.hear(arg)
+        log_sight(sight)
+
+    return watch
+
+
+def _introduce(discretion: Discretion, event: Event) -> None:
+    if isinstance(text := event.fields.get("text"), str):
+        discretion.hear(text)
+    for party in () if event.session is None else event.session.participants:
+        for number in party.facts().values():
+            discretion.know(number)
 
 
 def log_sight(sight: Sight) -> None:

@@ -5,22 +5,21 @@ It is told through its admin API, with the token of the settings or of ``IMBOT_T
 
 import asyncio
 import os
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
-
-import aiohttp
 
 from imbot.admin.keys import Role, hash_of, new_token
 from imbot.admin.openapi import PREFIX
 from imbot.cli.output import complain
 from imbot.cli.settings import load
 from imbot.config import Loaded
-from imbot.errors import ImbotError
+from imbot.errors import ActionError, ImbotError
+from imbot.http import AiohttpNetwork
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import JSON
+from imbot.ports import Request
 
 #: Longer than a store that is busy takes.
 _PATIENCE_S = 10.0
@@ -105,30 +104,19 @@ async def _asked(loaded: Loaded, shown: str, method: str, what: str, body: JSON)
     part = loaded.settings.admin
     host, _, port = part.listen.rpartition(":")
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  it is asked here
+    # A certificate is for a name, and that name is among those that it is served under.
+    host = host if part.tls is None or not part.hosts else part.hosts[0]
     url = f"{'http' if part.tls is None else 'https'}://{host}:{port}"
+    network = AiohttpNetwork(ca_file=part.tls and loaded.base / part.tls.certificate)
     headers = {"Authorization": f"Bearer {shown}"}
     if body is not None:
         headers["Content-Type"] = "application/json"
-    timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+    sent = None if body is None else encode_json(body)
+    request = Request(method, f"{url}{PREFIX}{what}", headers, sent, _PATIENCE_S)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(
-                method,
-                f"{url}{PREFIX}{what}",
-                data=None if body is None else encode_json(body),
-                headers=headers,
-                ssl=True if part.tls is None else _trust(loaded.base / part.tls.certificate),
-            ) as answer,
-        ):
-            return _Answer(answer.status, decode_json(await answer.read()))
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        told = str(error) or type(error).__name__
-        raise ImbotError(f"no imbot answers at {url} ({told}); is it running?") from error
-
-
-def _trust(certificate: Path) -> ssl.SSLContext:
-    """Return what trusts imbot's own certificate and no other, whatever name it is for."""
-    context = ssl.create_default_context(cafile=str(certificate))
-    context.check_hostname = False
-    return context
+        answer = await network.door().send(request)
+        return _Answer(answer.status, decode_json(answer.body))
+    except (ActionError, ValueError) as error:
+        raise ImbotError(f"no imbot answers at {url} ({error}); is it running?") from error
+    finally:
+        await network.close()

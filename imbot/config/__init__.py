@@ -9,7 +9,7 @@ parsed, so that no value can change its shape. What a setting means stands in
 
 from imbot.config.reading import DEFAULT_FILE, Loaded, load_settings
 from imbot.config.references import folder_secrets, secret_folders
-from imbot.config.showing import masked
+from imbot.config.showing import masked, secrets_of
 
 __all__ = [
     "DEFAULT_FILE",
@@ -18,4 +18,5 @@ __all__ = [
     "load_settings",
     "masked",
     "secret_folders",
+    "secrets_of",
 ]

@@ -1,7 +1,8 @@
 """The settings in force as plain values to show, every secret masked."""
 
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -24,6 +25,29 @@ def masked(settings: Settings) -> JSON:
     shown = settings.model_dump()
     shown["plugins"]["options"] = settings.plugins.options  # dumped, a spelled number is a mapping
     return _masked(shown)
+
+
+def secrets_of(settings: Settings) -> dict[str, str]:
+    """Return every secret of the settings by where it stands, and what Basic makes of passwords."""
+    shown = settings.model_dump()
+    shown["plugins"]["options"] = settings.plugins.options
+    found = dict(_secrets("", shown))
+    for agent in settings.agents:
+        if agent.password is not None:
+            both = f"{agent.user}:{agent.password.get_secret_value()}".encode(agent.encoding)
+            found[f"agents.{agent.user}.basic"] = b64encode(both).decode()
+    return found
+
+
+def _secrets(place: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, SecretStr):
+        yield place.removeprefix("."), value.get_secret_value()
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _secrets(f"{place}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _secrets(f"{place}.{number}", item)
 
 
 def _masked(value: object) -> JSON:

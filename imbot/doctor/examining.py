@@ -141,7 +141,7 @@ class Examination:
         await look(
             Check.MEMORY, self._of_agents(lambda n: machine.memory(n, machine.read_memory()))
         )
-        near = self._ports.network(None, ())
+        near = self._ports.network(None, (), ())
         stack.push_async_callback(near.close)
         await look(Check.ADDRESS, partial(self._address, near))
 
@@ -165,7 +165,7 @@ class Examination:
         for check, look in looks.items():
             await self._round.look(check, look)
         if self._round.may(Check.VERSION):
-            self._network = self._ports.network(self._ca_file, ())
+            self._network = self._ports.network(self._ca_file, (), ())
             stack.push_async_callback(self._network.close)
         await self._round.look(
             Check.VERSION, lambda: _there(deployment).version(_there(self._network).door())

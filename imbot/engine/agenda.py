@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from imbot.cards import masked_value
 from imbot.clock import Clock
 from imbot.engine.appointments import Appointment, appointments_of, caught_up, firing
 from imbot.engine.openings import Openings
@@ -125,7 +126,7 @@ class Agenda:
         if name not in self._webhooks:
             cure = did_you_mean(name, self._webhooks) or "no rule waits for any"
             raise UnknownWebhookError(f"there is no hook '{name}'; {cure}")
-        fields = {"name": name, "body": body}
+        fields = {"name": name, "body": masked_value(body)}
         return self._own_event(EventKind.WEBHOOK, fields, self._clock.now())
 
     def _caught_up(self, timer: TimerSet) -> TimerSet:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from imbot.cards import masked_item
 from imbot.clock import Clock
 from imbot.engine.echoes import Echoes, normalised
 from imbot.engine.guard import LoopGuard
@@ -279,7 +280,7 @@ class ImDoor:
         ledger, table = self.acting.ledger, self.world.table
         known = self._user_data(key)
         if (frozen := ledger.payload(effect_id)) is None:
-            changes = {name: v for name, v in writes.items() if known.get(name, ABSENT) != v}
+            changes = {name: v for name, v in writes.items() if not is_shown(known, name, v)}
         else:
             wanted = {name: ABSENT if v is None else v for name, v in frozen.items()}
             changes = await self._still_due(effect_id, key, wanted)
@@ -307,7 +308,7 @@ class ImDoor:
             )
         table.withdraw_write(key, wanted)
         shown, before = session.user_data, ledger.before(effect_id) or {}
-        missing = {n: v for n, v in wanted.items() if shown.get(n, ABSENT) != v}
+        missing = {n: v for n, v in wanted.items() if not is_shown(shown, n, v)}
         due = {n: v for n, v in missing.items() if shown.get(n) == before.get(n)}
         if not missing:
             ledger.close(effect_id, EffectState.ACCEPTED, detail="it is there")
@@ -392,6 +393,12 @@ def require_open(step: Step, *, is_shut: bool) -> None:
     """
     if is_shut:
         raise PermanentError(f"{step.action}: its step is over; nothing is done behind it")
+
+
+def is_shown(user_data: Mapping[str, JSON], name: str, value: object) -> bool:
+    """Return whether user data hold this under the name; ABSENT for not at all."""
+    name, value = masked_item(name, value)
+    return bool(user_data.get(name, ABSENT) == value)
 
 
 def pieces_of(payload: Mapping[str, JSON]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from imbot.cards import masked
 from imbot.model import SessionKey
 from imbot.records import EchoesLearnt
 
@@ -38,9 +39,11 @@ OVER = 100
 def normalised(text: str) -> str:
     """Return the text as echoes are compared: NFC, line ends as LF, no white space at the end.
 
-    The server may change these; it does not change words.
+    The server may change these; it does not change words. What looks like the number of a card is
+    masked in what comes from the wire, so it is here, too.
     """
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).rstrip()
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return masked(text).rstrip()
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ A rule puts a secret into a request, and a service may send it back. Only what g
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, quote_plus
 
@@ -22,21 +23,26 @@ class Secrets:
 
     Args:
         values: By name.
+        others: Secrets that no rule can send; a plugin or an error may tell them all the same.
     """
 
-    def __init__(self, values: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, values: Mapping[str, str] | None = None, others: Mapping[str, str] | None = None
+    ) -> None:
         # One that holds another comes first, or a part of it would be left.
         known = sorted((values or {}).items(), key=lambda item: -len(item[1]))
         self._sent = _Pattern(item for item in known if item[1])
-        self._answered = _Pattern(item for item in known if _is_sure(item[1]))
+        every = {**(others or {}), **(values or {})}
+        longest_first = sorted(every.items(), key=lambda item: -len(item[1]))
+        self._answered = _Pattern(item for item in longest_first if _is_sure(item[1]))
 
     def cut(self, value: JSON) -> JSON:
         """Return a value that is about to be kept or shown, without secrets."""
         return _cut(value, self._sent) if self._sent.names else value
 
     def cut_text(self, text: str) -> str:
-        """Return such a text."""
-        return self._sent.cut(text)
+        """Return a text about what was done, such as an error, without secrets."""
+        return self._sent.cut(self._answered.cut(text))
 
     def cut_answer(self, value: JSON) -> JSON:
         """Return what a service has answered, without those that are surely secrets."""
@@ -51,7 +57,7 @@ class _Pattern:
         parts = []
         for name, value in secrets:
             self.names.append(stand_in(name))
-            written = dict.fromkeys(_written(value))
+            written = dict.fromkeys(ways_to_write(value))
             parts.append("|".join(map(re.escape, written)))
         self._found = re.compile("|".join(f"({part})" for part in parts), re.IGNORECASE)
 
@@ -71,9 +77,11 @@ def _is_sure(value: str) -> bool:
     return len(value) >= _SURE_CHARACTERS and _ADDRESS.fullmatch(value) is None
 
 
-def _written(value: str) -> Iterable[str]:
-    """Yield a value as it may stand in a text."""
+def ways_to_write(value: str) -> Iterable[str]:
+    """Yield a value as it may stand in a text: as it is, and as URLs, JSON and base64 write it."""
     yield value
+    # Whatever follows it changes the end.
+    yield b64encode(value.encode("utf-8", "replace")).decode().rstrip("=")
     yield quote(value, safe="")
     yield quote(value)
     yield quote_plus(value)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from imbot.cards import masked_value
 from imbot.engine.ownwrites import OwnWrites, Writes
 from imbot.errors import PermanentError, TemporaryError
 from imbot.model import (
@@ -283,19 +284,22 @@ class SessionTable:
     def expect_write(self, key: SessionKey, writes: Writes, *, depth: int = 0) -> None:
         """Lay our own write over the session, before it is sent; ABSENT stands for a deletion.
 
+        It lies there as GWS will show it: what looks like the number of a card is masked.
+
         Args:
             key: The session.
             writes: What is written.
             depth: How many runs led to it.
         """
         if (entry := self._entries.get(key)) is not None:
+            writes = masked_value(writes)
             user_data = entry.own_writes.expect(entry.session.user_data, writes, depth=depth)
             entry.session = replace(entry.session, user_data=user_data)
 
     def withdraw_write(self, key: SessionKey, writes: Writes) -> None:
         """Take our own write back: it surely did not happen."""
         if (entry := self._entries.get(key)) is not None:
-            user_data = entry.own_writes.withdraw(entry.session.user_data, writes)
+            user_data = entry.own_writes.withdraw(entry.session.user_data, masked_value(writes))
             entry.session = replace(entry.session, user_data=user_data)
 
     def is_free(self, agent: str) -> bool:

@@ -7,7 +7,7 @@ not made up: the action ends there.
 from collections.abc import Mapping
 from typing import NoReturn
 
-from imbot.engine.doors import ImDoor
+from imbot.engine.doors import ImDoor, is_shown
 from imbot.engine.shadow import NOT_BEGUN, UnansweredError, written_over
 from imbot.engine.webdoor import WebDoor, origin_of
 from imbot.errors import PermanentError
@@ -31,9 +31,7 @@ class ShadowIm(ImDoor):
         key = self._key()
         known = self._user_data(key)
         wanted = {
-            name: value
-            for name, value in user_data.items()
-            if name not in known or known[name] != value
+            name: value for name, value in user_data.items() if not is_shown(known, name, value)
         }
         self._write_down("UpdateUserData", wanted, key, is_needed=bool(wanted))
 

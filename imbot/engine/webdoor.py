@@ -6,7 +6,7 @@ from functools import lru_cache
 from urllib.parse import urlencode, urlsplit
 
 from imbot.engine.doors import DONE, Acting, World, require_open
-from imbot.errors import AmbiguousError, PermanentError, TemporaryError
+from imbot.errors import AmbiguousError, Fault, FaultClass, PermanentError, TemporaryError
 from imbot.jsontext import decode_json, encode_json, with_moments_as_text
 from imbot.model import JSON, Step
 from imbot.plugin import HttpAnswer
@@ -18,6 +18,9 @@ _READS = frozenset({"GET", "HEAD"})
 
 #: Of an HTTP answer's text so much is kept in the ledger.
 _KEPT_TEXT = 64 * 1024
+
+#: The largest answer that is taken; what a bot looks up is small, and it is all in memory.
+_LIMIT_BYTES = 1024 * 1024
 
 #: Seconds for one HTTP request, unless the action says otherwise.
 _HTTP_TIMEOUT_S = 10.0
@@ -123,11 +126,21 @@ def _request(
         sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
     if idempotency_key is not None:
         sent["Idempotency-Key"] = idempotency_key
-    return Request(method.upper(), url, sent, body, timeout_s or _HTTP_TIMEOUT_S)
+    timeout_s = timeout_s or _HTTP_TIMEOUT_S
+    return Request(method.upper(), url, sent, body, timeout_s, _LIMIT_BYTES)
 
 
 @lru_cache(maxsize=1000)
 def origin_of(url: str) -> str:
-    """Return the URL without anything that could be a secret."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    """Return the URL without anything that could be a secret.
+
+    Raises:
+        PermanentError: It is none.
+    """
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        told = f"the address of the request is none: {error}"
+        raise PermanentError(told, fault=Fault(FaultClass.INPUT)) from error
+    return f"{parts.scheme}://{parts.hostname}{port}"

@@ -38,6 +38,9 @@ from imbot.model import JSON, ImSession
 from imbot.ports import Http, Request
 
 _ME = "/api/v2/me"
+#: Ids as they are seen, and somewhat more; dots alone would name another path.
+_ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9._~@:+=$!*,-]{1,128}")
+
 _IM_SESSIONS = f"{_ME}/im-sessions"
 
 _HEADER_NAME = re.compile("[A-Za-z0-9-]+")
@@ -117,7 +120,7 @@ class GwsClient:
 
     async def annex(self, device_id: str) -> dict[str, str]:
         """Return the ``[TServer]`` options of a device, names in lower case. Source: [O]."""
-        path = f"{_ME}/devices/{quote(device_id, safe='')}/settings/tserver"
+        path = f"{_ME}/devices/{_segment(device_id, 'device id')}/settings/tserver"
         return parse_annex(await self._get(path))
 
     async def sessions(self) -> tuple[ImSession, ...]:
@@ -370,7 +373,14 @@ def _decoded(body: bytes) -> JSON:
 
 
 def _session_path(session_id: str) -> str:
-    return f"{_IM_SESSIONS}/{quote(_required(session_id, 'session id'), safe='')}"
+    return f"{_IM_SESSIONS}/{_segment(session_id, 'session id')}"
+
+
+def _segment(value: str, name: str) -> str:
+    """Return an id as a part of a path; it cannot be more than that, or another path."""
+    if _ID.fullmatch(_required(value, name)) is None:
+        raise _bad_input(f"{name} {value!r:.80} is none that may stand in a path")
+    return quote(value, safe="")
 
 
 def _device(device_path: str | None) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What GWS says, read into values: notifications and GET bodies, with every known drift of them.
 
 Pure and total: whatever JSON comes in, something comes out and nothing raises. What names no
-session, or is not about anything imbot knows, gives nothing.
+session, or is not about anything imbot knows, gives nothing. Numbers of payment cards end here:
+what people say, user data and errors come out masked.
 Source: contract 1.10, 2.4, 2.5, 3.5, 3.6; the rows named in comments are those of its section 8.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
+from imbot.cards import masked, masked_value
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import (
     JSON,
@@ -160,7 +162,7 @@ def _fault(body: Mapping[str, JSON], at: datetime) -> FaultNotice:
     texts = (_word(body.get(name)) for name in ("errorMessage", "statusMessage", "message"))
     device = _last_segment(body.get("devicePath")) or _last_segment(body.get("deviceUri"))
     return FaultNotice(
-        text=next(filter(None, texts), "(no text)"),
+        text=masked(next(filter(None, texts), "(no text)")),
         at=at,
         session_id=_session_id(body) or None,
         device_path=f"/devices/{device}" if device else None,
@@ -200,10 +202,12 @@ def _messages(
 
 def _spoken_text(item: JSON) -> str:
     if isinstance(item, str):
-        return clean_text(item)
+        return masked(clean_text(item))
     texts = (_object(item).get(name) for name in _NAMES_OF_TEXT)
     found = next((text for text in texts if isinstance(text, str)), None)
-    return clean_text(found if found is not None else encode_json(bounded(item)).decode())
+    if found is None:
+        found = encode_json(bounded(item)).decode()
+    return masked(clean_text(found))
 
 
 def _speaker(body: Mapping[str, JSON]) -> str | None:
@@ -302,7 +306,7 @@ def _session(value: JSON) -> ImSession | None:
     return ImSession(
         id=names[0],
         state=_state(shown.get("state")),
-        user_data=bounded(_object(shown.get("userData"))),  # rows 11 and 29
+        user_data=masked_value(bounded(_object(shown.get("userData")))),  # rows 11 and 29
         participants=tuple(_participants(shown.get("participants"))),
         capabilities=_capabilities(shown.get("capabilities")),
         aliases=tuple(names[1:]),

@@ -126,7 +126,9 @@ def _check(
         wanted = origin[1] + origin[2]
         near = nearest(wanted, allowed)
         cure = f"did you mean '{near}'? Else " if near else ""
-        cure += "add it to the settings' http.allow"
+        cure += (
+            "add it to the settings' http.allow, or to http.internal if it is in your own network"
+        )
         desk.error(node.place, "host-not-allowed", f"http may not reach {wanted}", cure)
 
 
@@ -149,4 +151,4 @@ def _normal(url: str) -> tuple[str, str, int | None] | None:
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         return None
-    return parts.scheme, (parts.hostname or "").rstrip("."), port
+    return parts.scheme, parts.hostname or "", port

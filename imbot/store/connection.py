@@ -27,6 +27,12 @@ _REFUSALS = (sqlite3.Error, UnicodeDecodeError)
 _COUNT_FROM_NOTHING = "INSERT OR IGNORE INTO meta (key, value) VALUES ('commits', '0')"
 _COMMITS = "SELECT value FROM meta WHERE key = 'commits'"
 _COUNT = "UPDATE meta SET value = value + 1 WHERE key = 'commits'"
+_KEY_FROM_NOTHING = (
+    "INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', lower(hex(randomblob(16))))"
+)
+_KEY = "SELECT value FROM meta WHERE key = 'pseudonyms'"
+_NOTE_ERASED = "INSERT OR IGNORE INTO meta (key, value) VALUES ('erased', 'marks')"
+_ANY_ERASED = "SELECT 1 FROM meta WHERE key = 'erased'"
 #: The write-ahead log is cut back to this size after a checkpoint.
 _WAL_BYTES = 64 * 1024 * 1024
 
@@ -222,6 +228,35 @@ class Database:
                 "lost or damaged, or an older copy was put in its place"
             )
         self._tip = tip
+
+    def pseudonym_key(self) -> bytes:
+        """Return what decides the pseudonyms of this store; it is drawn once.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        with self.explaining():
+            self._raw.execute(_KEY_FROM_NOTHING)
+            ((key,),) = self._raw.execute(_KEY)
+        return str(key).encode()
+
+    def note_erased(self) -> None:
+        """Have the store know that scopes of once marks were erased, so that they are looked for.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        with self.explaining():
+            self._raw.execute(_NOTE_ERASED)
+
+    def key_of_erased(self) -> bytes:
+        """Return what decides the scopes that stand for erased ones; empty where there are none.
+
+        Raises:
+            StoreError: The database refused.
+        """
+        with self.explaining():
+            return self.pseudonym_key() if self.has(_ANY_ERASED) else b""
 
     def _counted(self) -> int:
         if self._tip is None:

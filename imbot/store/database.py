@@ -47,11 +47,24 @@ OnDamage: TypeAlias = Literal["stop", "fresh"]
 
 
 class SqlStore:
-    """Keeps changes in one database through one writer."""
+    """Keeps changes in one database through one writer.
+
+    Attributes:
+        pseudonym_key: Decides the pseudonyms of persons; the store keeps it.
+    """
 
     def __init__(
-        self, database: Database, *, clock: Clock, executor: Executor, lock: StoreLock | None
+        self,
+        database: Database,
+        *,
+        clock: Clock,
+        executor: Executor,
+        lock: StoreLock | None,
+        pseudonym_key: bytes = b"",
+        key_of_erased: bytes = b"",
     ) -> None:
+        self.pseudonym_key = pseudonym_key
+        self._key_of_erased = key_of_erased
         self._statements = Statements(database.dialect)
         self._writer: Writer = (
             InlineWriter(database) if executor == "inline" else ThreadWriter(database)
@@ -91,7 +104,9 @@ class SqlStore:
             StoreError: They cannot be read.
         """
         found: Mapping[tuple[str, str], datetime] = await self._writer.carry_out(
-            lambda database: recovery.marked(database.connection, marks, self._clock.now())
+            lambda database: recovery.marked(
+                database.connection, marks, self._clock.now(), key=self._key_of_erased
+            )
         )
         return found
 
@@ -233,8 +248,18 @@ def open_store(
             database = _opened(path, connect, clock, keeps_room=executor == "thread")
             undo.callback(database.close)
             begin_after(database, lost_since)
+        else:
+            undo.callback(database.close)
+        key, erased = database.pseudonym_key(), database.key_of_erased()
         undo.pop_all()
-    return SqlStore(database, clock=clock, executor=executor, lock=lock)
+    return SqlStore(
+        database,
+        clock=clock,
+        executor=executor,
+        lock=lock,
+        pseudonym_key=key,
+        key_of_erased=erased,
+    )
 
 
 def _opened(path: Path, connect: Connect, clock: Clock, *, keeps_room: bool) -> Database:

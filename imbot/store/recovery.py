@@ -110,13 +110,27 @@ def _lost_since(connection: sa.Connection) -> datetime | None:
 
 
 def marked(
-    connection: sa.Connection, marks: Sequence[tuple[str, str]], now: datetime
+    connection: sa.Connection,
+    marks: Sequence[tuple[str, str]],
+    now: datetime,
+    *,
+    key: bytes = b"",
 ) -> dict[tuple[str, str], datetime]:
     """Return which of these (rule id, scope) pairs are marked, and since when.
 
     One that is not as it was written is marked as of now: that forbids the most.
+
+    Args:
+        connection: To the store.
+        marks: The pairs.
+        now: The moment.
+        key: Decides what stands for scopes that were erased; empty where none ever was.
     """
     found: dict[tuple[str, str], datetime] = {}
+    if key:
+        hidden = {(rule, rows.hidden_scope(scope, key)): (rule, scope) for rule, scope in marks}
+        for mark, since in marked(connection, [*hidden], now).items():
+            found[hidden[mark]] = since
     pair = sa.tuple_(once_marks.c.rule_id, once_marks.c.scope)
     for start in range(0, len(marks), _MARKS_AT_ONCE):
         some = marks[start : start + _MARKS_AT_ONCE]

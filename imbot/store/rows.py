@@ -3,6 +3,7 @@
 What is empty is kept as NULL: there is nothing to encode then.
 """
 
+import hmac
 import re
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -227,6 +228,11 @@ def from_marks_lost(change: MarksLost) -> Row:
 def to_marks_lost(row: Row) -> SessionKey:
     """Return the session of a mark of every rule."""
     return SessionKey(*decode_plain(row["scope"]))
+
+
+def hidden_scope(scope: str, key: bytes) -> str:
+    """Return what stands for the scope of a once mark that named somebody who was erased."""
+    return f"erased {hmac.digest(key, scope.encode('utf-8', 'replace'), 'sha256').hex()}"
 
 
 def from_once_taken_back(change: OnceTakenBack) -> Row:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from imbot.cards import masked, masked_value
 from imbot.clock import Clock
 from imbot.errors import PermanentError, TemporaryError
 from imbot.model import (
@@ -99,7 +100,7 @@ class SmallGws:
         """
         agent, notice = self.change(replace(shown, state=None))
         sender = self.agents[agent].facts.number if is_own else None
-        return agent, MessageNotice(notice.session.id, text, self.clock.now(), sender)
+        return agent, MessageNotice(notice.session.id, masked(text), self.clock.now(), sender)
 
     def sessions(self, agent: str) -> Iterator[ImSession]:
         """Yield the agent's sessions that are not over."""
@@ -123,7 +124,7 @@ class SmallGws:
         session = self._sessions[key] = replace(
             old,
             state=shown.state or old.state,
-            user_data={name: value for name, value in data.items() if value is not None},
+            user_data=masked_value({n: value for n, value in data.items() if value is not None}),
             participants=(shown.participant,) if shown.participant else old.participants,
             capabilities=old.capabilities if shown.capabilities is None else shown.capabilities,
         )
@@ -162,7 +163,7 @@ class SmallGws:
                 left = {k: v for k, v in session.user_data.items() if k != done.given}
                 session, type_ = replace(session, user_data=left), _DATA
             case _:
-                data = {**session.user_data, **done.given}
+                data = {**session.user_data, **masked_value(done.given)}
                 session, type_ = replace(session, user_data=data), _DATA
         self._sessions[key] = session
         self._tell_later(agent, SessionNotice(session, at, type_))

@@ -167,7 +167,7 @@ class Life:
         ports = Ports(
             clock=stage.clock,
             random=self._chance,
-            network=lambda _ca_file, _allow: network,
+            network=lambda _ca_file, _allow, _internal: network,
             store=lambda _url, _base: store,
             serves_health=False,
             aside=_at_once,

@@ -189,7 +189,7 @@ async def soak(*, days=DAYS, events=EVENTS, agents=AGENTS, parts=None, seed=0, w
         ports = Ports(
             clock=clock,
             random=chance,
-            network=lambda _ca_file, _allow: fleet,
+            network=lambda _ca_file, _allow, _internal: fleet,
             store=lambda url, base: open_store(url, clock=clock, base=base, executor="inline"),
             serves_health=False,
         )

@@ -170,7 +170,7 @@ def _ports(fleet, clock, seed):
     return Ports(
         clock=clock,
         random=Random(seed),
-        network=lambda _ca_file, _allow: fleet,
+        network=lambda _ca_file, _allow, _internal: fleet,
         store=lambda url, base: open_store(url, clock=clock, base=base, executor="inline"),
         serves_health=False,
     )

@@ -327,7 +327,7 @@ def _tapped(ports: object, fuse: Fuse) -> object:
     return replace(
         ports,
         clock=clock,
-        network=lambda ca_file, allow: _Network(ca_file, allow, fuse),
+        network=lambda ca_file, allow, _internal: _Network(ca_file, allow, fuse),
         store=lambda url, base: _Store(
             open_store(url, clock=clock, base=base, connect=connect), fuse
         ),

@@ -95,7 +95,7 @@ def house(folder, fleet, clock):
     ports = Ports(
         clock=clock,
         random=SteadyRandom(),
-        network=lambda _ca_file, _allow: fleet,
+        network=lambda _ca_file, _allow, _internal: fleet,
         store=lambda url, base: open_store(url, clock=clock, base=base, executor="inline"),
         serves_health=False,
     )

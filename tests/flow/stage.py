@@ -11,7 +11,7 @@ from random import Random
 
 from imbot.app import App, Ports, open_app
 from imbot.config import Loaded
-from imbot.engine.watching import Sight
+from imbot.engine.watching import Sight, Watcher, both, unwatched
 from imbot.settings import Settings
 from imbot.shipped import shipped
 from imbot.simulator import AgentAccount, Faults, Simulator, SimulatorSettings
@@ -48,6 +48,7 @@ class Imbot:
     networks: list[MemoryNetwork] = field(default_factory=list)
     stores: list[SqlStore] = field(default_factory=list)
     sights: list[Sight] = field(default_factory=list)
+    watch: Watcher = unwatched
     app: App | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _life: asyncio.Task | None = None
@@ -57,7 +58,8 @@ class Imbot:
         opened = asyncio.Event()
 
         async def live():
-            async with open_app(self.loaded, self.ports, watch=self.sights.append) as self.app:
+            watch = both(self.sights.append, self.watch)
+            async with open_app(self.loaded, self.ports, watch=watch) as self.app:
                 opened.set()
                 await self.app.run(self._stop)
 
@@ -153,6 +155,7 @@ class Stage:
         seed: Seed of delays, imbot's chance and the simulator's.
         connect: Opens the files of stores.
         on_damage: What becomes of stores that are damaged.
+        watch: What else watches the imbots.
     """
 
     folder: Path
@@ -163,6 +166,7 @@ class Stage:
     seed: int = 0
     connect: Connect = sqlite3.connect
     on_damage: OnDamage = "stop"
+    watch: Watcher = unwatched
     imbots: list[Imbot] = field(default_factory=list)
 
     def faults(self, **knobs):
@@ -195,11 +199,11 @@ class Stage:
         )
         chance = Random(f"{self.seed} {name} {len(self.imbots)}")  # noqa: S311  reproducible
         loaded = Loaded(settings, base=self.folder, path=self.folder / "imbot.yaml")
-        imbot = Imbot(loaded, None)
+        imbot = Imbot(loaded, None, watch=self.watch)
 
-        def network(_ca_file, allow):
+        def network(_ca_file, allow, internal):
             made = MemoryNetwork(
-                self.servers, allow=allow, delay=lambda: chance.uniform(0.001, 0.01)
+                self.servers, allow=allow + internal, delay=lambda: chance.uniform(0.001, 0.01)
             )
             imbot.networks.append(made)
             return made
@@ -263,12 +267,13 @@ async def staged(
     start: datetime = MONDAY_NOON,
     seed: int = 0,
     users: Sequence[str] = ("bot1",),
+    password: str = "pw",  # noqa: S107  of a simulated GWS
     **settings,
 ) -> AsyncIterator[Stage]:
     """Set a stage with these agents; imbots that still run at the end are killed."""
     clock = LoopClock(start)
     agents = tuple(
-        AgentAccount(user=user, password="pw", number=str(1001 + place))
+        AgentAccount(user=user, password=password, number=str(1001 + place))
         for place, user in enumerate(users)
     )
     simulator = Simulator(SimulatorSettings(agents=agents, seed=seed, **settings), clock=clock)

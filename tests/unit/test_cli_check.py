@@ -189,7 +189,10 @@ def test_settings_say_which_secrets_hosts_and_plugins_there_are(with_settings):
     assert [line.split("; ")[1] for line in lines] == [
         "enable its plugin in the settings",
         "did you mean 'CRM_URL'?",
-        "did you mean 'https://crm.example'? Else add it to the settings' http.allow",
+        (
+            "did you mean 'https://crm.example'? Else add it to the settings' http.allow, "
+            "or to http.internal if it is in your own network"
+        ),
     ]
 
 

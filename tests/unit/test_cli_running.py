@@ -19,7 +19,7 @@ from imbot.simulator import SimulatorSettings
 def _quiet_logs(monkeypatch):
     """Commands set up the log of the whole process; here there is none."""
     for module in (running, demo):
-        monkeypatch.setattr(module, "configure_logs", lambda *_: None)
+        monkeypatch.setattr(module, "configure_logs", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -82,11 +82,6 @@ async def client(gws):
         (lambda c: c.complete("S1"), f"{SESSIONS}/S1", {"operationName": "Complete"}),
         (lambda c: c.operate("S1", "Answer"), f"{SESSIONS}/S1", {"operationName": "Answer"}),
         (
-            lambda c: c.complete("a/../b?c"),
-            f"{SESSIONS}/a%2F..%2Fb%3Fc",
-            {"operationName": "Complete"},
-        ),
-        (
             lambda c: c.set_agent_state("NotReady"),
             "/api/v2/me/channels/voice",
             {"operationName": "NotReady"},

@@ -35,7 +35,9 @@ def ports(clock, folder):
     return Ports(
         clock=clock,
         random=SteadyRandom(),
-        network=lambda ca_file, allow: AiohttpNetwork(ca_file=ca_file, allow=allow),
+        network=lambda ca_file, allow, internal: AiohttpNetwork(
+            ca_file=ca_file, allow=allow, internal=internal
+        ),
         store=lambda _url, _base: open_store("sqlite:///imbot.db", clock=clock, base=folder),
         serves_health=False,
     )
