@@ -107,7 +107,8 @@ async def _asked(loaded: Loaded, shown: str, method: str, what: str, body: JSON)
     # A certificate is for a name, and that name is among those that it is served under.
     host = host if part.tls is None or not part.hosts else part.hosts[0]
     url = f"{'http' if part.tls is None else 'https'}://{host}:{port}"
-    network = AiohttpNetwork(ca_file=part.tls and loaded.base / part.tls.certificate)
+    ca_file = None if part.tls is None else loaded.base / part.tls.certificate
+    network = AiohttpNetwork(ca_file=ca_file)
     headers = {"Authorization": f"Bearer {shown}"}
     if body is not None:
         headers["Content-Type"] = "application/json"
