@@ -75,7 +75,7 @@ def test_nothing_is_installed_that_was_not_verified():
     fetching, installing = (rest for rest in said("RUN", of=1) if "pip" in rest)
 
     assert "--require-hashes" in fetching
-    assert "pip install --quiet --no-index --find-links wheels" in installing
+    assert "pip install --quiet --no-index -f wheels" in installing
     assert not [rest for rest in said("RUN") if "pip" in rest or "apt" in rest]
 
 
