@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz faults format coverage constraints clean foreign
+.PHONY: help setup demo test lint docs bench fuzz faults format coverage constraints clean foreign
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+docs: $(READY) ## Make a site of the documentation, its links checked
+	@$(BIN)/python docs/publish.py build/docs
+
 bench: $(READY) ## Measure against the yardsticks and print the tables
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -63,7 +66,7 @@ coverage: test ## Run every test and fail where too few branches are covered
 	$(BIN)/python -m coverage report --fail-under=100 --include='$(WHOLLY_COVERED)'
 
 constraints: ## Write constraints.txt anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra dev --upgrade \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra dev --extra docs --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 		--custom-compile-command 'make constraints' --output-file constraints.txt
 
