@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 from docs.generator import (  # noqa: E402  the folder of this script is where Python looks first
     commands,
     expressions,
+    logs,
     metrics,
     outcomes,
     plugins,
@@ -34,6 +35,7 @@ REFERENCE = ROOT / "docs" / "reference"
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "cli.md": commands.page,
     "expressions.md": expressions.page,
+    "logs.md": logs.page,
     "metrics.md": metrics.page,
     "outcomes.md": outcomes.page,
     "plugins.md": plugins.page,

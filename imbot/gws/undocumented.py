@@ -22,7 +22,7 @@ _STATES: Final = frozenset(state.value.casefold() for state in SessionState)
 _MESSAGE_TYPES: Final = frozenset(
     {
         *("imsessionstatechangemessage", "imlogupdatemessage", "devicestatechangemessage"),
-        *("errormessage", "callstatechangemessage", "ucsoperationresponse"),
+        "errormessage",
     }
 )
 _NOTIFICATION_TYPES: Final = frozenset(
@@ -40,8 +40,8 @@ _FIELDS: Final = frozenset(
 _OF_SESSION: Final = frozenset(
     {"id", "path", "uri", "state", "userData", "participants", "capabilities"}
 )
-#: Notifications of other things than IM sessions have fields of their own, and imbot reads none.
-_OF_OTHERS: Final = frozenset({"callstatechangemessage", "ucsoperationresponse"})
+#: What comes here is not about IM sessions, and imbot does without all of it.
+_NOT_READ: Final = frozenset({"/v2/me/calls", "/v2/me/channels"})
 
 log = structlog.get_logger()
 
@@ -79,12 +79,10 @@ class Undocumented:
 
 def undocumented(element: JSON) -> Iterator[tuple[Kind, str]]:
     """Yield each word of a notification that is not documented, cut to a size that can be told."""
-    if not isinstance(element, dict):
+    if not isinstance(element, dict) or element.get("channel") in _NOT_READ:
         return
     body = envelope(element)
     message_type = _folded(body.get("messageType"))
-    if message_type in _OF_OTHERS:
-        return
     if message_type and message_type not in _MESSAGE_TYPES:
         yield Kind.MESSAGE_TYPE, _word(body["messageType"])
     notification_type = _folded(body.get("notificationType"))

@@ -29,7 +29,7 @@ MESSAGE = {
     "imSessionPath": "/im-sessions/1",
     "message": "hello",
 }
-CALL = {"messageType": "CallStateChangeMessage", "call": {}, "extensions": {}}
+CALL = {"channel": "/v2/me/calls", "data": {"messageType": "CallStateChangeMessage", "call": {}}}
 
 JSONS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -50,11 +50,16 @@ def wrapped(body):
     return {"channel": "/v2/me/im-sessions", "data": body}
 
 
-@pytest.mark.parametrize("body", [CHANGE, MESSAGE, CALL, "no object", [], {}])
+@pytest.mark.parametrize("body", [CHANGE, MESSAGE, "no object", [], {}])
 def test_what_is_documented_is_passed_over(body):
     """An alert that always fires is switched off."""
     assert list(undocumented(wrapped(body))) == []
     assert list(undocumented(body)) == []
+
+
+def test_what_is_not_about_im_sessions_is_passed_over():
+    """There is a subscription, and none of it is read."""
+    assert list(undocumented(CALL)) == []
 
 
 @pytest.mark.parametrize(
