@@ -32,6 +32,7 @@ ALLOWED: Final = frozenset(
 #: How packages that name no SPDX id say the same.
 _SPELLINGS: Final[Mapping[str, str]] = {
     "License :: OSI Approved :: Apache Software License": "Apache-2.0",
+    "License :: OSI Approved :: BSD License": "BSD-3-Clause",
     "Dual License": "Apache-2.0",
 }
 
