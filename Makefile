@@ -5,7 +5,8 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz faults format coverage constraints clean foreign
+.PHONY: help setup demo test lint docs audit sbom bench fuzz faults format coverage constraints \
+	clean foreign
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +43,15 @@ lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 
+docs: $(READY) ## Make a site of the documentation, its links checked
+	@$(BIN)/python docs/publish.py build/docs
+
+audit: $(READY) ## Ask whether faults are known of anything that imbot needs; fails where nobody can be asked
+	@$(BIN)/python deploy/audit.py
+
+sbom: $(READY) ## Write what an installed imbot consists of (CycloneDX), and the licences of it
+	@$(BIN)/python deploy/sbom.py build/sbom
+
 bench: $(READY) ## Measure against the yardsticks and print the tables
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -63,7 +73,7 @@ coverage: test ## Run every test and fail where too few branches are covered
 	$(BIN)/python -m coverage report --fail-under=100 --include='$(WHOLLY_COVERED)'
 
 constraints: ## Write constraints.txt anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra dev --upgrade \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra fast --extra dev --extra audit --extra docs --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
 		--custom-compile-command 'make constraints' --output-file constraints.txt
 

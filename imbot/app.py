@@ -51,6 +51,7 @@ from imbot.gws.agent import Agent
 from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
 from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
 from imbot.gws.status import AgentState, AgentStatus
+from imbot.gws.undocumented import Undocumented
 from imbot.loading import (
     Wanted,
     budget_of_all,
@@ -147,7 +148,7 @@ class App:
         self.agents: dict[str, Agent] = {}
         self._settings = settings
         self._ports = ports
-        self._store = store = Tally(store)
+        self._store = store = Tally(store, ports.clock, watch)
         self._tasks = Tasks()
         numbers = Numbers()
         self.table = SessionTable(numbers.next_id)
@@ -224,6 +225,7 @@ class App:
         )
         gws = gws_settings(settings)
         admission = Admission(ports.clock, why_halted=world.switches.why_halted)
+        self._undocumented = Undocumented()
         for part in settings.agents:
             self.agents[part.user] = Agent(
                 agent_settings(part),
@@ -233,6 +235,7 @@ class App:
                 clock=ports.clock,
                 random=ports.random,
                 admission=admission,
+                undocumented=self._undocumented,
             )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -310,6 +313,8 @@ class App:
             echo_longest_s=self._echoes.learnt.longest_s,
             quiesce_s=self._echoes.quiesce_s,
             suppressed={why.value: often for why, often in self._flow.suppressed.items()},
+            undocumented=self._undocumented.counts,
+            sessions=self.table.in_progress,
         )
 
     def office(self) -> Office:

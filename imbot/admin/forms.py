@@ -119,10 +119,12 @@ class HealthForm(Form):
     reasons: list[str]
     agents: int
     agents_up: int
+    sessions: int
     parked: int
     breakers: dict[str, str]
     suppressed: dict[str, int]
     quarantined: int
+    undocumented: dict[str, int]
     echoes: str
     echo_longest_s: float
     quiesce_s: float

@@ -14,6 +14,7 @@ class Health:
         reasons: Why it is not ready.
         agents: How many agents there are.
         agents_up: How many of them are logged in and subscribed.
+        sessions: How many sessions are in progress.
         breakers: Why the breakers of rules are open, by rule id; imbot is ready all the same.
         parked: How many effects wait for a person; `imbot parked` lists them.
         echoes: Whether GWS shows our own messages: ``heard``, ``missing`` or ``unknown`` yet.
@@ -21,6 +22,7 @@ class Health:
         quiesce_s: How long a reply that may have been said waits for its proof, by now.
         suppressed: How often rules that matched did not run since the start, by reason.
         quarantined: How many rows of the store are in quarantine; `imbot store check` lists them.
+        undocumented: How often GWS said what is not documented since the start, by kind of word.
         loop_lag_s: How late the event loop came round at worst within the last minute.
     """
 
@@ -36,6 +38,8 @@ class Health:
     echo_longest_s: float = 0.0
     quiesce_s: float = 0.0
     quarantined: int = 0
+    undocumented: Mapping[str, int] = field(default_factory=dict)
+    sessions: int = 0
 
 
 #: HTTP status by health; a degraded imbot still serves.

@@ -5,22 +5,25 @@ of rules and actions, and words of imbot's own.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from imbot import __version__
 from imbot.admin.health import STATUSES, Health
 from imbot.clock import Clock
-from imbot.engine.watching import Acted, Decided, Echoed, Ended, Happened, Sight
+from imbot.engine.watching import Acted, Decided, Echoed, Ended, Happened, Kept, Sight
 from imbot.model import ConnectionChange, Event, EventKind, OutcomeKind
 
 #: Seconds between an event and what is done for it: from a quick answer to a proof that takes long.
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0)
+
+#: Seconds of a commit: from memory to a disk on which something else goes on.
+_COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 
 #: Events of which it is remembered when they were received, for the echo of what they led to.
 _REMEMBERED = 10_000
@@ -43,9 +46,12 @@ class Metrics:
         self.labels: dict[str, tuple[str, ...]] = {
             "imbot_status": ("status",),
             "imbot_info": ("version",),
+            "imbot_undocumented": ("kind",),
         }
         self._events = self._counter("events", "Events that were taken in.", "kind")
-        told = "Times in which messages of other parties may have been lost."
+        told = "Times that a subscription broke, for each session that the agent had."
+        self._lost = self._counter("lost", told)
+        told = "Times in which messages of other parties may have been lost, for each session."
         self._gaps = self._counter("gaps", told)
         self._starts = self._counter("runs_started", "Runs that were begun.", "rule", "shadow")
         told = "Rules that matched and did not run."
@@ -57,16 +63,21 @@ class Metrics:
         self._step_s = self._histogram("step_seconds", told, "action")
         told = "From the event to the echo of the reply: until the other party surely has it."
         self._echo_s = self._histogram("echo_seconds", told, "rule")
+        self._changes = self._counter("changes", "Changes that were written to the store.")
+        told = "How long a commit took, with its wait for the commits before it."
+        self._commit_s = self._histogram("commit_seconds", told, buckets=_COMMIT_SECONDS)
         ProcessCollector(registry=self._registry)
 
     def _counter(self, name: str, told: str, *labels: str) -> Counter:
         self.labels[f"imbot_{name}"] = labels
         return Counter(f"imbot_{name}", told, labels, registry=self._registry)
 
-    def _histogram(self, name: str, told: str, *labels: str) -> Histogram:
+    def _histogram(
+        self, name: str, told: str, *labels: str, buckets: Sequence[float] = _SECONDS
+    ) -> Histogram:
         self.labels[f"imbot_{name}"] = labels
         name = f"imbot_{name}"
-        return Histogram(name, told, labels, buckets=_SECONDS, registry=self._registry)
+        return Histogram(name, told, labels, buckets=buckets, registry=self._registry)
 
     def watch(self, sight: Sight) -> None:
         """Count what was seen."""
@@ -84,6 +95,9 @@ class Metrics:
                     self._step_s.labels(step.action).observe(self._age_s(start.event.received_at))
             case Echoed(effect_id, _):
                 self._note_echo(effect_id)
+            case Kept(changes, seconds):
+                self._changes.inc(changes)
+                self._commit_s.observe(seconds)
             case Ended(_, over):
                 self._ends.labels(over.state.value).inc()
             case _:
@@ -100,12 +114,18 @@ class Metrics:
 
     def _note_event(self, event: Event) -> None:
         self._events.labels(event.kind.value).inc()
-        is_gap = event.fields.get("change") == ConnectionChange.GAP
-        if event.kind is EventKind.CONNECTION and is_gap:
-            self._gaps.inc()
+        if event.kind is EventKind.CONNECTION:
+            self._note_connection(event)
         self._received_at[event.id] = event.received_at
         if len(self._received_at) > _REMEMBERED:
             self._received_at.popitem(last=False)
+
+    def _note_connection(self, event: Event) -> None:
+        change = event.fields["change"]
+        if change == ConnectionChange.LOST:
+            self._lost.inc()
+        elif change == ConnectionChange.GAP:
+            self._gaps.inc()
 
     def _note_echo(self, effect_id: str) -> None:
         event_id, rule_id, *_ = effect_id.split("/")
@@ -134,9 +154,15 @@ class _Condition(Collector):
         info = GaugeMetricFamily("imbot_info", "Always 1.", labels=["version"])
         info.add_metric([__version__], 1.0)
         yield info
+        told = "Words of GWS that are not documented: a new version, or a state without a rule?"
+        undocumented = CounterMetricFamily("imbot_undocumented", told, labels=["kind"])
+        for kind, often in health.undocumented.items():
+            undocumented.add_metric([kind], often)
+        yield undocumented
         for name, told, value in (
             ("agents", "Agents of the settings.", health.agents),
             ("agents_up", "Agents that are logged in and subscribed.", health.agents_up),
+            ("sessions", "Sessions in progress.", health.sessions),
             ("parked", "Effects that wait for a person.", health.parked),
             ("breakers_open", "Rules that are held back by a breaker.", len(health.breakers)),
             ("quarantined_rows", "Rows of the store in quarantine.", health.quarantined),

@@ -40,6 +40,24 @@ ShapeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines, one for each row.")]
 
 
+def _tell_version(asked: bool) -> None:
+    """Print the version and end, where somebody asks as programs are commonly asked."""
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@cli.callback()
+def imbot(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 @cli.command()
 def run(
     config: ConfigOption = None,

@@ -132,6 +132,11 @@ class SessionTable:
         yield from (entry for entry in over if entry.seen_at >= moment)
         yield from self.live(agent)
 
+    @property
+    def in_progress(self) -> int:
+        """How many sessions are not Completed, of all agents."""
+        return sum(map(len, self._live.values()))
+
     def __len__(self) -> int:
         """Return how many sessions are kept, completed ones included."""
         return len(self._entries)

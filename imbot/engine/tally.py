@@ -1,7 +1,8 @@
 """A store that knows what is parked: whoever parks something, everything goes by here.
 
 So no way of giving up is forgotten: each parked effect is told in the log once, counts in
-``/health``, and people's orders are looked for while there is any.
+``/health``, and people's orders are looked for while there is any. How long a commit takes is
+shown, too.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from datetime import datetime
 
 import structlog
 
+from imbot.clock import Clock
+from imbot.engine.watching import Kept, Watcher, unwatched
 from imbot.model import Event
 from imbot.ports import Condition, Store
 from imbot.records import (
@@ -32,13 +35,21 @@ _TELLING = frozenset({Verdict, EchoSeen, Intent})
 class Tally:
     """Passes on what :class:`imbot.ports.Store` promises; counts on the way.
 
+    Args:
+        store: Keeps everything.
+        clock: Tells how long that takes.
+        watch: Is shown each commit.
+
     Attributes:
         parked: The ids of the effects that wait for a person.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock, watch: Watcher = unwatched) -> None:
         self.parked: set[str] = set()
         self._store = store
+        self._clock = clock
+        self._watch = watch
+        self._noted = 0
         self._any = asyncio.Event()
 
     async def any_parked(self) -> None:
@@ -52,12 +63,16 @@ class Tally:
 
     async def commit(self, changes: Sequence[Change]) -> None:
         """Return when these changes, and all noted before, are durable."""
+        noted, self._noted = self._noted, 0
+        begun = self._clock.monotonic()
         await self._store.commit(changes)
+        self._watch(Kept(noted + len(changes), self._clock.monotonic() - begun))
         self._count(changes)
 
     def note(self, changes: Sequence[Change]) -> None:
         """Take these changes; they are durable soon."""
         self._store.note(changes)
+        self._noted += len(changes)
         self._count(changes)
 
     async def marked(self, marks: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:

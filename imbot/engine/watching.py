@@ -49,7 +49,14 @@ class Echoed(NamedTuple):
     session: SessionKey
 
 
-Sight: TypeAlias = Happened | Decided | Acted | Logged | Ended | Echoed
+class Kept(NamedTuple):
+    """Changes are in the store, which took so many seconds."""
+
+    changes: int
+    seconds: float
+
+
+Sight: TypeAlias = Happened | Decided | Acted | Logged | Ended | Echoed | Kept
 
 Watcher: TypeAlias = Callable[[Sight], None]
 

@@ -34,6 +34,7 @@ from imbot.gws.pace import LoginPace
 from imbot.gws.service import Service, is_login_lost
 from imbot.gws.settings import AgentSettings, GwsSettings
 from imbot.gws.status import AgentState, AgentStatus
+from imbot.gws.undocumented import Undocumented
 from imbot.model import JSON, ImSession, Subscription
 from imbot.ports import AgentFacts, Hearing, Intake, Network, Random
 from imbot.records import AckSeen
@@ -62,9 +63,10 @@ class Agent:
         random: Spreads logins and proofs.
         admission: Gives each agent its turn to log in.
         bayeux: Makes the Bayeux client.
+        undocumented: Counts what GWS says that is not documented, for all agents; None: for this.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a port, and given by its name
         self,
         settings: AgentSettings,
         gws: GwsSettings,
@@ -75,6 +77,7 @@ class Agent:
         random: Random,
         admission: Admission,
         bayeux: BayeuxFactory = BayeuxClient,
+        undocumented: Undocumented | None = None,
     ) -> None:
         self._settings = settings
         self._gws = gws
@@ -83,7 +86,14 @@ class Agent:
         self._random = random
         self._admission = admission
         self._bayeux = bayeux
-        self._feed = Feed(settings.user, intake, clock=clock, seen=self._see, turn=admission.turn)
+        self._feed = Feed(
+            settings.user,
+            intake,
+            clock=clock,
+            seen=self._see,
+            turn=admission.turn,
+            undocumented=Undocumented() if undocumented is None else undocumented,
+        )
         self._invitations = Invitations(gws.on_alerting, patience_s=gws.alerting_s)
         self._pace = LoginPace(random, lockout_s=gws.lockout_s)
         self._facts = AgentFacts(settings.user, place=settings.place)

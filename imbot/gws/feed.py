@@ -21,6 +21,7 @@ from imbot.gws.flag import Flag
 from imbot.gws.left import AWAY, Left
 from imbot.gws.notifications import Device, DeviceNotice, heard
 from imbot.gws.remembered import Remembered
+from imbot.gws.undocumented import Undocumented
 from imbot.model import (
     JSON,
     Batch,
@@ -143,6 +144,7 @@ class Feed:
         clock: Time.
         seen: Called with each session, after the intake has it.
         turn: Returns when it is the agent's turn to begin anew.
+        undocumented: Counts what GWS says that is not documented.
 
     Attributes:
         known: The sessions that the agent was told of.
@@ -167,12 +169,14 @@ class Feed:
         clock: Clock,
         seen: Callable[[ImSession], None],
         turn: Callable[[], Awaitable[None]],
+        undocumented: Undocumented,
     ) -> None:
         self._user = user
         self._intake = intake
         self._clock = clock
         self._seen = seen
         self._turn = turn
+        self._undocumented = undocumented
         self._wire: Wire | None = None
         self._is_in_service = False
         self._cut: GoodPoll | None = None
@@ -394,6 +398,8 @@ class Feed:
             if isinstance(element, dict) and element.get("channel") == SERVICES_CHANNEL:
                 self.services_changed = True
                 self.wake.set()
+            else:
+                self._undocumented.note(element, self._user)
             for one in heard(element, received_at=received_at):
                 if isinstance(one, DeviceNotice):
                     self.note_devices(one.devices)

@@ -107,7 +107,7 @@ def heard(element: JSON, *, received_at: datetime) -> tuple[Heard, ...]:
     """Return what one Bayeux element says, in order; nothing when it says nothing we know."""
     if not isinstance(element, dict):
         return ()
-    body = _envelope(element)
+    body = envelope(element)
     at = _server_time(body) or received_at
     if _is_error(body):
         return (_fault(body, at),)
@@ -122,8 +122,8 @@ def heard(element: JSON, *, received_at: datetime) -> tuple[Heard, ...]:
             return _by_shape(body, element, at)
 
 
-def _envelope(element: dict[str, JSON]) -> dict[str, JSON]:
-    """Return what is inside: ``data``, which may be JSON text or missing (row 4)."""
+def envelope(element: dict[str, JSON]) -> dict[str, JSON]:
+    """Return the notification inside: ``data``, which may be JSON text or missing (row 4)."""
     inner = element.get("data")
     if isinstance(inner, str):
         try:

@@ -4,6 +4,10 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
+from docs.generator import logs
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "logs.md"
 LEVELS = {"debug", "info", "warning", "error", "exception"}
@@ -50,6 +54,34 @@ def test_the_facts_of_an_event_are_documented():
     }
 
     assert {event: facts for event, facts in missing.items() if facts} == {}
+
+
+def test_each_event_has_one_level():
+    """Whoever filters by level must not get half of it."""
+    assert {
+        name: event.levels for name, event in logs.logged().items() if len(event.levels) > 1
+    } == {}
+
+
+def test_an_event_that_is_not_told_of_is_refused(tmp_path, monkeypatch):
+    """And so is one that nobody writes any more, or whose facts are others."""
+    text = logs.FILE.read_text()
+    for changed, told in (
+        (re.sub("\n  agent.up: .*", "", text), "agent.up"),
+        (text.replace("\nAgents:\n", "\nAgents:\n  agent.gone: it went\n"), "agent.gone"),
+        (
+            text.replace("facts: [plugin, status, cause,", "facts: [plugin, status,"),
+            "plugin.broken",
+        ),
+        (
+            re.sub("step.failed:\n    when: (.*)\n    facts:.*", r"step.failed: \1", text),
+            "step.failed",
+        ),
+    ):
+        monkeypatch.setattr(logs, "FILE", tmp_path / "logs.yaml")
+        logs.FILE.write_text(changed)
+        with pytest.raises(LookupError, match=told):
+            list(logs.page())
 
 
 def test_nobody_logs_in_another_way():

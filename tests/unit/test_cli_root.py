@@ -200,8 +200,10 @@ def test_ctrl_c_before_anything_began_is_no_traceback(monkeypatch):
     assert ended.value.code == 130
 
 
-def test_the_version_is_told(imbot):
-    assert imbot("version")[:2] == (0, "0.1.0\n")
+@pytest.mark.parametrize("asked", ["version", "--version"])
+def test_the_version_is_told(imbot, asked):
+    """Whoever packages programs asks by the option."""
+    assert imbot(asked)[:2] == (0, "0.1.0\n")
 
 
 def test_every_command_explains_itself(imbot):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from imbot.engine.tally import Tally
+from imbot.engine.watching import Kept
 from imbot.records import (
     EchoSeen,
     EffectState,
@@ -18,6 +19,7 @@ from imbot.records import (
     Retention,
 )
 from imbot.testing.memory_store import MemoryStore
+from imbot.testing.time import LoopClock
 from tests.unit.store_samples import T0, intent, verdict
 
 pytestmark = pytest.mark.looptime
@@ -33,7 +35,7 @@ async def test_what_is_parked_counts_until_it_is_not():
         EchoSeen(LOST.effect_id, T0),
         verdict(LOST, EffectState.CONFIRMED),
     ):
-        tally = Tally(MemoryStore())
+        tally = Tally(MemoryStore(), LoopClock())
         await tally.commit([LOST, OTHER])
         tally.note([PARKED])
         assert tally.parked == {LOST.effect_id}
@@ -43,7 +45,7 @@ async def test_what_is_parked_counts_until_it_is_not():
 
 async def test_each_parked_effect_is_told_once():
     """Whoever watches the log learns of every one, whatever gave it up."""
-    tally = Tally(MemoryStore())
+    tally = Tally(MemoryStore(), LoopClock())
     with capture_logs() as logs:
         tally.note([LOST, PARKED, PARKED])
 
@@ -57,10 +59,27 @@ async def test_each_parked_effect_is_told_once():
     ]
 
 
+async def test_a_commit_is_shown_with_all_that_it_kept():
+    """A disk that grows slow is seen before agents lose their subscriptions for it."""
+
+    class SlowStore(MemoryStore):
+        async def commit(self, changes):
+            await asyncio.sleep(0.25)
+            await super().commit(changes)
+
+    seen = []
+    tally = Tally(SlowStore(), LoopClock(), seen.append)
+    tally.note([OTHER])
+    await tally.commit([LOST, PARKED])
+    await tally.commit([])
+
+    assert seen == [Kept(3, 0.25), Kept(0, 0.25)]
+
+
 async def test_a_start_counts_what_was_parked_before():
     store = MemoryStore()
     await store.commit([LOST, PARKED])
-    tally = Tally(store.reopened())
+    tally = Tally(store.reopened(), LoopClock())
     found = await tally.recover(T0)
 
     assert tally.parked == found.parked == {LOST.effect_id}
@@ -69,7 +88,7 @@ async def test_a_start_counts_what_was_parked_before():
 
 async def test_nobody_is_woken_while_nothing_is_parked():
     """Looking for orders costs nothing then."""
-    tally = Tally(MemoryStore())
+    tally = Tally(MemoryStore(), LoopClock())
     await tally.recover(T0)
     waiting = asyncio.create_task(tally.any_parked())
     tally.note([LOST, OnceMarked("r", "s", "run", T0), verdict(LOST, EffectState.ACCEPTED)])
@@ -81,7 +100,7 @@ async def test_nobody_is_woken_while_nothing_is_parked():
 
 async def test_everything_else_is_passed_on():
     store = MemoryStore()
-    tally = Tally(store)
+    tally = Tally(store, LoopClock())
     await tally.commit([OnceMarked("r", "s", "run", T0)])
     await tally.commit([OrderGiven("e", OrderKind.DROP, "ann", T0)])
 
@@ -104,7 +123,7 @@ def test_it_counts_what_the_store_would_find(steps):
 
     async def play():
         store = MemoryStore()
-        tally = Tally(store)
+        tally = Tally(store, LoopClock())
         for one, state in steps:
             # What is confirmed stays so, and the ledger does not park it.
             if state is EffectState.CONFIRMED:
