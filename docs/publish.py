@@ -35,7 +35,9 @@ _CSS_LOADS = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""
 
 def pages() -> list[Path]:
     """Return every page of the checkout that is part of the site."""
-    found = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+    found = [
+        ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+    ]
     for folder in ("docs", "examples"):
         found += sorted((ROOT / folder).rglob("*.md"))
     return found
