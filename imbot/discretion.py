@@ -28,9 +28,11 @@ SAID = "[message]"
 HIDDEN = "[secret]"
 _SHORTEST_SECRET = 6
 
-#: Digits, alone or as people group them, that begin and end as a word does.
+#: Digits, alone or as people group them, that begin and end as a word does; dots group them only
+#: behind the country code, for without one they are a version, an address or an amount.
 _NUMBER = re.compile(
-    r"(?:(?<![\w.@#-])|(?<=%2[Bb]))\+?\(?[0-9](?:[ ()/-]{0,3}[0-9])*(?![\w.:@-]*\w)"
+    r"(?:(?<![\w.@#-])|(?<=%2[Bb]))"
+    r"(?:\+[0-9](?:[ .()/-]{0,3}[0-9])*|\(?[0-9](?:[ ()/-]{0,3}[0-9])*)(?![\w.:@-]*\w)"
 )
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 #: Fewer digits are counts, and more are no phone number.
@@ -108,7 +110,8 @@ class Discretion:
 
     def _told(self, found: str, own: frozenset[str] | set[str]) -> str:
         digits = _digits(found)
-        is_long = _FEWEST <= len(digits) <= _MOST and _DATE.search(found) is None
+        is_date = not found.startswith("+") and _DATE.search(found) is not None
+        is_long = _FEWEST <= len(digits) <= _MOST and not is_date
         if found in own or not (is_long or digits in self._numbers):
             return found
         return self.pseudonym(found)

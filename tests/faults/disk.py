@@ -62,6 +62,7 @@ class SimulatedStore(SqlStore):
         self._writer = writer
         self._clock = clock
         self._lock = None
+        self.pseudonym_key = self._key_of_erased = b""
 
     async def orders(self) -> Sequence[Order]:
         """Return what people have decided: nobody is there, and imbot asks every second."""

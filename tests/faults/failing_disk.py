@@ -127,9 +127,9 @@ async def live(folder: Path, fault: Fault) -> Told:
         call = stage.ring("3001")
         for seconds in (35, 65, 200):
             await stage.seconds(seconds)
-            is_alive = imbot is first and imbot.is_running
             imbot = await _again_if_over(stage, imbot)
         await stage.seconds(5)
+        is_alive = imbot is first and imbot.is_running
         return Told(fault, list(_wrong(stage, call, fault, is_alive=is_alive)))
 
 

@@ -15,6 +15,7 @@ from imbot.records import EffectState
 from imbot.testing.fake_gws import FakeGws
 from imbot.testing.house import CUSTOMER, build, rulebook_of
 from imbot.testing.memory_store import MemoryStore
+from imbot.testing.time import LoopClock
 
 pytestmark = pytest.mark.looptime
 
@@ -103,7 +104,7 @@ async def states(store):
 @pytest.mark.parametrize("error", [UNKNOWN, REFUSED, BUSY], ids=["unknown", "refused", "busy"])
 async def test_whatever_a_step_could_not_do_is_parked(operation, error):
     """Nobody knows, it was refused for good, or all its retries are used up."""
-    store = Tally(MemoryStore())
+    store = Tally(MemoryStore(), LoopClock())
     house = house_of(book(STEPS[operation]), Failing(error), store)
     await begun(house)
     await asyncio.sleep(1000)
@@ -116,7 +117,7 @@ async def test_whatever_a_step_could_not_do_is_parked(operation, error):
 
 @pytest.mark.parametrize("operation", STEPS)
 async def test_an_on_error_goes_on_and_parks_all_the_same(operation):
-    store = Tally(MemoryStore())
+    store = Tally(MemoryStore(), LoopClock())
     rules = book(STEPS[operation], on_error="[{log: '{{ error.message }}'}]")
     house = house_of(rules, Failing(REFUSED), store)
     await begun(house)
@@ -128,7 +129,7 @@ async def test_an_on_error_goes_on_and_parks_all_the_same(operation):
 @pytest.mark.parametrize("operation", STEPS)
 async def test_what_a_rule_was_doing_that_is_gone_after_a_kill_is_parked(operation):
     """It cannot be compiled any more: its plugin, or its block, has gone with it."""
-    store = Tally(MemoryStore())
+    store = Tally(MemoryStore(), LoopClock())
     house = house_of(book(STEPS[operation]), Failing(None), store)
     for gws in house.gws.values():
         gws.hangs, gws.failures = True, deque()
@@ -143,7 +144,7 @@ async def test_what_a_rule_was_doing_that_is_gone_after_a_kill_is_parked(operati
     await store.commit(())
     await house.stop()
 
-    again = Tally(store._store.reopened())
+    again = Tally(store._store.reopened(), LoopClock())
     other = house_of(rulebook_of(book("log: other")), Failing(None), again)
     await other.dispatch.recover(other.book.rules)
     await asyncio.sleep(1000)
@@ -164,7 +165,7 @@ async def begun_beside(house):
 @pytest.mark.parametrize("operation", ["SendMessage", "UpdateUserData", "POST"])
 async def test_what_waits_for_its_next_attempt_when_its_session_ends_is_not_lost(operation):
     """The run is over; whoever looks finds what it did not do."""
-    store = Tally(MemoryStore())
+    store = Tally(MemoryStore(), LoopClock())
     step = f"{STEPS[operation]}\n        retry: {{times: 9, backoff: 1m..1h}}"
     house = house_of(book(step), Failing(BUSY), store)
     await begun(house)
@@ -179,7 +180,7 @@ async def test_what_waits_for_its_next_attempt_when_its_session_ends_is_not_lost
 
 async def test_a_reply_that_could_not_be_said_for_too_long_says_so():
     """It is not said any more, and not parked: it would be out of place."""
-    store = Tally(MemoryStore())
+    store = Tally(MemoryStore(), LoopClock())
     step = f"{STEPS['SendMessage']}\n        retry: {{times: 99, backoff: 1m..1m}}"
     house = house_of(book(step), Failing(BUSY), store)
     await begun(house)

@@ -115,7 +115,7 @@ async def test_silence_ends_at_the_limit(network, looptime):
 
 async def test_a_host_that_is_not_allowed_is_refused(network):
     """The guard of plugins stands in front of this network too."""
-    with pytest.raises(PermanentError, match=r"not in http\.allow"):
+    with pytest.raises(PermanentError, match=r"neither in http\.allow nor in http\.internal"):
         await network.door(guarded=True).send(Request("GET", "http://there.test/"))
 
 

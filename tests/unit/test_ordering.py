@@ -47,7 +47,7 @@ class Desk:
 
     def __init__(self, durable=()):
         self.memory = MemoryStore(durable)
-        self.store = Tally(self.memory)
+        self.store = Tally(self.memory, LoopClock())
         self.executor = Executor(self.store)
         self.gws = FakeGws()
         self.orders = Orders(self.store, self.executor, {"bot1": self.gws}, LoopClock())

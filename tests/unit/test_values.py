@@ -178,7 +178,7 @@ def test_a_constant_that_is_unknown_or_no_origin_is_told():
         ("https://a.example", ["https://A.example:443/"], True),
         ("https://a.example:8443", ["https://a.example"], False),
         ("http://a.example", ["https://a.example"], False),
-        ("https://a.example.", ["https://a.example"], True),
+        ("https://a.example.", ["https://a.example"], False),
         ("https://a.example:x", ["https://a.example"], False),
         ("https://[::1]:443", ["https://[::1]"], True),
     ],
