@@ -24,6 +24,14 @@ async def simulator():
         yield simulator
 
 
+@pytest.fixture
+async def patient_simulator():
+    """A GWS that holds a poll for so long that even a busy machine interrupts it in time."""
+    accounts = (AgentAccount(user="bot1", password="pw-bot1", number="1001"),)
+    async with Simulator(SimulatorSettings(agents=accounts, poll_timeout_s=50)) as simulator:
+        yield simulator
+
+
 async def doctor(folder, *words):
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "imbot", "doctor", *words),
@@ -86,8 +94,9 @@ async def test_a_running_imbot_is_not_disturbed(tmp_path, simulator):
         await until(lambda: bayeux_sessions(simulator) == 1, what="the doctor's goodbye")
 
 
-async def test_ctrl_c_ends_it_cleanly(tmp_path, simulator):
+async def test_ctrl_c_ends_it_cleanly(tmp_path, patient_simulator):
     """It says goodbye to CometD, and what was found is counted."""
+    simulator = patient_simulator
     settings_file(tmp_path, simulator.url)
     process = await doctor(tmp_path)
     await until(lambda: is_polling(simulator), what="a poll of the doctor")
