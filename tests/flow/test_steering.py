@@ -2,7 +2,7 @@
 
 import pytest
 
-from imbot.records import OrderGiven, OrderKind
+from imbot.records import Intent, OrderGiven, OrderKind
 from imbot.rulebook.schema import Budget
 from imbot.store.orders import open_orders
 
@@ -75,13 +75,16 @@ async def test_what_waits_for_its_commit_is_stopped_too(stage):
 
     async def slow(changes):
         await own(changes)
-        if changes:
+        if any(isinstance(change, Intent) for change in changes):
             await imbot.app.steering.halt("alice")
 
     store.commit = slow
     call.say("hi")
     await stage.seconds(20)
     assert stage.operations("SendMessage") == []
+    with stage.views() as views:
+        (parked,) = views.parked()
+    assert "stopped by alice" in parked.detail
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
