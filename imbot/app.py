@@ -442,10 +442,10 @@ async def open_app(
             server = AdminServer(
                 site_of(loaded),
                 app.health,
+                ports.clock,
                 metrics=metrics.text,
                 routes=Desk(app.office()).routes,
                 audit=app.audit,
-                clock=ports.clock,
             )
             app.server = await stack.enter_async_context(server)
         yield app

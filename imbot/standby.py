@@ -69,7 +69,7 @@ async def stand_by(
     log.error("imbot.stands_by", status=why.status, reasons=list(why.reasons)[:20])
     async with AsyncExitStack() as stack:
         if site is not None:
-            await stack.enter_async_context(AdminServer(site, why.health, clock=clock))
+            await stack.enter_async_context(AdminServer(site, why.health, clock))
         waiting: list[Awaitable[object]] = [stop.wait(), asked.wait()]
         if changes is not None:
             waiting.append(_changed(changes))

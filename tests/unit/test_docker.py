@@ -17,6 +17,7 @@ import yaml
 from imbot.admin.health import STATUSES, Health
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
+from imbot.clock import SystemClock
 from imbot.config import load_settings
 from imbot.errors import ImbotError
 from imbot.settings import AdminPart
@@ -180,7 +181,7 @@ def test_the_settings_load_with_the_secrets_that_are_mounted(tmp_path):
 @pytest.mark.parametrize("status", STATUSES)
 async def test_the_check_says_what_health_says(status, monkeypatch, capsys):
     health = Health(status, ("the reason",), 3, 2)
-    async with AdminServer(Site("127.0.0.1:0"), lambda: health) as server:
+    async with AdminServer(Site("127.0.0.1:0"), lambda: health, SystemClock()) as server:
         monkeypatch.setenv("IMBOT_ADMIN__LISTEN", server.url.removeprefix("http://"))
         code = await asyncio.to_thread(healthcheck.main)
 
@@ -200,7 +201,9 @@ async def test_the_check_asks_the_nearest_address(everywhere, monkeypatch, capsy
     """Whoever listens everywhere is not asked at "everywhere", which some systems refuse."""
     near = "[::1]" if everywhere == "[::]" else "127.0.0.1"
     try:
-        async with AdminServer(Site(f"{near}:0"), lambda: Health("ready", (), 0, 0)) as server:
+        async with AdminServer(
+            Site(f"{near}:0"), lambda: Health("ready", (), 0, 0), SystemClock()
+        ) as server:
             port = server.url.rpartition(":")[2]
             monkeypatch.setenv("IMBOT_ADMIN__LISTEN", f"{everywhere}:{port}")
             assert await asyncio.to_thread(healthcheck.main) == 0, capsys.readouterr().out

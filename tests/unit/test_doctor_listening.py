@@ -8,6 +8,7 @@ import pytest
 from imbot.admin.health import Health
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
+from imbot.clock import SystemClock
 from imbot.doctor.findings import Grade
 from imbot.doctor.listening import address
 from imbot.http import AiohttpNetwork
@@ -25,7 +26,9 @@ async def look():
 
 
 def served(status="ready", reasons=()):
-    return AdminServer(Site("127.0.0.1:0"), lambda: Health(status, reasons, 3, 3 - len(reasons)))
+    return AdminServer(
+        Site("127.0.0.1:0"), lambda: Health(status, reasons, 3, 3 - len(reasons)), SystemClock()
+    )
 
 
 def free_port():

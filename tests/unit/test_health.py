@@ -8,6 +8,7 @@ import pytest
 from imbot.admin.health import Health
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
+from imbot.clock import SystemClock
 from imbot.errors import ImbotError
 
 DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "http failed"}, 0.25)
@@ -41,7 +42,7 @@ DEGRADED = Health("degraded", ("agent bot2 is locked: no",), 2, 1, {"sync": "htt
 async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
     """A load balancer waits for 200; one agent that is locked out must not take imbot down."""
     async with (
-        AdminServer(Site("127.0.0.1:0"), lambda: health) as server,
+        AdminServer(Site("127.0.0.1:0"), lambda: health, SystemClock()) as server,
         aiohttp.ClientSession() as client,
         client.get(f"{server.url}/health") as reply,
     ):
@@ -67,7 +68,7 @@ async def test_health_tells_how_it_is_and_a_start_is_not_ready(health, status):
 
 async def test_nothing_else_is_served():
     async with (
-        AdminServer(Site("[::1]:0"), lambda: DEGRADED) as server,
+        AdminServer(Site("[::1]:0"), lambda: DEGRADED, SystemClock()) as server,
         aiohttp.ClientSession() as client,
     ):
         assert server.url.startswith("http://[::1]:")
@@ -81,5 +82,5 @@ async def test_a_port_in_use_is_told():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ImbotError, match=f"admin.listen: cannot listen on 127.0.0.1:{port}"):
-            async with AdminServer(Site(f"127.0.0.1:{port}"), lambda: DEGRADED):
+            async with AdminServer(Site(f"127.0.0.1:{port}"), lambda: DEGRADED, SystemClock()):
                 pass

@@ -10,6 +10,7 @@ from imbot.admin.health import Health
 from imbot.admin.metrics import Metrics
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
+from imbot.clock import SystemClock
 from imbot.engine.watching import Happened, Kept, both
 from imbot.errors import PermanentError
 from imbot.model import ConnectionChange, ConnectionNotice, MessageNotice
@@ -160,7 +161,9 @@ def test_two_watchers_see_the_same():
 async def test_metrics_are_served_beside_health():
     metrics = Metrics(LoopClock())
     async with (
-        AdminServer(Site("127.0.0.1:0"), lambda: HEALTH, metrics=metrics.text) as server,
+        AdminServer(
+            Site("127.0.0.1:0"), lambda: HEALTH, SystemClock(), metrics=metrics.text
+        ) as server,
         aiohttp.ClientSession() as client,
         client.get(f"{server.url}/metrics") as reply,
     ):

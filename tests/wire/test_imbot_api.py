@@ -9,10 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from imbot.admin import server
 from imbot.admin.desk import Desk
 from imbot.admin.keys import hash_of, new_token
+from imbot.admin.limits import Bucket
 from imbot.admin.routing import Route
+from imbot.clock import SystemClock
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
 from tests.wire.house import Imbot, running, until
@@ -102,9 +103,8 @@ def heard(session) -> list[str]:
     return [line.text for line in session.transcript if line.number == "1001"]
 
 
-def unlimited(api: Api) -> server.Bucket:
-    clock = api.imbot.app.server._clock
-    return server.Bucket(clock, per_s=1e9, at_once=1e9)
+def unlimited() -> Bucket:
+    return Bucket(SystemClock(), per_s=1e9, at_once=1e9)
 
 
 def routes(api: Api) -> list[Route]:
@@ -206,7 +206,7 @@ async def test_who_has_no_token_does_not_fill_the_audit_trail(api):
 
 
 async def test_nobody_is_let_in_without_the_right_token(api, monkeypatch):
-    monkeypatch.setattr(api.imbot.app.server, "_wrong", unlimited(api))
+    monkeypatch.setattr(api.imbot.app.server.gate, "_wrong", unlimited())
     for route in routes(api):
         path = route.path.replace("{", "").replace("}", "")
         status, refused = await api.ask(route.method, path, role=None)

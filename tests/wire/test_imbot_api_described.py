@@ -12,8 +12,8 @@ from tests.wire.test_imbot_api import TOKENS, api, unlimited  # noqa: F401  the 
 @pytest.mark.timeout(300)
 async def test_the_api_is_as_it_is_described(api, monkeypatch):  # noqa: F811
     api.ring()
-    monkeypatch.setattr(api.imbot.app.server, "_asking", unlimited(api))
-    monkeypatch.setattr(api.imbot.app.server, "_wrong", unlimited(api))
+    monkeypatch.setattr(api.imbot.app.server.gate, "_asking", unlimited())
+    monkeypatch.setattr(api.imbot.app.server.gate, "_wrong", unlimited())
     asking = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{api.url}/api/v1/openapi.json"),
         *("--header", f"Authorization: Bearer {TOKENS['admin']}"),
