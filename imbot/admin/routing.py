@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp import web
+
 from imbot.admin.forms import Form
 from imbot.admin.keys import Role
 
@@ -41,6 +43,9 @@ class RefusedError(Exception):
 
 #: Answers what was asked with a form; raises RefusedError.
 Answers = Callable[[Asked], Awaitable[Form]]
+
+#: Answers a request; raises RefusedError.
+Serves = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ whose token (:mod:`imbot.admin.gate`), the content type, the size and every fiel
 (:mod:`imbot.admin.asking`).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, Self
 
 import structlog
@@ -24,7 +24,7 @@ from imbot.admin.asking import asked_by
 from imbot.admin.gate import Gate, require_role
 from imbot.admin.health import HTTP_STATUS, Health
 from imbot.admin.openapi import PREFIX, described
-from imbot.admin.routing import RefusedError, Route
+from imbot.admin.routing import RefusedError, Route, Serves
 from imbot.admin.showing import health as shown_health
 from imbot.admin.site import Site
 from imbot.admin.trail import Trail
@@ -36,9 +36,6 @@ log = structlog.get_logger()
 
 #: What a server that asks for metrics has to be told that they are.
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-#: Answers a request; raises RefusedError.
-Serves = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Pages(Protocol):

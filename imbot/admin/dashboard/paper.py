@@ -1,0 +1,78 @@
+"""Pages on paper: templates, and how times, numbers and words are written on them."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from imbot.admin.dashboard.assets import Assets
+from imbot.durations import format_duration
+
+
+class Paper:
+    """Renders pages; every text of a value is escaped.
+
+    Args:
+        assets: The files that pages name.
+    """
+
+    def __init__(self, assets: Assets) -> None:
+        environment = Environment(
+            loader=PackageLoader("imbot.admin.dashboard"),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {"moment": moment, "ago": ago, "away": away, "count": count}
+        environment.globals["asset"] = lambda name: f"/static/{assets.named[name]}"
+        self._environment = environment
+
+    def page(self, template: str, shown: Mapping[str, Any]) -> str:
+        """Return a page as HTML."""
+        return self._environment.get_template(template).render(shown)
+
+
+def moment(at: datetime, now: datetime) -> Markup:
+    """Return when something was, where imbot runs: the time of day, before today with its date."""
+    local = at.astimezone()
+    is_today = local.date() == now.astimezone().date()
+    shown = f"{local:%H:%M:%S}" if is_today else f"{local:%d %b %H:%M}"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", shown
+    )
+
+
+def ago(at: datetime | None, now: datetime) -> Markup | str:
+    """Return how long ago something was, in one unit."""
+    if at is None:
+        return "never"
+    told = _one_unit(now - at)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}", f"{told} ago" if told else "now"
+    )
+
+
+def away(at: datetime | None, now: datetime) -> Markup | str:
+    """Return in how long something will be, in one unit."""
+    if at is None:
+        return "never"
+    told = _one_unit(at - now)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(), f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}", f"in {told}" if told else "now"
+    )
+
+
+def _one_unit(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    for unit_s in (86_400, 3_600, 60, 1):
+        if seconds >= unit_s:
+            return format_duration(seconds // unit_s * unit_s)
+    return ""
+
+
+def count(number: float) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
