@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import imbot
+from docs.generator.keys import meanings
 from docs.generator.markdown import table
 from imbot.admin.desk import Desk
 from imbot.admin.openapi import PREFIX, described
 from imbot.admin.routing import Route
+from imbot.admin.story import LineKind
+from imbot.meaning import Meant
+
+#: The closed sets of words among the forms.
+_WORDS: dict[str, type[Meant]] = {"LineKind": LineKind}
 
 
 def page() -> Iterator[str]:
@@ -17,6 +23,9 @@ def page() -> Iterator[str]:
     yield from table(("route", "role", "it", "takes", "answers"), map(_row, routes))
     for name, form in sorted(forms.items()):
         yield from ("", f"### {name}", "", form.get("description", ""), "")
+        if name in _WORDS:
+            yield from meanings(_WORDS[name])
+            continue
         fields = form.get("properties", {}).items()
         yield from table(
             ("field", "type", "meaning"),

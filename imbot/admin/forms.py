@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from imbot.admin.story import LineKind
+
 #: Names and ids in requests: nothing of imbot's is longer.
 LONGEST_NAME = 300
 
@@ -182,17 +184,24 @@ class SessionsForm(Form):
 class LineForm(Form):
     """A line of a story."""
 
-    at: datetime
-    what: str
-    details: str
+    at: datetime = Field(description="When.")
+    what: str = Field(description="The kind of thing, in words for people.")
+    details: str = Field(description="What, in words for people.")
+    kind: LineKind = Field(description="What the line is about.")
+    rule: str = Field(description="The id of its rule; empty for none.")
+    event: str = Field(
+        description="The id of the event that happened, was decided or led to it; empty for none."
+    )
+    effect: str = Field(description="The id of its effect; empty for none.")
+    state: str = Field(description="Where the effect or the run stands; empty for other lines.")
 
 
 class StoryForm(Form):
     """What happened in a session, with one of our agents."""
 
-    session: SessionForm
-    user_data: dict[str, Any]
-    lines: list[LineForm]
+    session: SessionForm = Field(description="The session as it stands.")
+    user_data: dict[str, Any] = Field(description="Its user data as it stands.")
+    lines: list[LineForm] = Field(description="What happened, oldest first.")
 
 
 class StoriesForm(Form):

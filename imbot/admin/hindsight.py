@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from imbot.admin.story import Line, timeline
+from imbot.admin.story import Line, LineKind, timeline
 from imbot.admin.telling import is_mere_mark
 from imbot.engine.blaming import leaf_told
 from imbot.engine.explaining import TRIGGER, Explanation, Needs, explain, trigger_told
@@ -129,14 +129,15 @@ class Hindsight:
             decided = {*seen.rule_ids, *(no.rule_id for no in seen.suppressed)}
             then, _ = self._as_then(views, seen.event.id)
             for each in self._explained(then, situation, rule_id):
-                leaves = [leaf_told(view.leaf) for view in each.leaves]
-                what = f"rule {each.rule.id}"
+                line = Line(seen.handled_at, f"rule {each.rule.id}", "", LineKind.LEAF)
+                line = line._replace(rule=each.rule.id, event=seen.event.id)
                 if each.rule.id in decided:
-                    yield from (Line(seen.handled_at, what, f"when: {leaf}") for leaf in leaves)
+                    leaves = [leaf_told(view.leaf) for view in each.leaves]
+                    yield from (line._replace(details=f"when: {leaf}") for leaf in leaves)
                 elif rule_id is not None or not any(one.kind == TRIGGER for one in each.causes):
                     no = "; ".join(f"{cause.kind}, {cause.detail}" for cause in each.causes)
                     told = f"does not run: {no or 'it was not there then'}"
-                    yield Line(seen.handled_at, what, told)
+                    yield line._replace(kind=LineKind.UNMATCHED, details=told)
 
     def _awaited(self, views: Views, history: SessionHistory) -> Iterator[Line]:
         """Yield what runs wait for that still wait."""
@@ -148,7 +149,8 @@ class Hindsight:
                 step = None if rule is None else rule.program.instructions[pc]
                 if isinstance(step, WaitFor):
                     told = f"waits for {trigger_told(step.trigger)}, {step.place}"
-                    yield Line(run.at, f"run {run.rule_id}", told)
+                    what, about = f"run {run.rule_id}", (run.rule_id, run.event_id)
+                    yield Line(run.at, what, told, LineKind.AWAITED, *about)
 
     def _as_then(self, views: Views, event_id: str) -> tuple[Rulebook, Mapping[str, str]]:
         """Return the rulebook with the rules that ran for an event as they were, and notes."""
@@ -181,5 +183,4 @@ class Hindsight:
 
 def _is_about(line: Line, rule_id: str) -> bool:
     """Whether a line of the story is about a rule, or about none."""
-    of_some = line.what.startswith(("rule ", "run ")) or " of " in line.what
-    return not of_some or line.what.endswith(f" {rule_id}")
+    return line.rule in {"", rule_id}

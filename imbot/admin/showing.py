@@ -80,7 +80,7 @@ def story(history: SessionHistory, lines: list[Line]) -> forms.StoryForm:
     return forms.StoryForm(
         session=session(history.view),
         user_data=dict(history.view.seen.session.user_data),
-        lines=[forms.LineForm(at=at, what=what, details=details) for at, what, details in lines],
+        lines=[forms.LineForm(**line._asdict()) for line in lines],
     )
 
 

@@ -55,6 +55,6 @@ def print_timeline(history: SessionHistory, story: Iterable[Line], *, as_json: b
     seen = history.view.seen
     title = f"Session {seen.session.id} of {seen.agent}, {history.view.number or 'number unknown'}"
     # Sorting keeps the order of what happened at the same moment: events, rules, effects.
-    lines = sorted(story, key=lambda line: line[0])
-    rows = [(at, seen.agent, what, details) for at, what, details in lines]
+    lines = sorted(story, key=lambda line: line.at)
+    rows = [(line.at, seen.agent, line.what, line.details) for line in lines]
     print_table(title, ("when", "agent", "what", "details"), rows, as_json=as_json)

@@ -110,7 +110,7 @@ async def test_with_the_crm_down_everybody_is_greeted_and_one_a_minute_asks_it(s
     assert suppressed(stage) == []
     with stage.views() as views:
         [history] = views.session(call.id)
-    failed = [details for _, _, details in timeline(history) if "on_error" in details]
+    failed = [line.details for line in timeline(history) if "on_error" in line.details]
     assert [detail.partition(":")[0] for detail in failed] == ["do/0 failed, permanent"] * 5 + [
         "do/0 failed, temporary",
         "do/0 failed, permanent",

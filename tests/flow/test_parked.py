@@ -67,7 +67,7 @@ def parked_ids(stage):
 def story(stage, call):
     with stage.views() as views:
         (history,) = views.session(call.id)
-    return [f"{what} {details}" for _, what, details in timeline(history)]
+    return [f"{line.what} {line.details}" for line in timeline(history)]
 
 
 async def test_a_running_imbot_sends_it_again_within_two_seconds(stage, order):

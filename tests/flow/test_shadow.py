@@ -37,7 +37,7 @@ def told(stage, call):
     with stage.views() as views:
         [history] = views.session(call.id)
     lines = sorted(timeline(history), key=lambda line: line[0])
-    return [(what, details) for _, what, details in lines if "greet-better" in what]
+    return [(line.what, line.details) for line in lines if "greet-better" in line.what]
 
 
 async def test_a_rule_in_shadow_beside_the_live_one_is_read_and_not_heard(stage):
