@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from imbot.admin.counts import Counts
 from imbot.admin.desk import Desk
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Hindsight
@@ -148,6 +149,9 @@ class App:
         self.agents: dict[str, Agent] = {}
         self._settings = settings
         self._ports = ports
+        self._counts = Counts(ports.clock, rulebook.rules)
+        if ports.serves_health:
+            watch = both(watch, self._counts.watch)
         self._store = store = Tally(store, ports.clock, watch)
         self._tasks = Tasks()
         numbers = Numbers()
@@ -332,6 +336,7 @@ class App:
             agents=lambda: [agent.status for agent in self.agents.values()],
             book=lambda: self.rulebook,
             breakers=self._breakers.told,
+            counts=self._counts.of,
             hindsight=self._hindsight,
             timers=lambda: self._timers.waiting,
             reload=self.reloader.reload,

@@ -1,7 +1,7 @@
 """What can be asked of a running imbot: every route of the admin API, and what it does."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from imbot.admin import forms, showing
@@ -14,9 +14,10 @@ from imbot.engine.orders import why_not_resent
 from imbot.errors import ImbotError
 from imbot.problems import did_you_mean
 from imbot.records import OrderGiven, OrderKind
-from imbot.rulebook.schema import Budget
+from imbot.rulebook.schema import Budget, Rule
 from imbot.store.orders import About, open_orders
 from imbot.store.queries import Views, open_views
+from imbot.store.views import RuleView
 
 _T = TypeVar("_T")
 
@@ -80,6 +81,7 @@ class Desk:
             Route(
                 *("GET", "/rules", read, "The rules in force.", self._rules),
                 forms.RulesForm,
+                query=forms.RuleQuery,
             ),
             Route(
                 *("PUT", "/rules/{rule}/switch", operate, "Switches a rule.", self._switch),
@@ -207,22 +209,23 @@ class Desk:
             raise RefusedError(_NOT_FOUND, "no-event", f"there is no event {query.event}")
         return showing.why(explained)
 
-    async def _rules(self, _: Asked) -> forms.RulesForm:
-        book, switches = self._office.book(), self._office.steering.switches
+    async def _rules(self, asked: Asked) -> forms.RulesForm:
+        query: forms.RuleQuery = asked.query
         ran = {view.rule_id: view for view in await self._read(lambda views: views.rules())}
-        breakers = self._office.breakers()
+        book, breakers = self._office.book(), self._office.breakers()
+        wanted = [rule for rule in book.rules if _is_found(rule, query.find)]
         return forms.RulesForm(
-            rules=[
-                showing.rule(
-                    rule,
-                    over=switches.rules.get(rule.id),
-                    ran=ran.get(rule.id),
-                    breakers=breakers,
-                )
-                for rule in book.rules
-            ],
+            rules=[self._shown(rule, ran.get(rule.id), breakers) for rule in wanted[: query.limit]],
+            total=len(wanted),
             warnings=[str(problem) for problem in book.warnings],
         )
+
+    def _shown(
+        self, rule: Rule, ran: RuleView | None, breakers: Mapping[str, str]
+    ) -> forms.RuleForm:
+        over = self._office.steering.switches.rules.get(rule.id)
+        count = self._office.counts(rule.id)
+        return showing.rule(rule, over=over, ran=ran, breakers=breakers, count=count)
 
     async def _parked(self, _: Asked) -> forms.ParkedListForm:
         found = await self._read(lambda views: views.parked_views())
@@ -268,8 +271,7 @@ class Desk:
             shadow=body.shadow,
             budget=Budget(body.per_session, body.per_minute) if has_budget else None,
         )
-        over = self._office.steering.switches.rules.get(rule_id)
-        return showing.rule(rule, over=over, ran=None, breakers=self._office.breakers())
+        return self._shown(rule, None, self._office.breakers())
 
     async def _close(self, asked: Asked) -> forms.CalendarsForm:
         try:
@@ -343,3 +345,9 @@ class Desk:
                 return look(views)
 
         return await self._office.aside(read)
+
+
+def _is_found(rule: Rule, part: str | None) -> bool:
+    """Whether the id or the description of a rule has this in it, in capitals or not."""
+    asked = (part or "").casefold()
+    return asked in rule.id.casefold() or asked in rule.description.casefold()

@@ -69,6 +69,17 @@ class WhyQuery(Form):
     rule: _Name | None = Field(default=None, description="Only this rule.")
 
 
+class RuleQuery(Form):
+    """Which rules, in rulebook order."""
+
+    find: str | None = Field(
+        default=None, description="A part of the id or the description.", max_length=300
+    )
+    limit: int | None = Field(
+        default=None, ge=1, le=100_000, description="How many at most; all when left out."
+    )
+
+
 class HaltForm(Form):
     """Why all effects are to stop."""
 
@@ -232,13 +243,26 @@ class RuleForm(Form):
     breaker: str = Field(description="Why its breaker is open; empty while it is not.")
     runs: dict[str, int] = Field(description="Runs that the store knows, by where they stand.")
     last_at: datetime | None = Field(description="When one of them last moved.")
+    since: datetime = Field(
+        description="When this version of it came into force: from then on counts what follows."
+    )
+    hits: int = Field(description="Events for which it ran.")
+    shadow_hits: int = Field(description="Events for which it ran in shadow.")
+    suppressed: dict[str, int] = Field(
+        description="Events that it matched and did not run for, by the deciding reason."
+    )
+    misses: int = Field(
+        description="The other events of a kind that a trigger of it waits for: none held, or its"
+        " `when` did not."
+    )
 
 
 class RulesForm(Form):
     """The rules in force, in rulebook order."""
 
-    rules: list[RuleForm]
-    warnings: list[str]
+    rules: list[RuleForm] = Field(description="Those that were asked for.")
+    total: int = Field(description="How many match, beyond the limit too.")
+    warnings: list[str] = Field(description="What is worth a warning in all rules.")
 
 
 class CauseForm(Form):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from imbot.admin.counts import RuleCount
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Hindsight
 from imbot.clock import Clock
@@ -32,6 +33,7 @@ class Office:
         agents: How each agent is doing.
         book: The rules in force.
         breakers: Why breakers are open, by rule id.
+        counts: What was counted of a rule in force, by its id.
         hindsight: Explains with the rules in force.
         timers: What will be due.
         reload: Reads the rules anew; returns whether they are in force.
@@ -49,6 +51,7 @@ class Office:
     agents: Callable[[], Sequence[AgentStatus]]
     book: Callable[[], Rulebook]
     breakers: Callable[[], Mapping[str, str]]
+    counts: Callable[[str], RuleCount]
     hindsight: Callable[[], Hindsight]
     timers: Callable[[], Sequence[TimerSet]]
     reload: Callable[[], Awaitable[bool]]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from imbot.admin import forms
+from imbot.admin.counts import RuleCount
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Explained
 from imbot.admin.story import Line
@@ -99,7 +100,12 @@ def switch(over: RuleSwitch | None) -> forms.SwitchedForm | None:
 
 
 def rule(
-    of: Rule, *, over: RuleSwitch | None, ran: RuleView | None, breakers: Mapping[str, str]
+    of: Rule,
+    *,
+    over: RuleSwitch | None,
+    ran: RuleView | None,
+    breakers: Mapping[str, str],
+    count: RuleCount,
 ) -> forms.RuleForm:
     """Show a rule in force, and how often it ran."""
     return forms.RuleForm(
@@ -115,6 +121,11 @@ def rule(
         breaker=breakers.get(of.id, ""),
         runs={} if ran is None else {state.value: count for state, count in ran.runs.items()},
         last_at=None if ran is None else ran.last_at,
+        since=count.since,
+        hits=count.hits,
+        shadow_hits=count.shadow_hits,
+        suppressed=dict(count.suppressed),
+        misses=count.misses,
     )
 
 

@@ -6,6 +6,7 @@ breakers by its version, timers by what rules wait for; so rules that stay do no
 
 from imbot.engine.agenda import Agenda
 from imbot.engine.flow import Flow
+from imbot.engine.watching import Adopted
 from imbot.records import RuleSeen
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rulebook
@@ -27,6 +28,7 @@ def adopt(book: Rulebook, index: Index, flow: Flow, agenda: Agenda) -> None:
     flow.runs.past.breakers.adopt(book.rules)
     flow.index = index
     flow.view.asked_once = asked_once(book)
+    flow.watch(Adopted(book))
 
 
 def rules_seen(book: Rulebook) -> list[RuleSeen]:

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 from imbot.engine.planning import Plan, Start
 from imbot.engine.stepping import Over
 from imbot.model import Event, Outcome, SessionKey, Step
+from imbot.rulebook.schema import Rulebook
 
 
 class Happened(NamedTuple):
@@ -56,7 +57,13 @@ class Kept(NamedTuple):
     seconds: float
 
 
-Sight: TypeAlias = Happened | Decided | Acted | Logged | Ended | Echoed | Kept
+class Adopted(NamedTuple):
+    """Events from now on meet other rules."""
+
+    book: Rulebook
+
+
+Sight: TypeAlias = Happened | Decided | Acted | Logged | Ended | Echoed | Kept | Adopted
 
 Watcher: TypeAlias = Callable[[Sight], None]
 
