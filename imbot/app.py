@@ -16,6 +16,8 @@ from typing import Any
 import structlog
 
 from imbot.admin.counts import Counts
+from imbot.admin.dashboard.moves import Moves
+from imbot.admin.dashboard.serving import Dashboard
 from imbot.admin.desk import Desk
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Hindsight
@@ -433,6 +435,7 @@ async def open_app(
         )
         stack.push_async_callback(network.close)
         metrics = Metrics(ports.clock)
+        moves = Moves()
         app = App(
             loaded,
             ports,
@@ -440,17 +443,21 @@ async def open_app(
             wanted=wanted,
             store=store,
             network=network,
-            watch=both(watch, metrics.watch) if ports.serves_health else watch,
+            watch=both(both(watch, metrics.watch), moves.watch) if ports.serves_health else watch,
             watchdog=watchdog,
         )
         if ports.serves_health:
+            office = app.office()
+            routes = Desk(office).routes
+            dashboard = await stack.enter_async_context(Dashboard(routes, office, moves))
             server = AdminServer(
                 site_of(loaded),
                 app.health,
                 ports.clock,
                 metrics=metrics.text,
-                routes=Desk(app.office()).routes,
+                routes=routes,
                 audit=app.audit,
+                pages=dashboard,
             )
             app.server = await stack.enter_async_context(server)
         yield app

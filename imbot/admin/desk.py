@@ -84,6 +84,11 @@ class Desk:
                 query=forms.RuleQuery,
             ),
             Route(
+                *("GET", "/rules/{rule}", read, "A rule in force.", self._rule),
+                forms.RuleForm,
+                refusals=(_NOT_FOUND,),
+            ),
+            Route(
                 *("PUT", "/rules/{rule}/switch", operate, "Switches a rule.", self._switch),
                 forms.RuleForm,
                 body=forms.SwitchForm,
@@ -97,6 +102,11 @@ class Desk:
             Route(
                 *("GET", "/parked", read, "The effects that wait for a person.", self._parked),
                 forms.ParkedListForm,
+            ),
+            Route(
+                *("GET", "/failed", read, "The effects that failed, newest first.", self._failed),
+                forms.FailedListForm,
+                query=forms.Page,
             ),
             Route(
                 *("POST", "/parked/resend", operate, "Sends parked effects again.", self._resend),
@@ -227,6 +237,15 @@ class Desk:
         count = self._office.counts(rule.id)
         return showing.rule(rule, over=over, ran=ran, breakers=breakers, count=count)
 
+    async def _rule(self, asked: Asked) -> forms.RuleForm:
+        rule = self._named_rule(asked.named["rule"])
+        ran = {view.rule_id: view for view in await self._read(lambda views: views.rules())}
+        return self._shown(rule, ran.get(rule.id), self._office.breakers())
+
+    async def _failed(self, asked: Asked) -> forms.FailedListForm:
+        found = await self._read(lambda views: views.failed_views(asked.query.limit))
+        return forms.FailedListForm(failed=[showing.parked(each) for each in found])
+
     async def _parked(self, _: Asked) -> forms.ParkedListForm:
         found = await self._read(lambda views: views.parked_views())
         return forms.ParkedListForm(parked=[showing.parked(each) for each in found])
@@ -260,12 +279,10 @@ class Desk:
         return await self._halted(asked)
 
     async def _switch(self, asked: Asked) -> forms.RuleForm:
-        rule_id, body = asked.named["rule"], asked.body
-        self._require_rule(rule_id)
-        rule = next(each for each in self._office.book().rules if each.id == rule_id)
+        rule, body = self._named_rule(asked.named["rule"]), asked.body
         has_budget = body.per_session is not None or body.per_minute is not None
         await self._office.steering.switch_rule(
-            rule_id,
+            rule.id,
             asked.who,
             is_off=body.off,
             shadow=body.shadow,
@@ -325,6 +342,15 @@ class Desk:
         except UnknownWebhookError as error:
             raise RefusedError(_NOT_FOUND, "no-hook", str(error)) from error
         return forms.Done(done=f"rules that wait for {name} are told")
+
+    def _named_rule(self, rule_id: str) -> Rule:
+        """Return a rule in force.
+
+        Raises:
+            RefusedError: There is none of this id; the text names the nearest.
+        """
+        self._require_rule(rule_id)
+        return next(each for each in self._office.book().rules if each.id == rule_id)
 
     def _require_rule(self, rule_id: str | None) -> None:
         """Return if there is such a rule, or none is asked for.

@@ -205,6 +205,10 @@ class LineForm(Form):
     )
     effect: str = Field(description="The id of its effect; empty for none.")
     state: str = Field(description="Where the effect or the run stands; empty for other lines.")
+    text: str = Field(description="What was said, whole; empty for other lines.")
+    became: str = Field(
+        description="What became of an effect, without what it carries; empty for other lines."
+    )
 
 
 class StoryForm(Form):
@@ -312,6 +316,12 @@ class ParkedListForm(Form):
     """What waits for a person, oldest first."""
 
     parked: list[ParkedForm]
+
+
+class FailedListForm(Form):
+    """What failed, newest first."""
+
+    failed: list[ParkedForm]
 
 
 class OrderedForm(Form):

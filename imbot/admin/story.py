@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from imbot.admin.telling import carried, is_mere_mark, told
+from imbot.admin.telling import carried, is_mere_mark, said, told
 from imbot.engine.standing import errors_in
 from imbot.meaning import Meant
 from imbot.model import Event, EventKind, Reason
@@ -47,6 +47,8 @@ class Line(NamedTuple):
         event: The id of the event that happened, was decided or led to it; empty for none.
         effect: The id of the effect that it is about; empty for none.
         state: Where the effect or the run stands; empty for other lines.
+        text: What was said by the other party or by us, whole; empty for other lines.
+        became: What became of an effect, without what it carries; empty for other lines.
     """
 
     at: datetime
@@ -57,6 +59,8 @@ class Line(NamedTuple):
     event: str = ""
     effect: str = ""
     state: str = ""
+    text: str = ""
+    became: str = ""
 
 
 def timeline(history: SessionHistory, *, with_ids: bool = False) -> Iterator[Line]:
@@ -80,7 +84,8 @@ def _event(seen: EventView, named: str) -> Iterator[Line]:
         return
     own = "own " if event.own else ""
     happened = Line(event.received_at, f"{own}{event.kind}{named}", told(event), _kind_of(event))
-    yield happened._replace(event=event.id)
+    text = event.fields["text"] if event.kind is EventKind.MESSAGE else ""
+    yield happened._replace(event=event.id, text=text)
     if seen.handled_at is None:
         undecided = LineKind.UNDECIDED
         yield Line(event.received_at, "rule", "not decided yet", undecided, event=event.id)
@@ -127,8 +132,9 @@ def _effect(view: EffectView) -> Iterator[Line]:
     answer = "" if view.answer_s is None else f" after {_ms(view.answer_s)}"
     echo = "" if view.echo_s is None else f", echo after {_ms(view.echo_s)}"
     detail = f": {effect.detail}" if effect.detail else _begun(effect)
-    told_so = f"{carried(effect.intent)} {effect.state}{answer}{echo}{detail}".strip()
-    yield _done(effect.intent.at, effect, told_so)
+    became = f"{effect.state}{answer}{echo}{detail}"
+    told_so = f"{carried(effect.intent)} {became}".strip()
+    yield _done(effect.intent.at, effect, told_so)._replace(text=said(effect.intent), became=became)
 
 
 def _done(at: datetime, effect: Effect, told_so: str) -> Line:

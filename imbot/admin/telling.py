@@ -74,10 +74,16 @@ def arguments(given: JSON) -> str:
 
 def carried(intent: Intent) -> str:
     """Return what an effect carries, or what it is where it carries nothing."""
+    if text := said(intent):
+        return quoted(text)
+    return arguments(intent.payload) if intent.payload else intent.operation
+
+
+def said(intent: Intent) -> str:
+    """Return what an effect says to the other party; empty where it says nothing."""
     payload = intent.payload
-    if isinstance(payload, dict) and isinstance(payload.get("text"), str):
-        return quoted(payload["text"])
-    return arguments(payload) if payload else intent.operation
+    text = payload.get("text") if isinstance(payload, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def quoted(text: object) -> str:

@@ -249,6 +249,16 @@ class Views:
         """Return every effect that waits for a person with what is known of it, oldest first."""
         return self._parked(EFFECT_IS_PARKED)
 
+    def failed_views(self, limit: int = 50) -> tuple[ParkedView, ...]:
+        """Return the effects that failed with what is known of them, newest first."""
+        newest = (
+            sa.select(effects.c.seq)
+            .where(effects.c.state == EffectState.FAILED.value)
+            .order_by(effects.c.seq.desc())
+            .limit(limit)
+        )
+        return self._parked(effects.c.seq.in_(newest))[::-1]
+
     def effect(self, effect_id: str) -> ParkedView | None:
         """Return an effect by its id, parked or not; None when the store has none."""
         return next(iter(self._parked(effects.c.effect_id == effect_id)), None)

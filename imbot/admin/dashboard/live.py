@@ -1,28 +1,26 @@
 """What moves, told to the pages that are open: server-sent events, the same to everybody.
 
-An event tells which topics moved, how imbot is doing and whether all effects are stopped; a page
-asks for what moved itself. While nobody looks, nothing is worked out.
+An event tells which topics moved; a page asks for what it shows of them itself. While nobody looks,
+nothing is worked out.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from imbot.admin.dashboard.moves import Moves
 from imbot.clock import Clock
-from imbot.engine.watching import Acted, Decided, Echoed, Ended, Happened, Sight
 from imbot.jsontext import encode_json
-from imbot.model import SessionKey
 
 #: How often it is looked what moved: no page is further behind than this and its own request.
 TICK_S = 0.5
 
-#: So many sessions are named; where more moved at once, all did.
-_SESSIONS_NAMED = 200
-
 #: Something is told at least so often, so that whoever is gone is noticed.
 _TOLD_EVERY_TICKS = 20
+
+#: The topic of what every page shows.
+CONDITION = "condition"
 
 
 class Condition(NamedTuple):
@@ -47,12 +45,28 @@ class Condition(NamedTuple):
     halted: str
 
 
-@dataclass(slots=True, eq=False)
 class _Looker:
-    """A page that is open; what it was not yet told."""
+    """A page that is open: it is told what moved since it was told last.
 
-    waiting: asyncio.Event = field(default_factory=asyncio.Event)
-    moved: set[str] = field(default_factory=set)
+    The first event comes at once, for nobody knows what moved since the page was made.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = asyncio.Event()
+        self._moved: set[str] = set()
+        self.tell({CONDITION})
+
+    def tell(self, moved: set[str]) -> None:
+        """Let it know that these topics moved."""
+        self._moved |= moved
+        self._waiting.set()
+
+    async def next_event(self) -> bytes:
+        """Return the next server-sent event."""
+        await self._waiting.wait()
+        self._waiting.clear()
+        moved, self._moved = self._moved, set()
+        return b"data: " + encode_json({"moved": sorted(moved)}) + b"\n\n"
 
 
 class Live:
@@ -60,39 +74,16 @@ class Live:
 
     Args:
         clock: Time.
+        moves: Notes what moves.
         condition: Says how imbot is doing, in few words; asked once for all who look.
     """
 
-    def __init__(self, clock: Clock, condition: Callable[[], Condition]) -> None:
+    def __init__(self, clock: Clock, moves: Moves, condition: Callable[[], Condition]) -> None:
         self._clock = clock
-        self.condition = condition
-        self._told: Condition | None = None
-        self._moved: set[str] = set()
+        self._moves = moves
+        self._condition = condition
         self._lookers: set[_Looker] = set()
         self._ticking: asyncio.Task[None] | None = None
-
-    def watch(self, sight: Sight) -> None:
-        """Note what moves with what was seen."""
-        if not self._lookers:
-            return
-        match sight:
-            case Happened(event):
-                self._note(event.session_key)
-            case Decided(plan):
-                self._moved.add("rules")
-                self._note(plan.event.session_key)
-            case Acted(start, _, _) | Ended(start, _):
-                self._moved.add("rules")
-                self._note(start.event.session_key)
-            case Echoed(_, session):
-                self._note(session)
-            case _:
-                pass
-
-    def _note(self, session: SessionKey | None) -> None:
-        self._moved.add("sessions")
-        if session is not None:
-            self._moved.add(f"session:{session.session_id}")
 
     @property
     def looking(self) -> int:
@@ -101,14 +92,13 @@ class Live:
 
     @contextmanager
     def open(self) -> Iterator[Callable[[], Awaitable[bytes]]]:
-        """Look while the block runs; what is returned waits for the next event and returns it."""
+        """Look while the block runs; what is given waits for the next event and returns it."""
         looker = _Looker()
-        looker.waiting.set()  # the first event tells how things stand
         self._lookers.add(looker)
         if self._ticking is None or self._ticking.done():
             self._ticking = asyncio.create_task(self._tick())
         try:
-            yield lambda: self._next(looker)
+            yield looker.next_event
         finally:
             self._lookers.discard(looker)
 
@@ -119,28 +109,18 @@ class Live:
             with suppress(asyncio.CancelledError):
                 await self._ticking
 
-    async def _next(self, looker: _Looker) -> bytes:
-        await looker.waiting.wait()
-        looker.waiting.clear()
-        moved, looker.moved = looker.moved, set()
-        now = self.condition() if self._told is None else self._told
-        body = encode_json({"moved": sorted(moved), "now": now._asdict()})
-        return b"data: " + body + b"\n\n"
-
     async def _tick(self) -> None:
-        ticks = 0
+        """Tell everybody who looks what moved, until nobody does."""
+        self._moves.are_wanted = True
+        self._moves.take()
+        before, ticks = self._condition(), 0
         while self._lookers:
             await self._clock.sleep(TICK_S)
-            ticks += 1
-            now, moved = self.condition(), self._moved
-            self._moved = set()
-            if sum(topic.startswith("session:") for topic in moved) > _SESSIONS_NAMED:
-                moved = {topic for topic in moved if ":" not in topic} | {"session:*"}
-            if now != self._told:
-                moved |= {"condition"}
-            self._told = now
+            now, moved = self._condition(), self._moves.take()
+            if now != before:
+                moved.add(CONDITION)
+            before, ticks = now, ticks + 1
             if moved or ticks % _TOLD_EVERY_TICKS == 0:
                 for looker in self._lookers:
-                    looker.moved |= moved
-                    looker.waiting.set()
-        self._told = None
+                    looker.tell(moved)
+        self._moves.are_wanted = False

@@ -26,7 +26,13 @@ class Paper:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {"moment": moment, "ago": ago, "away": away, "count": count}
+        environment.filters |= {
+            "moment": moment,
+            "ago": ago,
+            "away": away,
+            "count": count,
+            "place": place,
+        }
         environment.globals["asset"] = lambda name: f"/static/{assets.named[name]}"
         self._environment = environment
 
@@ -76,3 +82,8 @@ def _one_unit(span: timedelta) -> str:
 def count(number: float) -> str:
     """Return a number with its thousands apart."""
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def place(of: str) -> Markup:
+    """Return a place in a file, the folders before it when they are asked for."""
+    return Markup('<span class="soft id" title="{}">{}</span>').format(of, of.rpartition("/")[2])

@@ -8,7 +8,7 @@ does not allow to the same token.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from aiohttp import web
@@ -18,17 +18,18 @@ from imbot.admin.answering import answer
 from imbot.admin.asking import filled, names_in
 from imbot.admin.dashboard.assets import Assets
 from imbot.admin.dashboard.deeds import DEEDS, Deed, Fields
-from imbot.admin.dashboard.live import Live
+from imbot.admin.dashboard.live import Condition, Live
+from imbot.admin.dashboard.moves import Moves
 from imbot.admin.dashboard.pages import PAGES, Page
 from imbot.admin.dashboard.paper import Paper
 from imbot.admin.dashboard.visitors import LASTS_S, Visitor, Visitors
 from imbot.admin.forms import Form
 from imbot.admin.gate import Gate, require_role
 from imbot.admin.keys import Key
+from imbot.admin.office import Office
 from imbot.admin.openapi import PREFIX
 from imbot.admin.routing import Asked, RefusedError, Route, Serves
 from imbot.admin.trail import Trail
-from imbot.clock import Clock
 
 #: Above every page: scripts, styles and pictures are imbot's own, and nobody frames it.
 _POLICY = "; ".join(
@@ -38,6 +39,9 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+#: Forms say where they come from, which no-referrer would keep from us, too.
+_HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
 
 _FOREVER = "public, max-age=31536000, immutable"
 
@@ -60,17 +64,26 @@ class Dashboard:
 
     Args:
         routes: Every route of the API.
-        live: Tells open pages what moves.
-        clock: Time.
+        office: The imbot that they look into.
+        moves: Notes what moves in it.
     """
 
-    def __init__(self, routes: Iterable[Route], live: Live, clock: Clock) -> None:
+    def __init__(self, routes: Iterable[Route], office: Office, moves: Moves) -> None:
         self._routes = {(route.method, route.path): route for route in routes}
-        self._live = live
-        self._clock = clock
-        self._visitors = Visitors(clock)
+        self._office = office
+        self._clock = office.clock
+        self._live = Live(office.clock, moves, self._condition)
+        self._visitors = Visitors(office.clock)
         self._assets = Assets()
         self._paper = Paper(self._assets)
+
+    async def __aenter__(self) -> Self:
+        """Be ready to be served."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Tell open pages nothing more."""
+        await self._live.close()
 
     def serving(self, gate: Gate, trail: Trail) -> Iterable[tuple[str, str, Serves]]:
         """Yield the method and path of everything there is to see or do, and what answers it."""
@@ -152,7 +165,7 @@ class Dashboard:
             "visitor": visitor,
             "told": told,
             "menu": () if visitor is None else self._menu(visitor.key),
-            "condition": None if visitor is None else self._live.condition(),
+            "condition": None if visitor is None else self._condition(),
             "may": lambda method, path: visitor is not None and self._may(visitor, method, path),
             "now": self._clock.now(),
             "version": imbot.__version__,
@@ -165,7 +178,19 @@ class Dashboard:
             text=self._paper.page(template, {**always, **shown}),
             status=status,
             content_type="text/html",
-            headers={"Content-Security-Policy": _POLICY},
+            headers=_HEADERS,
+        )
+
+    def _condition(self) -> Condition:
+        health = self._office.health()
+        return Condition(
+            health.status,
+            tuple(health.reasons),
+            health.agents,
+            health.agents_up,
+            health.sessions,
+            health.parked,
+            self._office.steering.switches.why_halted(),
         )
 
     def _may(self, visitor: Visitor, method: str, path: str) -> bool:
