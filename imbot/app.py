@@ -23,6 +23,7 @@ from imbot.admin.health import Health
 from imbot.admin.hindsight import Hindsight
 from imbot.admin.metrics import Metrics
 from imbot.admin.office import Office
+from imbot.admin.pulse import Pulse
 from imbot.admin.server import AdminServer
 from imbot.admin.site import site_of
 from imbot.clock import Clock
@@ -152,8 +153,9 @@ class App:
         self._settings = settings
         self._ports = ports
         self._counts = Counts(ports.clock, rulebook.rules)
+        self._pulse = Pulse(ports.clock)
         if ports.serves_health:
-            watch = both(watch, self._counts.watch)
+            watch = both(watch, both(self._counts.watch, self._pulse.watch))
         self._store = store = Tally(store, ports.clock, watch)
         self._tasks = Tasks()
         numbers = Numbers()
@@ -339,6 +341,7 @@ class App:
             book=lambda: self.rulebook,
             breakers=self._breakers.told,
             counts=self._counts.of,
+            pulse=self._pulse.series,
             hindsight=self._hindsight,
             timers=lambda: self._timers.waiting,
             reload=self.reloader.reload,

@@ -44,6 +44,11 @@ class Desk:
                 forms.HealthForm,
             ),
             Route(
+                *("GET", "/pulse", read, "What imbot did in the last hour.", self._pulse),
+                forms.PulseForm,
+                query=forms.PulseQuery,
+            ),
+            Route(
                 *("GET", "/halt", read, "Whether all effects are stopped.", self._halted),
                 forms.HaltedForm,
             ),
@@ -160,6 +165,9 @@ class Desk:
 
     async def _health(self, _: Asked) -> forms.HealthForm:
         return showing.health(self._office.health())
+
+    async def _pulse(self, asked: Asked) -> forms.PulseForm:
+        return showing.pulse(self._office.pulse(asked.query.since))
 
     async def _halted(self, _: Asked) -> forms.HaltedForm:
         return showing.halted(self._office.steering.switches.halt)

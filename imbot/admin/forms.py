@@ -53,6 +53,17 @@ class SessionQuery(Page):
     )
 
 
+class PulseQuery(Form):
+    """Since when."""
+
+    since: int = Field(
+        default=0,
+        ge=0,
+        le=10**12,
+        description="Only steps that begin at this second since 1970, or later.",
+    )
+
+
 class StoryQuery(Form):
     """Which part of a session's story."""
 
@@ -142,6 +153,30 @@ class HealthForm(Form):
     echo_longest_s: float
     quiesce_s: float
     loop_lag_s: float
+
+
+class PulseForm(Form):
+    """What imbot did in the last hour, or since its start if that is later: columns for a chart.
+
+    All have the same length, oldest first. The last step of time still goes on, so who asks again
+    begins with it.
+    """
+
+    step_s: int = Field(description="Seconds that are counted together.")
+    at: list[int] = Field(description="When each step of time begins, in seconds since 1970.")
+    events: list[int] = Field(description="Events that were taken in.")
+    replies: list[int] = Field(description="Steps with `reply` whose messages GWS accepted.")
+    parked: list[int] = Field(description="Effects that came to wait for a person.")
+    failed: list[int] = Field(description="Steps that failed.")
+    suppressed: list[int] = Field(description="Rules that matched and did not run.")
+    step_p50_s: list[float | None] = Field(
+        description="Seconds from the event to the end of a step: half of them took no longer."
+    )
+    step_p95_s: list[float | None] = Field(description="The same for 95 of 100.")
+    echo_p50_s: list[float | None] = Field(
+        description="Seconds from the event to the echo of a reply: half of them took no longer."
+    )
+    echo_p95_s: list[float | None] = Field(description="The same for 95 of 100.")
 
 
 class HaltedForm(Form):

@@ -7,6 +7,7 @@ from pathlib import Path
 from imbot.admin.counts import RuleCount
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Hindsight
+from imbot.admin.pulse import Series
 from imbot.clock import Clock
 from imbot.engine.steering import Steering
 from imbot.gws.status import AgentStatus
@@ -34,6 +35,7 @@ class Office:
         book: The rules in force.
         breakers: Why breakers are open, by rule id.
         counts: What was counted of a rule in force, by its id.
+        pulse: What was done in the last hour, since a second.
         hindsight: Explains with the rules in force.
         timers: What will be due.
         reload: Reads the rules anew; returns whether they are in force.
@@ -52,6 +54,7 @@ class Office:
     book: Callable[[], Rulebook]
     breakers: Callable[[], Mapping[str, str]]
     counts: Callable[[str], RuleCount]
+    pulse: Callable[[int], Series]
     hindsight: Callable[[], Hindsight]
     timers: Callable[[], Sequence[TimerSet]]
     reload: Callable[[], Awaitable[bool]]

@@ -1,12 +1,14 @@
 """From what imbot knows to the forms of the admin API."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 
 from imbot.admin import forms
 from imbot.admin.counts import RuleCount
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Explained
+from imbot.admin.pulse import STEP_S, Series
 from imbot.admin.story import Line
 from imbot.admin.telling import carried, told
 from imbot.engine.blaming import leaf_told
@@ -39,6 +41,11 @@ def health(of: Health) -> forms.HealthForm:
         quiesce_s=round(of.quiesce_s, 3),
         loop_lag_s=round(of.loop_lag_s, 3),
     )
+
+
+def pulse(of: Series) -> forms.PulseForm:
+    """Show what was done in the last hour."""
+    return forms.PulseForm(step_s=STEP_S, **asdict(of))
 
 
 def halted(halt: Halt | None) -> forms.HaltedForm:

@@ -12,7 +12,7 @@ from datetime import datetime
 import structlog
 
 from imbot.clock import Clock
-from imbot.engine.watching import Kept, Watcher, unwatched
+from imbot.engine.watching import Kept, Parked, Watcher, unwatched
 from imbot.model import Event
 from imbot.ports import Condition, Store
 from imbot.records import (
@@ -38,7 +38,7 @@ class Tally:
     Args:
         store: Keeps everything.
         clock: Tells how long that takes.
-        watch: Is shown each commit.
+        watch: Is shown each commit, and each effect that is parked.
 
     Attributes:
         parked: The ids of the effects that wait for a person.
@@ -113,6 +113,7 @@ class Tally:
             case Verdict(effect_id, EffectState.PARKED):
                 if effect_id not in self.parked:
                     log.warning("effect.parked", effect=effect_id, cause=change.detail)
+                    self._watch(Parked(effect_id))
                 self.parked.add(effect_id)
             case Verdict(effect_id) | EchoSeen(effect_id) | Intent(effect_id):
                 self.parked.discard(effect_id)

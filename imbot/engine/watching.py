@@ -50,6 +50,12 @@ class Echoed(NamedTuple):
     session: SessionKey
 
 
+class Parked(NamedTuple):
+    """An effect waits for a person from here on."""
+
+    effect_id: str
+
+
 class Kept(NamedTuple):
     """Changes are in the store, which took so many seconds."""
 
@@ -63,7 +69,7 @@ class Adopted(NamedTuple):
     book: Rulebook
 
 
-Sight: TypeAlias = Happened | Decided | Acted | Logged | Ended | Echoed | Kept | Adopted
+Sight: TypeAlias = Happened | Decided | Acted | Logged | Ended | Echoed | Parked | Kept | Adopted
 
 Watcher: TypeAlias = Callable[[Sight], None]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from imbot.engine.tally import Tally
-from imbot.engine.watching import Kept
+from imbot.engine.watching import Kept, Parked
 from imbot.records import (
     EchoSeen,
     EffectState,
@@ -73,7 +73,7 @@ async def test_a_commit_is_shown_with_all_that_it_kept():
     await tally.commit([LOST, PARKED])
     await tally.commit([])
 
-    assert seen == [Kept(3, 0.25), Kept(0, 0.25)]
+    assert seen == [Kept(3, 0.25), Parked(LOST.effect_id), Kept(0, 0.25)]
 
 
 async def test_a_start_counts_what_was_parked_before():

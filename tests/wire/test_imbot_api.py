@@ -160,6 +160,23 @@ async def test_a_rule_is_switched_and_shown_so(api):
     assert (status, rule["switch"]) == (200, None)
 
 
+async def test_rules_are_found_and_counted(api):
+    session = api.ring()
+    await until(lambda: heard(session) == ["Hello"])
+    api.simulator.world.say(session.id, "hi")
+    await until(lambda: len(heard(session)) == 2)
+
+    _, found = await api.ask("GET", "/rules?limit=2", role="read")
+    assert (found["total"], [one["id"] for one in found["rules"]]) == (3, ["greet", "answer"])
+    greet, answer = found["rules"]
+    assert (greet["hits"], greet["suppressed"], answer["hits"], answer["misses"]) == (1, {}, 1, 0)
+    assert greet["misses"] >= 1, "the state before Talking"
+    _, found = await api.ask("GET", "/rules?find=CALL", role="read")
+    assert [(one["id"], one["misses"]) for one in found["rules"]] == [("called", 0)]
+    _, found = await api.ask("GET", "/pulse", role="read")
+    assert (sum(found["replies"]), len(found["at"])) == (2, len(found["step_p95_s"]))
+
+
 async def test_a_hook_tells_its_rules(api):
     status, done = await api.ask("POST", "/hooks/ring", {"a": [1, None]}, role="operate")
     assert (status, done) == (200, {"done": "rules that wait for ring are told"})
@@ -181,8 +198,8 @@ async def test_rules_are_reloaded_or_stay(api):
 TEXT, LIKE_JSON = ({"Content-Type": kind} for kind in ("text/plain", "application/json+x"))
 
 LOOKS = (
-    *("/health", "/halt", "/agents", "/sessions", "/rules", "/parked", "/timers", "/calendars"),
-    *("/plugins", "/settings", "/audit", "/openapi.json"),
+    *("/health", "/pulse", "/halt", "/agents", "/sessions", "/rules", "/parked", "/timers"),
+    *("/calendars", "/plugins", "/settings", "/audit", "/openapi.json"),
 )
 
 
