@@ -49,17 +49,24 @@ function listen() {
 
 // Charts -----------------------------------------------------------------------------------------------------------------
 
-const PER_MINUTE = 12;  // so many of the pulse's spans
 const charts = [];
+let series = null;  // the pulse of the last hour: columns of the same length
 
-const perMinute = column => column.map(value => value === null ? null : value * PER_MINUTE);
+// A minute's worth up to each moment, so that a chart of single steps does not flicker.
+function perMinute(column) {
+  const steps = 60 / series.step_s;
+  let sum = 0;
+  return column.map((value, index) => sum += value - (index >= steps ? column[index - steps] : 0));
+}
+
+const clock = at => new Date(at * 1000).toLocaleTimeString("en-GB");
 const inMs = column => column.map(value => value === null ? null : value * 1000);
 
 const SHOWN = {
-  rates: pulse => [["events", perMinute(pulse.events)], ["replies", perMinute(pulse.replies)]],
-  latency: pulse => [["median", inMs(pulse.echo_p50_s)], ["slowest 5 %", inMs(pulse.echo_p95_s)]],
-  trouble: pulse => [["failed", perMinute(pulse.failed)], ["parked", perMinute(pulse.parked)],
-    ["suppressed", perMinute(pulse.suppressed)]],
+  rates: () => [["events", perMinute(series.events)], ["replies", perMinute(series.replies)]],
+  latency: () => [["median", inMs(series.echo_p50_s)], ["slowest 5 %", inMs(series.echo_p95_s)]],
+  trouble: () => [["failed", perMinute(series.failed)], ["parked", perMinute(series.parked)],
+    ["suppressed", perMinute(series.suppressed)]],
 };
 
 class Chart {
@@ -69,9 +76,9 @@ class Chart {
     this.plot = null;
   }
 
-  draw(pulse) {
-    const series = this.shown(pulse);
-    const columns = [pulse.at, ...series.map(([, column]) => column)];
+  draw() {
+    const lines = this.shown();
+    const columns = [series.at, ...lines.map(([, column]) => column)];
     if (this.plot) {
       this.plot.setData(columns);
       return;
@@ -82,12 +89,13 @@ class Chart {
       font: "11px system-ui, sans-serif" };
     this.plot = new uPlot({
       width: this.place.clientWidth,
-      height: this.place.clientHeight - 24,
+      height: 150,
+      legend: { live: false },
       cursor: { y: false },
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: 42, space: 28 }],
-      series: [{}, ...series.map(([label], index) => ({ label, width: 1.75, spanGaps: true, points: { show: false },
-        stroke: colour(`--chart-${index + 1}`), value: (_, value) => value === null ? "–" : value.toFixed(value < 10 ? 1 : 0) }))],
+      axes: [{ ...axis, size: 28, space: 70, values: (_, moments) => moments.map(clock) }, { ...axis, size: 42, space: 28 }],
+      series: [{}, ...lines.map(([label], index) => ({ label, width: 1.75, spanGaps: true, points: { show: false },
+        stroke: colour(`--chart-${index + 1}`) }))],
     }, columns, this.place);
   }
 
@@ -99,17 +107,36 @@ class Chart {
   }
 }
 
-async function keepChartsUp() {
-  const reply = await fetch("/pulse", { headers: { Accept: "application/json" } });
-  if (reply.ok) {
-    const pulse = await reply.json();
-    charts.forEach(chart => chart.draw(pulse));
+// The last step still went on when it was asked for, so the next answer begins with it.
+function append(pulse) {
+  const kept = series.at.length - 1;
+  for (const [name, column] of Object.entries(pulse)) {
+    if (Array.isArray(column)) {
+      series[name] = [...series[name].slice(0, kept), ...column].slice(-3600 / pulse.step_s);
+    }
   }
 }
 
+async function keepChartsUp() {
+  const since = series ? `?since=${series.at.at(-1)}` : "";
+  const reply = await fetch(`/pulse${since}`);
+  if (!reply.ok) {
+    return;
+  }
+  const pulse = await reply.json();
+  if (series && pulse.at[0] === series.at.at(-1)) {
+    append(pulse);
+  } else {
+    series = pulse;
+  }
+  charts.forEach(chart => chart.draw());
+}
+
 function drawAnew() {
-  charts.forEach(chart => chart.again());
-  keepChartsUp();
+  charts.forEach(chart => {
+    chart.again();
+    chart.draw();
+  });
 }
 
 // The beginning -----------------------------------------------------------------------------------------------------------
