@@ -84,6 +84,9 @@ log = structlog.get_logger()
 #: Seconds that what is in flight gets to finish at a stop.
 DRAIN_S = 10.0
 
+#: So many reasons are told at most.
+_REASONS = 20
+
 #: When the store first forgets, after a start and its logins, and how often from then on.
 FIRST_FORGET_S, FORGET_EVERY_S = 600.0, 86_400.0
 
@@ -296,8 +299,9 @@ class App:
 
     def health(self) -> Health:
         """Return how imbot is doing."""
-        statuses = [agent.status for agent in self.agents.values()]
-        up = sum(agent.is_up for agent in self.agents.values())
+        agents = self.agents.values()
+        down = [agent for agent in agents if not agent.is_up]
+        up = len(agents) - len(down)
         dog = self._watchdog
         store = self._store.condition
         reasons = [store.trouble] if store.trouble else []
@@ -305,13 +309,13 @@ class App:
         reasons += [f"{runs} runs of {action} cannot be ended" for action, runs in undead]
         reasons += self.dispatch.backlog.reasons
         reasons += [] if dog is None else dog.reasons
-        reasons += [_told(status) for status in statuses if status.state is not AgentState.UP]
-        all_up = up == len(statuses)
-        status = "starting" if statuses and not up else "degraded"
+        looked_at = [agent.status for agent in down[:_REASONS]]
+        reasons += [_told(each) for each in looked_at if each.state is not AgentState.UP]
+        status = "starting" if agents and not up else "degraded"
         return Health(
-            "ready" if all_up and not reasons else status,
-            reasons[:20],
-            len(statuses),
+            status if down or reasons else "ready",
+            reasons[:_REASONS],
+            len(agents),
             up,
             self._breakers.told(),
             loop_lag_s=0.0 if dog is None else dog.lag_s,

@@ -27,7 +27,7 @@ from imbot.testing.house import build
 from imbot.testing.time import LoopClock
 
 ALICE = Key("alice", Role.OPERATE, "0" * 64)
-FINE = Condition("ready", (), 2, 2, 0, 0, "")
+FINE = Condition("ready", (), 2, 2, 0, "")
 PAPER = Paper(Assets())
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -31,7 +31,6 @@ class Condition(NamedTuple):
         reasons: Why it is not ready.
         agents: How many agents there are.
         agents_up: How many of them are logged in and subscribed.
-        sessions: Sessions in progress.
         parked: Effects that wait for a person.
         halted: Who stopped all effects, and why; empty while they are not.
     """
@@ -40,7 +39,6 @@ class Condition(NamedTuple):
     reasons: Sequence[str]
     agents: int
     agents_up: int
-    sessions: int
     parked: int
     halted: str
 

@@ -188,7 +188,6 @@ class Dashboard:
             tuple(health.reasons),
             health.agents,
             health.agents_up,
-            health.sessions,
             health.parked,
             self._office.steering.switches.why_halted(),
         )
