@@ -12,6 +12,7 @@ from imbot.admin.story import timeline
 from imbot.engine.agenda import UnknownWebhookError
 from imbot.engine.orders import why_not_resent
 from imbot.errors import ImbotError
+from imbot.gws.status import AgentState, AgentStatus
 from imbot.problems import did_you_mean
 from imbot.records import OrderGiven, OrderKind
 from imbot.rulebook.schema import Budget, Rule
@@ -107,6 +108,7 @@ class Desk:
             Route(
                 *("GET", "/parked", read, "The effects that wait for a person.", self._parked),
                 forms.ParkedListForm,
+                query=forms.Page,
             ),
             Route(
                 *("GET", "/failed", read, "The effects that failed, newest first.", self._failed),
@@ -174,14 +176,14 @@ class Desk:
 
     async def _agents(self, asked: Asked) -> forms.AgentsForm:
         query: forms.AgentQuery = asked.query
-        statuses = sorted(self._office.agents(), key=lambda status: status.user)
+        statuses = self._office.agents()
         wanted = [
             status
             for status in statuses
             if query.state in (None, status.state.value) and (query.user or "") in status.user
         ]
         return forms.AgentsForm(
-            agents=[showing.agent(status) for status in wanted[: query.limit]],
+            agents=[showing.agent(each) for each in sorted(wanted, key=_trouble)[: query.limit]],
             states=Counter(status.state.value for status in statuses),
         )
 
@@ -254,8 +256,8 @@ class Desk:
         found = await self._read(lambda views: views.failed_views(asked.query.limit))
         return forms.FailedListForm(failed=[showing.parked(each) for each in found])
 
-    async def _parked(self, _: Asked) -> forms.ParkedListForm:
-        found = await self._read(lambda views: views.parked_views())
+    async def _parked(self, asked: Asked) -> forms.ParkedListForm:
+        found = await self._read(lambda views: views.parked_views(asked.query.limit))
         return forms.ParkedListForm(parked=[showing.parked(each) for each in found])
 
     async def _timers(self, asked: Asked) -> forms.TimersForm:
@@ -379,6 +381,11 @@ class Desk:
                 return look(views)
 
         return await self._office.aside(read)
+
+
+def _trouble(status: AgentStatus) -> tuple[bool, str]:
+    """Return what sorts agents: those that are not up come first, then by name."""
+    return status.state is AgentState.UP, status.user
 
 
 def _is_found(rule: Rule, part: str | None) -> bool:

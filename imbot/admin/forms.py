@@ -200,10 +200,10 @@ class AgentForm(Form):
 
 
 class AgentsForm(Form):
-    """Agents, by name; and how many there are in each state."""
+    """Agents: those that are not up first, then by name; and how many there are in each state."""
 
-    agents: list[AgentForm]
-    states: dict[str, int]
+    agents: list[AgentForm] = Field(description="Those that were asked for.")
+    states: dict[str, int] = Field(description="How many of all agents are in each state.")
 
 
 class SessionForm(Form):
@@ -348,7 +348,7 @@ class ParkedForm(Form):
 
 
 class ParkedListForm(Form):
-    """What waits for a person, oldest first."""
+    """What waits for a person, oldest first; `/health` says how many there are."""
 
     parked: list[ParkedForm]
 

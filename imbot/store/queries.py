@@ -1,9 +1,10 @@
 """Views for people: what is and was, read beside a running imbot, never written."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,6 @@ from imbot.records import (
     Audited,
     EchoesLearnt,
     Effect,
-    EffectState,
     GapSeen,
     Order,
     RuleSeen,
@@ -43,6 +43,7 @@ from imbot.store.schema import (
     runs,
     sessions,
 )
+from imbot.store.sessionviews import session_views, sessions_seen
 from imbot.store.views import (
     EffectView,
     EventView,
@@ -53,11 +54,8 @@ from imbot.store.views import (
     SessionView,
 )
 
-#: Effects whose orders are looked up by one statement; SQLite allows 32,766 bound values.
+#: Rows that are looked up by one statement; SQLite allows 32,766 bound values.
 _IDS_AT_ONCE = 500
-
-#: States of a message that GWS took.
-_SAID = frozenset({EffectState.ACCEPTED, EffectState.CONFIRMED})
 
 
 class Views:
@@ -245,9 +243,13 @@ class Views:
         """Return every effect that waits for a person, oldest first."""
         return tuple(view.effect for view in self._effects_where(EFFECT_IS_PARKED))
 
-    def parked_views(self) -> tuple[ParkedView, ...]:
-        """Return every effect that waits for a person with what is known of it, oldest first."""
-        return self._parked(EFFECT_IS_PARKED)
+    def parked_views(self, limit: int | None = None) -> tuple[ParkedView, ...]:
+        """Return the effects that wait for a person with what is known of them, oldest first.
+
+        Args:
+            limit: How many at most; None for all.
+        """
+        return self._parked(EFFECT_IS_PARKED, limit=limit)
 
     def failed_views(self, limit: int = 50) -> tuple[ParkedView, ...]:
         """Return the effects that failed with what is known of them, newest first."""
@@ -263,15 +265,16 @@ class Views:
         """Return an effect by its id, parked or not; None when the store has none."""
         return next(iter(self._parked(effects.c.effect_id == effect_id)), None)
 
-    def _parked(self, clause: sa.ColumnElement[bool]) -> tuple[ParkedView, ...]:
-        found = self._effects_where(clause)
-        keys = {SessionKey(one.effect.intent.agent, one.effect.intent.session_id) for one in found}
-        seen = {key: self.session_seen(key) for key in keys}
+    def _parked(
+        self, clause: sa.ColumnElement[bool], *, limit: int | None = None
+    ) -> tuple[ParkedView, ...]:
+        found = self._effects_where(clause, limit=limit)
+        seen = sessions_seen(self._found, {_session_of(one) for one in found})
         orders_of = self._orders([one.effect.intent.effect_id for one in found])
         return tuple(
             ParkedView(
                 one,
-                seen[SessionKey(one.effect.intent.agent, one.effect.intent.session_id)],
+                seen.get(_session_of(one)),
                 tuple(orders_of[one.effect.intent.effect_id]),
             )
             for one in found
@@ -302,8 +305,8 @@ class Views:
         )
         found = self._found(by_state.order_by(runs.c.rule_id, runs.c.state))
         return tuple(
-            _rule_view(rule_id, [row for row in found if row["rule_id"] == rule_id])
-            for rule_id in dict.fromkeys(row["rule_id"] for row in found)
+            _rule_view(rule_id, list(rows_of))
+            for rule_id, rows_of in groupby(found, itemgetter("rule_id"))
         )
 
     def _found(self, statement: sa.Select[Any]) -> Sequence[rows.Row]:
@@ -311,31 +314,7 @@ class Views:
             return self._database.connection.execute(statement).mappings().all()
 
     def _views(self, found: Iterable[rows.Row]) -> tuple[SessionView, ...]:
-        return tuple(self._view(rows.to_session_seen(row)) for row in found)
-
-    def _view(self, seen: SessionSeen) -> SessionView:
-        key = SessionKey(seen.agent, seen.session.id)
-        said = sa.select(sa.func.count().label("messages")).where(
-            *_in_session(events, key), events.c.kind == EventKind.MESSAGE.value
-        )
-        held = [effect.effect for effect in self._effects(key)]
-        return SessionView(
-            seen,
-            messages=self._found(said)[0]["messages"],
-            replies=sum(
-                effect.intent.echo is not None and effect.state in _SAID for effect in held
-            ),
-            effects=Counter(effect.state for effect in held),
-            parked=tuple(effect for effect in held if effect.state is EffectState.PARKED),
-            gaps=self._gaps(seen),
-        )
-
-    def _gaps(self, seen: SessionSeen) -> tuple[GapSeen, ...]:
-        statement = sa.select(gaps).where(
-            gaps.c.agent == seen.agent, gaps.c.ended_at >= seen.first_seen_at
-        )
-        found = [rows.to_gap(row) for row in self._found(statement.order_by(gaps.c.seq))]
-        return tuple(gap for gap in found if seen.session.id in gap.session_ids)
+        return session_views(self._found, [rows.to_session_seen(row) for row in found])
 
     def _effects(self, key: SessionKey) -> tuple[EffectView, ...]:
         return self._effects_where(*_in_session(effects, key))
@@ -346,8 +325,10 @@ class Views:
         of_runs = sa.select(runs.c.run_id).where(runs.c.event_id.in_(of_events))
         return self._effects_where(effects.c.session_id == "", effects.c.run_id.in_(of_runs))
 
-    def _effects_where(self, *clauses: sa.ColumnElement[bool]) -> tuple[EffectView, ...]:
-        statement = sa.select(effects).where(*clauses).order_by(effects.c.seq)
+    def _effects_where(
+        self, *clauses: sa.ColumnElement[bool], limit: int | None = None
+    ) -> tuple[EffectView, ...]:
+        statement = sa.select(effects).where(*clauses).order_by(effects.c.seq).limit(limit)
         return tuple(
             EffectView(rows.to_effect(row), row["settled_at"], row["echo_at"])
             for row in self._found(statement)
@@ -382,6 +363,10 @@ class Views:
 
 def _in_session(table: sa.Table, key: SessionKey) -> tuple[sa.ColumnElement[bool], ...]:
     return table.c.agent == key.agent, table.c.session_id == key.session_id
+
+
+def _session_of(view: EffectView) -> SessionKey:
+    return SessionKey(view.effect.intent.agent, view.effect.intent.session_id)
 
 
 def _event_view(row: rows.Row) -> EventView:
