@@ -127,7 +127,10 @@ async def test_from_a_number_to_why_a_rule_did_not_run(api):
     assert any(line.startswith("reply of greet “Hello”") for line in told)
     (why,) = [line for line in told if line.startswith("rule answer")]
     assert "calendar, shop is closed" in why
-    event = next(line["what"].split()[1] for line in one["lines"] if "message" in line["what"])
+    known = {(line["kind"], line["rule"], line["state"]) for line in one["lines"]}
+    assert {("ran", "greet", ""), ("run", "greet", "done"), ("unmatched", "answer", "")} <= known
+    assert any(line["kind"] == "effect" and line["effect"] for line in one["lines"])
+    event = next(line["event"] for line in one["lines"] if line["kind"] == "message")
     _, found = await api.ask("GET", f"/why?event={event}&rule=answer", role="read")
     assert found["rules"][0]["causes"][0]["kind"] == "calendar"
 
