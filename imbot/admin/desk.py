@@ -180,11 +180,11 @@ class Desk:
         wanted = [
             status
             for status in statuses
-            if query.state in (None, status.state.value) and (query.user or "") in status.user
+            if query.state in (None, status.state) and (query.user or "") in status.user
         ]
         return forms.AgentsForm(
             agents=[showing.agent(each) for each in sorted(wanted, key=_trouble)[: query.limit]],
-            states=Counter(status.state.value for status in statuses),
+            states=Counter(status.state for status in statuses),
         )
 
     async def _sessions(self, asked: Asked) -> forms.SessionsForm:

@@ -4,9 +4,11 @@ Prometheus keeps more, and longer, where there is one.
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 
 from imbot.clock import Clock
 from imbot.engine.watching import Acted, Decided, Echoed, Happened, Parked, Sight
@@ -31,24 +33,30 @@ _REMEMBERED = 10_000
 class Durations:
     """So many durations of each length: any number of them takes little room."""
 
-    __slots__ = ("_often",)
+    __slots__ = ("_known", "_often")
 
     def __init__(self) -> None:
         self._often: Counter[int] = Counter()
+        self._known: dict[float, float] = {}
 
     def add(self, seconds: float) -> None:
         """Take a duration down."""
         within = min(max(seconds, _SHORTEST_S), _LONGEST_S)
         self._often[round(math.log(within, _FACTOR))] += 1
+        self._known.clear()
 
     def quantile(self, share: float) -> float | None:
         """Return the seconds that this share of them took at most; None without any."""
-        rank = math.ceil(share * self._often.total())
-        for length in sorted(self._often):
-            rank -= self._often[length]
-            if rank <= 0:
-                return round(_FACTOR**length, 4)
-        return None
+        if self._often and share not in self._known:  # who draws an hour asks time after time
+            length = self._length(math.ceil(share * self._often.total()))
+            self._known[share] = round(_FACTOR**length, 4)
+        return self._known.get(share)
+
+    def _length(self, rank: int) -> int:
+        """Return the length of the one with this rank, counted from the shortest, from 1."""
+        lengths = sorted(self._often)
+        upto = accumulate(self._often[length] for length in lengths)
+        return lengths[bisect_left(list(upto), rank)]
 
 
 @dataclass(slots=True)

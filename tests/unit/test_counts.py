@@ -163,6 +163,7 @@ def test_a_match_of_an_older_version_is_not_counted_for_the_new_one():
     """It was matched before a reload and decided after it; misses would become negative."""
     newer = replace(MADE["talks"], version="v2", triggers=MADE["rings"].triggers)
     counts = Counts(StoppedClock(), [newer])
-    counts.watch(Decided(plan_of(EventKind.MESSAGE, {"talks": "hit"}, {"talks"})))
+    for fate in ("hit", "suppressed"):
+        counts.watch(Decided(plan_of(EventKind.MESSAGE, {"talks": fate}, {"talks"})))
 
     assert counts.of("talks") == RuleCount(T0)

@@ -142,6 +142,30 @@ async def test_both_ends_of_a_call_are_two_sessions(store, tmp_path):
         assert views.session("unknown") == ()
 
 
+async def test_the_first_of_what_is_parked_can_be_asked_for(store, tmp_path):
+    """After a day without GWS there are thousands."""
+    for number in range(3):
+        await store.commit([intent(number), verdict(intent(number), EffectState.PARKED)])
+
+    with open_views(URL, base=tmp_path) as views:
+        ids = [one.view.effect.intent.effect_id for one in views.parked_views(2)]
+        assert ids == [intent(0).effect_id, intent(1).effect_id]
+        assert len(views.parked_views()) == 3
+        assert views.parked_views()[0].session is None
+
+
+async def test_rules_are_told_apart(store, tmp_path):
+    """Each with the runs of its own, by its id."""
+    runs = [run(n, RunState.DONE, rule_id=f"r{n % 2}", at=after(n)) for n in range(5)]
+    await store.commit([*runs, run(9, RunState.FAILED, rule_id="r1", at=after(9))])
+
+    with open_views(URL, base=tmp_path) as views:
+        assert [(one.rule_id, one.runs, one.last_at) for one in views.rules()] == [
+            ("r0", {RunState.DONE: 3}, after(4)),
+            ("r1", {RunState.DONE: 2, RunState.FAILED: 1}, after(9)),
+        ]
+
+
 async def test_parked_effects_gaps_and_rules_have_lists(views):
     assert [effect.intent.session_id for effect in views.parked()] == ["s2"]
     assert [gap.reason for gap in views.gaps()][-1] == "long before"

@@ -126,6 +126,21 @@ async def test_a_run_says_where_it_stands_and_what_it_was_rescued_from(told):
     ]
 
 
+async def test_a_run_that_waits_says_until_when(told):
+    waiting = run(1, RunState.WAITING, due_at=after(60), at=after(3))
+    *_, line = await told(EventSeen(event(1)), waiting)
+
+    assert (line.kind, line.state) == (LineKind.RUN, "waiting")
+    assert line.details.startswith("waiting until ")
+
+
+async def test_our_own_marks_are_no_lines(told):
+    """Nobody asks about them, and each session has one."""
+    mark = event(1, kind=EventKind.USERDATA, changed={"imbot.auto.imbot.bot1": {"new": "1"}})
+
+    assert await told(EventSeen(replace(mark, own=True))) == []
+
+
 async def test_a_gap_is_about_no_rule(told):
     lines = await told(GapSeen("bot1", ("s1",), "a poll was lost", after(-1), after(3)))
 
