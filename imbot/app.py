@@ -24,6 +24,7 @@ from imbot.admin.hindsight import Hindsight
 from imbot.admin.metrics import Metrics
 from imbot.admin.office import Office
 from imbot.admin.pulse import Pulse
+from imbot.admin.reading import Reader
 from imbot.admin.server import AdminServer
 from imbot.admin.site import site_of
 from imbot.clock import Clock
@@ -132,6 +133,7 @@ class App:
         table: The sessions.
         agenda: What rules wait for that no agent's wire brings.
         steering: What people switch.
+        reader: Looks into the store.
         server: Serves people and their programs; None where nobody is to be.
     """
 
@@ -155,6 +157,7 @@ class App:
         self.agents: dict[str, Agent] = {}
         self._settings = settings
         self._ports = ports
+        self.reader = Reader(settings.store, loaded.base, ports.aside)
         self._counts = Counts(ports.clock, rulebook.rules)
         self._pulse = Pulse(ports.clock)
         if ports.serves_health:
@@ -335,6 +338,7 @@ class App:
         return Office(
             clock=self._ports.clock,
             aside=self._ports.aside,
+            reader=self.reader,
             store_url=settings.store,
             base=loaded.base,
             settings=masked(settings),
@@ -454,6 +458,7 @@ async def open_app(
             watchdog=watchdog,
         )
         if ports.serves_health:
+            stack.callback(app.reader.close)
             office = app.office()
             routes = Desk(office).routes
             dashboard = await stack.enter_async_context(Dashboard(routes, office, moves))

@@ -1,8 +1,8 @@
 """What can be asked of a running imbot: every route of the admin API, and what it does."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from imbot.admin import forms, showing
 from imbot.admin.keys import Role
@@ -17,10 +17,8 @@ from imbot.problems import did_you_mean
 from imbot.records import OrderGiven, OrderKind
 from imbot.rulebook.schema import Budget, Rule
 from imbot.store.orders import About, open_orders
-from imbot.store.queries import Views, open_views
+from imbot.store.queries import Views
 from imbot.store.views import RuleView
-
-_T = TypeVar("_T")
 
 _NOT_FOUND, _WRONG = 404, 422
 
@@ -196,7 +194,7 @@ class Desk:
             )
             return forms.SessionsForm(sessions=[showing.session(view) for view in found])
 
-        return await self._read(look)
+        return await self._office.reader.look(look)
 
     async def _story(self, asked: Asked) -> forms.StoriesForm:
         query: forms.StoryQuery = asked.query
@@ -214,7 +212,7 @@ class Desk:
             ]
 
         self._require_rule(query.rule)
-        if not (stories := await self._read(look)):
+        if not (stories := await self._office.reader.look(look)):
             raise RefusedError(_NOT_FOUND, "no-session", f"there is no session {session}")
         return forms.StoriesForm(stories=stories)
 
@@ -222,7 +220,7 @@ class Desk:
         query: forms.WhyQuery = asked.query
         hindsight = self._office.hindsight()
         self._require_rule(query.rule)
-        explained = await self._read(
+        explained = await self._office.reader.look(
             lambda views: hindsight.of_event(views, query.event, query.rule)
         )
         if explained is None:
@@ -231,7 +229,10 @@ class Desk:
 
     async def _rules(self, asked: Asked) -> forms.RulesForm:
         query: forms.RuleQuery = asked.query
-        ran = {view.rule_id: view for view in await self._read(lambda views: views.rules())}
+        ran = {
+            view.rule_id: view
+            for view in await self._office.reader.look(lambda views: views.rules())
+        }
         book, breakers = self._office.book(), self._office.breakers()
         wanted = [rule for rule in book.rules if _is_found(rule, query.find)]
         return forms.RulesForm(
@@ -239,6 +240,11 @@ class Desk:
             total=len(wanted),
             warnings=[str(problem) for problem in book.warnings],
         )
+
+    async def _runs(self) -> Mapping[str, RuleView]:
+        """Return how often each rule ran, by its id."""
+        found = await self._office.reader.look(lambda views: views.rules())
+        return {view.rule_id: view for view in found}
 
     def _shown(
         self, rule: Rule, ran: RuleView | None, breakers: Mapping[str, str]
@@ -249,15 +255,18 @@ class Desk:
 
     async def _rule(self, asked: Asked) -> forms.RuleForm:
         rule = self._named_rule(asked.named["rule"])
-        ran = {view.rule_id: view for view in await self._read(lambda views: views.rules())}
+        ran = {
+            view.rule_id: view
+            for view in await self._office.reader.look(lambda views: views.rules())
+        }
         return self._shown(rule, ran.get(rule.id), self._office.breakers())
 
     async def _failed(self, asked: Asked) -> forms.FailedListForm:
-        found = await self._read(lambda views: views.failed_views(asked.query.limit))
+        found = await self._office.reader.look(lambda views: views.failed_views(asked.query.limit))
         return forms.FailedListForm(failed=[showing.parked(each) for each in found])
 
     async def _parked(self, asked: Asked) -> forms.ParkedListForm:
-        found = await self._read(lambda views: views.parked_views(asked.query.limit))
+        found = await self._office.reader.look(lambda views: views.parked_views(asked.query.limit))
         return forms.ParkedListForm(parked=[showing.parked(each) for each in found])
 
     async def _timers(self, asked: Asked) -> forms.TimersForm:
@@ -275,7 +284,7 @@ class Desk:
         return forms.SettingsForm(settings=self._office.settings)
 
     async def _audit(self, asked: Asked) -> forms.AuditListForm:
-        found = await self._read(lambda views: views.audit(asked.query.limit))
+        found = await self._office.reader.look(lambda views: views.audit(asked.query.limit))
         return forms.AuditListForm(entries=[showing.audited(each) for each in found])
 
     # Steering ---------------------------------------------------------------------------------
@@ -372,15 +381,6 @@ class Desk:
         if rule_id is not None and rule_id not in known:
             cure = did_you_mean(rule_id, known) or "there is none at all"
             raise RefusedError(_NOT_FOUND, "no-rule", f"there is no rule '{rule_id}'; {cure}")
-
-    async def _read(self, look: Callable[[Views], _T]) -> _T:
-        """Return what is seen in the store; read beside the event loop."""
-
-        def read() -> _T:
-            with open_views(self._office.store_url, base=self._office.base) as views:
-                return look(views)
-
-        return await self._office.aside(read)
 
 
 def _trouble(status: AgentStatus) -> tuple[bool, str]:

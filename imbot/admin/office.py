@@ -8,6 +8,7 @@ from imbot.admin.counts import RuleCount
 from imbot.admin.health import Health
 from imbot.admin.hindsight import Hindsight
 from imbot.admin.pulse import Series
+from imbot.admin.reading import Reader
 from imbot.clock import Clock
 from imbot.engine.steering import Steering
 from imbot.gws.status import AgentStatus
@@ -25,7 +26,8 @@ class Office:
     Attributes:
         clock: Time.
         aside: Does beside the event loop what takes long.
-        store_url: Where it is read.
+        reader: Looks into its store.
+        store_url: Where orders about what is parked are left.
         base: The folder that the URL starts from.
         settings: The settings in force, every secret masked.
         plugins: What was found.
@@ -44,6 +46,7 @@ class Office:
 
     clock: Clock
     aside: Aside
+    reader: Reader
     store_url: str
     base: Path
     settings: JSON

@@ -18,6 +18,7 @@ from imbot.records import (
     Audited,
     EchoesLearnt,
     Effect,
+    EffectState,
     GapSeen,
     Order,
     RuleSeen,
@@ -75,6 +76,10 @@ class Views:
         trace: TracebackType | None,
     ) -> None:
         """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the store."""
         self._database.close()
 
     def sessions(
@@ -107,11 +112,13 @@ class Views:
         digits = "".join(filter(str.isdecimal, number))
         as_text = sa.type_coerce(sessions.c.session, sa.Text)
         with self._database.explaining():
-            found = self._database.connection.execute(statement.where(as_text.contains(digits)))
-            for row in found.mappings():
-                parties = row["session"].get("participants", ())
-                if any(digits in str(value) for party in parties for value in party.values()):
-                    yield row
+            # Closed at the latest with this generator: what is half read keeps the log from ending.
+            wanted = statement.where(as_text.contains(digits))
+            with self._database.connection.execute(wanted) as found:
+                for row in found.mappings():
+                    parties = row["session"].get("participants", ())
+                    if any(digits in str(value) for party in parties for value in party.values()):
+                        yield row
 
     def audit(self, limit: int = 50) -> tuple[Audited, ...]:
         """Return what people did through the admin API, newest first."""

@@ -14,7 +14,7 @@ from imbot.clock import Clock
 from imbot.jsontext import encode_json
 
 #: How often it is looked what moved: no page is further behind than this and its own request.
-TICK_S = 0.5
+TICK_S = 0.7
 
 #: Something is told at least so often, so that whoever is gone is noticed.
 _TOLD_EVERY_TICKS = 20

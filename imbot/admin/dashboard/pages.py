@@ -36,7 +36,7 @@ PAGES: Sequence[Page] = (
         moved_by=("sessions", "condition"),
     ),
     Page(
-        *("/sessions", "Sessions", "sessions.html", {"sessions": "/sessions"}),
+        *("/sessions", "Sessions", "sessions.html", {"sessions": "/sessions?limit=25"}),
         moved_by=("sessions",),
     ),
     Page(
@@ -44,7 +44,7 @@ PAGES: Sequence[Page] = (
         moved_by=("session:{session}",),
     ),
     Page(*("/why", "", "why.html", {"why": "/why"})),
-    Page(*("/rules", "Rules", "rules.html", {"rules": "/rules?limit=100"}), moved_by=("rules",)),
+    Page(*("/rules", "Rules", "rules.html", {"rules": "/rules?limit=50"}), moved_by=("rules",)),
     Page(*("/rules/{rule}", "", "rule.html", {"rule": "/rules/{rule}"}), moved_by=("rules",)),
     Page(
         *("/parked", "Parked", "parked.html", {"parked": "/parked", "failed": "/failed"}),
