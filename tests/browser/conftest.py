@@ -5,15 +5,15 @@ it, too: ``@pytest_asyncio.fixture(loop_scope="session")``; an ``async with`` in
 """
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
 from tests.browser.watching import TELL_VIOLATIONS, Watch
+from tests.machine import lacks, program
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -57,34 +57,25 @@ def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TEST_S))
 
 
-def _lacks(what: str) -> NoReturn:
-    """End a test that has no browser. A user's machine may lack one, CI may not."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI must run the browser tests: {what}")
-    pytest.skip(what)
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(tmp_path_factory: pytest.TempPathFactory) -> "AsyncIterator[Browser]":
     """Debian's Chromium, or another one that is on the path; nothing is ever downloaded."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        _lacks("no Chromium is installed (Debian: chromium)")
+    chromium = program("chromium", "chromium-browser", package="chromium")
     try:
         from playwright.async_api import async_playwright
     except ImportError:
-        _lacks("the package playwright is not installed (make setup)")
+        lacks("the package playwright is not installed (make setup)")
     home = str(tmp_path_factory.mktemp("chromium"))
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=program,
+        browser = await playwright.chromium.launch(
+            executable_path=chromium,
             args=ARGUMENTS,
             # It shows our own pages only; root, as in a container, cannot have the sandbox at all.
             chromium_sandbox=False,
             env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_CACHE_HOME": home},
         )
-        yield chromium
-        await chromium.close()
+        yield browser
+        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
