@@ -58,3 +58,14 @@ async def test_a_page_without_trouble_is_let_pass(page, watch):
         await page.goto(url)
 
         assert (await page.title(), watch.asked, watch.troubles) == ("Fine", ["Really?"], [])
+
+
+async def test_a_server_that_ends_before_the_page_is_no_trouble(page, watch):
+    """A page that asks on and on is closed after its server."""
+    ask = "setInterval(() => fetch('/').catch(() => 0), 20)"
+    async with serving(f"<script>{ask}</script>") as url:
+        await page.goto(url)
+    async with page.expect_event("requestfailed"):
+        pass
+
+    assert watch.troubles == []

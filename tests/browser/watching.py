@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.async_api import ConsoleMessage, Dialog, Page, Request, WebSocket
+    from playwright.async_api import ConsoleMessage, Dialog, Page
 
 #: Runs in each document before all else: the browser tells these to the document alone.
 TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error(
   `against the policy: ${event.effectiveDirective} ${event.blockedURI} ${event.sample}`));
 """
+
+#: What the browser says when a server has ended, as those of tests do before the page is closed.
+_GONE = re.compile(
+    r"net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED)"
+)
 
 
 @dataclass  # no slots: Playwright keeps its wrapper of a method at its object
@@ -50,32 +55,25 @@ class Watch:
             parts = urlsplit(url)
             if parts.scheme in {"about", "blob", "data"}:
                 return
-            origin = parts.netloc
-            home.append(origin)
-            if origin != home[0]:
+            if not home:
+                home.append(parts.netloc)
+            if parts.netloc != home[0]:
                 self.troubles.append(f"a page of {home[0]} asked {url}")
 
-        def ask(request: "Request") -> None:
-            reach(request.url)
-
-        def connect(socket: "WebSocket") -> None:
-            reach(socket.url)
-
-        def hear(message: "ConsoleMessage") -> None:
-            if message.type == "error":
-                place = message.location.get("url", "")
-                self.troubles.append(f"console: {message.text} ({place})")
-
-        async def answer(dialog: "Dialog") -> None:
-            if dialog.type == "alert":
-                self.troubles.append(f"alert: {dialog.message}")
-            else:
-                self.asked.append(dialog.message)
-            await (dialog.accept() if self.says_yes else dialog.dismiss())
-
-        page.on("request", ask)
-        page.on("websocket", connect)
-        page.on("console", hear)
-        page.on("dialog", answer)
+        page.on("request", lambda request: reach(request.url))
+        page.on("websocket", lambda socket: reach(socket.url))
+        page.on("console", self._hear)
+        page.on("dialog", self._answer)
         page.on("pageerror", lambda error: self.troubles.append(f"raised: {error}"))
         page.on("crash", lambda _: self.troubles.append("the page crashed"))
+
+    def _hear(self, message: "ConsoleMessage") -> None:
+        if message.type == "error" and not _GONE.search(message.text):
+            self.troubles.append(f"console: {message.text} ({message.location.get('url', '')})")
+
+    async def _answer(self, dialog: "Dialog") -> None:
+        if dialog.type == "alert":
+            self.troubles.append(f"alert: {dialog.message}")
+        else:
+            self.asked.append(dialog.message)
+        await (dialog.accept() if self.says_yes else dialog.dismiss())
