@@ -166,6 +166,7 @@ def _settings(gws_url: str, crm_url: str, admin: dict[str, JSON]) -> dict[str, J
 def _leave(tree: dict[str, JSON], url: str, path: Path) -> None:
     """Write the settings in force where the other commands of imbot find them; JSON is YAML."""
     admin = {**tree["admin"], "listen": url.partition("//")[2]}
+    path.touch(mode=0o600)
     path.write_text(json.dumps({**tree, "admin": admin}, indent=2), encoding="utf-8")
 
 

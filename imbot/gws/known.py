@@ -1,4 +1,4 @@
-"""Which sessions an agent was told of, and what GWS lists that it was not; nothing asks GWS here."""
+"""Which sessions an agent was told of, and what GWS lists that it was not; it asks nobody."""
 
 from collections.abc import Iterable
 

@@ -58,15 +58,18 @@ async def demo(*words: str) -> AsyncIterator[Demo]:
                 line = await process.stdout.readline()
                 assert line, said
                 said += line.decode()
-        draining = asyncio.create_task(process.stdout.read())
+        rest = asyncio.create_task(process.stdout.read())  # or it waits for somebody to read
         yield Demo(found["chat"], found["inside"], found["token"], Path(found["folder"]))
-        process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(_END_S):
-            rest = (await draining).decode()
-            # 1 where somebody was not served, which is what people who steer it may want.
-            assert await process.wait() in {0, 1}, rest[-2000:]
-        assert "Traceback" not in rest, rest[-2000:]
     finally:
         if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            async with asyncio.timeout(_END_S):
+                code = await process.wait()
+        except TimeoutError:
             process.kill()
-            await process.wait()
+            raise
+    said = (await rest).decode()
+    # 1 where somebody was not served, which is what people who steer it may want.
+    assert code in {0, 1}, said[-2000:]
+    assert "Traceback" not in said, said[-2000:]

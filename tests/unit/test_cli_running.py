@@ -161,7 +161,7 @@ def test_the_demo_is_steered_by_the_usual_commands_in_its_folder(capsys, monkeyp
 
     def leave_and_halt(tree, url, path):
         leave(tree, url, path)
-        found["mode"] = path.parent.stat().st_mode & 0o777
+        found["modes"] = [one.stat().st_mode & 0o777 for one in (path.parent, path)]
         Thread(target=lambda: found.update(code=steering.halt("a test", path))).start()
 
     monkeypatch.setattr(demo, "_leave", leave_and_halt)
@@ -170,7 +170,7 @@ def test_the_demo_is_steered_by_the_usual_commands_in_its_folder(capsys, monkeyp
     # Nobody was served, and that is no failure of the demo's: a person wanted it so.
     assert demo.demo(seconds=3, seed=0, port=0, admin_port=0) == 1
     out = capsys.readouterr().out
-    assert found == {"code": 0, "mode": 0o700}
+    assert found == {"code": 0, "modes": [0o700, 0o600]}
     assert "all effects are stopped" in out
     assert "does not run: halted" in out
     assert "Not served" not in out
