@@ -5,8 +5,8 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs audit sbom bench fuzz faults format coverage constraints \
-	clean foreign
+.PHONY: help setup demo test lint docs audit sbom bench fuzz faults format screens coverage \
+	constraints clean foreign
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,6 +66,9 @@ faults: $(READY) ## Play seeds of the fault simulation: make faults SEEDS=20000 
 format: $(READY) ## Write the code as the formatter wants it
 	$(BIN)/python -m ruff check --fix-only .
 	$(BIN)/python -m ruff format .
+
+screens: $(READY) ## Take the pictures of the documentation anew, with the tests in a browser (needs Chromium)
+	KEEP_SCREENS=1 $(BIN)/python -m pytest tests/browser $(ARGS)
 
 coverage: ARGS += --cov --cov-report=
 coverage: test ## Run every test and fail where too few branches are covered

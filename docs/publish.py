@@ -3,7 +3,7 @@
 The pages are copied as they lie in the checkout, so that their links stay what they are. A link to
 a file that is no page leads to a page that shows the file, one to a folder to a list of what is in
 it. What comes out is read again: every link must lead somewhere, and no page may load anything from
-elsewhere.
+elsewhere. Pictures are copied.
 """  # noqa: INP001  a script, not a package
 
 import os
@@ -24,6 +24,7 @@ THEME = ROOT / "docs" / "theme"
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".service": "ini"}
+_PICTURES = frozenset({".png", ".svg"})
 #: What a browser loads without being asked.
 _LOADED = {
     *(("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")),
@@ -51,7 +52,11 @@ def stage(source: Path) -> None:
         _write(source / _place(page), text)
     while named:
         shown = named.pop()
-        _write(source / _place(shown), _shown(shown, named))
+        if shown.suffix in _PICTURES:
+            (source / _place(shown)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(shown, source / _place(shown))
+        else:
+            _write(source / _place(shown), _shown(shown, named))
 
 
 def _place(path: Path) -> Path:
@@ -61,8 +66,10 @@ def _place(path: Path) -> Path:
         return Path("index.md")
     if path.is_dir():
         return relative / "index.md"
+    if path.suffix == ".md" or path.suffix in _PICTURES:
+        return relative
     # What begins with a dot is passed over by the generator.
-    return relative if path.suffix == ".md" else relative.with_name(f"{path.name.lstrip('.')}.md")
+    return relative.with_name(f"{path.name.lstrip('.')}.md")
 
 
 def _rewritten(page: Path, text: str, named: set[Path]) -> str:

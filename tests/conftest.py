@@ -15,7 +15,7 @@ settings.register_profile("side by side", settings(), deadline=None)
 settings.load_profile("side by side")
 
 #: Their tests start processes and wait for them, or share one that takes long to start.
-_ALONE = [Path(__file__).with_name(folder) for folder in ("wire", "editor")]
+_ALONE = [Path(__file__).with_name(folder) for folder in ("wire", "editor", "browser")]
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at

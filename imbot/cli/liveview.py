@@ -112,6 +112,9 @@ def _action(step: Step, outcome: Outcome) -> tuple[str, str]:
 #: A session that began later than this before the end need not be served any more.
 _GRACE = timedelta(seconds=5)
 
+#: Why a rule does not act when a person wants it so.
+_BY_HAND = frozenset({Reason.HALTED, Reason.OFF, Reason.SHADOW})
+
 
 @dataclass(slots=True)
 class Tally:
@@ -120,11 +123,13 @@ class Tally:
     Attributes:
         began: When each session was first Talking.
         served: Sessions in which something was said, and those that the bot began.
+        held: Sessions in which a person has held back what would have been said.
         counts: How often each thing happened.
     """
 
     began: dict[SessionKey, datetime] = field(default_factory=dict)
     served: set[SessionKey] = field(default_factory=set)
+    held: set[SessionKey] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
 
     def see(self, sight: Sight) -> None:
@@ -135,6 +140,10 @@ class Tally:
                 is_talking = session is not None and session.state == SessionState.TALKING
                 if key is not None and event.kind is EventKind.STATE and is_talking:
                     self.began.setdefault(key, event.at)
+            case Decided(plan):
+                key = plan.event.session_key
+                if key is not None and any(no.reason in _BY_HAND for no in plan.suppressed):
+                    self.held.add(key)
             case Acted(start, step, outcome):
                 key = start.event.session_key
                 self.counts[outcome.kind] += 1
@@ -153,7 +162,7 @@ class Tally:
     def unserved(self, now: datetime) -> list[SessionKey]:
         """Return the sessions that should have been served by now and were not."""
         due = (key for key, at in self.began.items() if at < now - _GRACE)
-        return [key for key in due if key not in self.served]
+        return [key for key in due if key not in self.served | self.held]
 
     def summary(self) -> str:
         """Return the counts on one line."""

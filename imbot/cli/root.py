@@ -82,11 +82,19 @@ def demo(
     port: Annotated[
         int, typer.Option(help="Port of the chat page; 0 for any.", min=0, max=65535)
     ] = 0,
+    admin_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to look inside and steer; without, 8081, or any where that is taken.",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
 ) -> None:
     """Show a bot at work: simulator, daemon, shipped rules, a few talkative parties."""
     from imbot.cli import demo as live
 
-    raise typer.Exit(live.demo(seconds=seconds, seed=seed, port=port))
+    raise typer.Exit(live.demo(seconds=seconds, seed=seed, port=port, admin_port=admin_port))
 
 
 @cli.command()

@@ -18,6 +18,7 @@ from imbot.clock import Clock
 from imbot.errors import ActionError, Fault, StoreError
 from imbot.gws.client import GwsClient
 from imbot.gws.flag import Flag
+from imbot.gws.known import REMEMBERED, KnownSessions, is_early
 from imbot.gws.left import AWAY, Left
 from imbot.gws.notifications import Device, DeviceNotice, heard
 from imbot.gws.remembered import Remembered
@@ -42,70 +43,9 @@ from imbot.ports import Intake
 #: CometD's maxInterval (10 s) ends the Bayeux session.
 HOLD_S = 4.0
 
-#: Names of past sessions that are remembered, so that late notices are not looked up again.
-REMEMBERED = 200
-
 SERVICES_CHANNEL = "/notifications/services"
 
-_RANK = {state.value: rank for rank, state in enumerate(SessionState)}
-
 log = structlog.get_logger()
-
-
-def _is_early(session: ImSession) -> bool:
-    return _RANK.get(session.state, len(_RANK)) < _RANK[SessionState.TALKING]
-
-
-class KnownSessions:
-    """Which sessions the agent was told of: as many as are needed to see what it was not."""
-
-    def __init__(self) -> None:
-        self.live: dict[str, ImSession] = {}
-        self._past = Remembered(REMEMBERED)
-
-    def knows(self, name: str) -> bool:
-        """Return whether a session of this id or alias was ever shown."""
-        is_live = name in self.live or any(name in one.aliases for one in self.live.values())
-        return is_live or name in self._past
-
-    def early(self, name: str) -> ImSession | None:
-        """Return a session that is not known to talk yet; None for any other."""
-        known = self.live.get(name)
-        return known if known is not None and _is_early(known) else None
-
-    def note(self, session: ImSession) -> None:
-        """Take in a session as shown; a completed one never comes back."""
-        if session.is_completed:
-            self.live.pop(session.id, None)
-            self.forget((session.id, *session.aliases))
-        elif session.id not in self._past:
-            self.live[session.id] = session
-
-    def forget(self, names: Iterable[str]) -> None:
-        """Remember these names as past."""
-        for name in names:
-            self._past.add(name)
-
-    def note_snapshot(self, sessions: Iterable[ImSession], before: Iterable[str]) -> None:
-        """Take in all there are; those known before it was asked for, and absent, are over."""
-        listed = {session.id: session for session in sessions}
-        for session_id in before:
-            if session_id not in listed and self.live.pop(session_id, None) is not None:
-                self.forget((session_id,))
-        for session in listed.values():
-            self.note(session)
-
-    def differences(self, sessions: Iterable[ImSession]) -> frozenset[str]:
-        """Return what GWS lists and no notification told, one word for each difference."""
-        listed = {session.id: session for session in sessions if not session.is_completed}
-        unseen = {f"{name} is new" for name in listed if not self.knows(name)}
-        over = {f"{name} is over" for name in self.live if name not in listed}
-        ahead = {
-            f"{name} is {listed[name].state}"
-            for name, known in self.live.items()
-            if name in listed and _RANK.get(listed[name].state, 0) > _RANK.get(known.state, 9)
-        }
-        return frozenset(unseen | over | ahead)
 
 
 class Wire(Protocol):
@@ -439,7 +379,7 @@ class Feed:
         """Return what has to be known of a session before a message in it is."""
         if (early := self.known.early(name)) is not None:
             shown = next((notice.session for notice in await self._look_up(name)), early)
-            if _is_early(shown):
+            if is_early(shown):
                 shown = replace(shown, state=SessionState.TALKING.value, capabilities=None)
             return [SessionNotice(shown, self._clock.now())]
         if name in self._strangers or self.known.knows(name):

@@ -76,6 +76,15 @@ def test_each_page_has_search_both_colours_and_forbids_to_load_from_elsewhere(si
     assert "quarantine" in (site / "search.json").read_text()
 
 
+def test_pictures_are_what_they_are_in_the_checkout(tmp_path):
+    """Other files get a page that shows them as text."""
+    publish.stage(tmp_path)
+    where = Path("docs", "assets", "screens", "chat.png")
+
+    assert (tmp_path / where).read_bytes() == (ROOT / where).read_bytes()
+    assert "](../assets/screens/chat.png)" in (tmp_path / "docs/guide/simulator.md").read_text()
+
+
 def test_links_lead_to_what_stands_for_files_and_folders(tmp_path):
     """A checkout's links to code would lead nowhere in a site."""
     publish.stage(tmp_path)

@@ -108,6 +108,7 @@ def test_a_store_that_is_none_is_told(imbot, home):
         ["simulate", "--port", "{}"],
         ["simulate", "--port", "0", "--crm-port", "{}"],
         ["demo", "--port", "{}"],
+        ["demo", "--admin-port", "{}"],
         ["run", "-s", "admin.listen=127.0.0.1:{}"],
     ],
     ids=" ".join,

@@ -3,15 +3,19 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 
-from imbot.cli import demo, running, simulating
+from imbot.cli import checking, demo, liveview, running, simulating, steering
 from imbot.cli.running import EXIT_INTERRUPTED, on_loop, stop_on_signal
 from imbot.errors import ImbotError
 from imbot.model import SessionKey
+from imbot.shipped import shipped
 from imbot.simulator import SimulatorSettings
 
 
@@ -120,10 +124,13 @@ def test_the_demo_serves_sessions_within_seconds(capsys, monkeypatch):
     """It is the first thing that anybody sees of imbot."""
     monkeypatch.setenv("NO_COLOR", "1")
 
-    assert demo.demo(seconds=3, seed=0, port=0) == 0
+    assert demo.demo(seconds=3, seed=0, port=0, admin_port=0) == 0
 
     out = capsys.readouterr().out
     assert "It ends after 3 s." in out
+    assert re.search(
+        r"^Look inside and steer at http://127.0.0.1:\d+/login#imbot_\S+$", out, re.MULTILINE
+    )
     assert "reply “Hello" in out
     assert "what we said came back" in out
 
@@ -132,7 +139,7 @@ def test_the_demo_serves_sessions_within_seconds(capsys, monkeypatch):
 def test_the_demo_is_no_success_when_nobody_was_served(capsys, monkeypatch):
     monkeypatch.setattr(demo, "_until_office_hours", lambda _now: timedelta(hours=1))
 
-    assert demo.demo(seconds=None, seed=0, port=0) == 1
+    assert demo.demo(seconds=None, seed=0, port=0, admin_port=0) == 1
 
     out = capsys.readouterr().out
     assert "Ctrl-C ends it." in out
@@ -144,12 +151,62 @@ def test_the_demo_tells_whom_nobody_served(capsys, monkeypatch):
     monkeypatch.setattr(demo.Tally, "unserved", lambda *_: [SessionKey("bot1", "s1")])
     monkeypatch.setattr(demo, "_PARTIES", 0)
 
-    assert demo.demo(seconds=1, seed=0, port=0) == 1
+    assert demo.demo(seconds=1, seed=0, port=0, admin_port=0) == 1
     assert "Not served: bot1/s1" in capsys.readouterr().out
+
+
+def test_the_demo_is_steered_by_the_usual_commands_in_its_folder(capsys, monkeypatch):
+    """What is tried on it is what is done to an imbot that serves people."""
+    leave, found = demo._leave, {}
+
+    def leave_and_halt(tree, url, path):
+        leave(tree, url, path)
+        found["modes"] = [one.stat().st_mode & 0o777 for one in (path.parent, path)]
+        Thread(target=lambda: found.update(code=steering.halt("a test", path))).start()
+
+    monkeypatch.setattr(demo, "_leave", leave_and_halt)
+    monkeypatch.setattr(liveview, "_GRACE", timedelta())
+
+    # Nobody was served, and that is no failure of the demo's: a person wanted it so.
+    assert demo.demo(seconds=3, seed=0, port=0, admin_port=0) == 1
+    out = capsys.readouterr().out
+    assert found == {"code": 0, "modes": [0o700, 0o600]}
+    assert "all effects are stopped" in out
+    assert "does not run: halted" in out
+    assert "Not served" not in out
+
+
+def test_the_demo_is_found_where_it_was_last_time_unless_that_is_taken(monkeypatch):
+    """People keep a bookmark; and an imbot that runs here already keeps its port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        usual = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(demo, "_USUAL", usual)
+        taken.listen()
+
+        assert demo._usual_or_any() == "127.0.0.1:0"
+    assert demo._usual_or_any() == usual
+
+
+def test_the_demo_says_that_its_usual_port_is_taken(capsys, monkeypatch):
+    monkeypatch.setattr(demo, "_usual_or_any", lambda: "127.0.0.1:0")
+
+    demo.demo(seconds=1, seed=0, port=0, admin_port=None)
+
+    assert "127.0.0.1:8081 is taken" in capsys.readouterr().out
+
+
+def test_the_rules_of_the_demo_are_without_a_warning(capsys, monkeypatch, tmp_path):
+    """They are the first that anybody sees, and they stand beside those that ship."""
+    monkeypatch.chdir(tmp_path)
+
+    code = checking.check([demo._MORE_RULES, shipped("rules")], None, strict=True, shape="text")
+
+    assert code == 0, capsys.readouterr().out
 
 
 def test_the_demo_gives_up_when_no_agent_comes_up(monkeypatch):
     monkeypatch.setattr(demo, "_UP_S", 0.0)
 
     with pytest.raises(ImbotError, match="did not come up within 0 s"):
-        demo.demo(seconds=1, seed=0, port=0)
+        demo.demo(seconds=1, seed=0, port=0, admin_port=0)

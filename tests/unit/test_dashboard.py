@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from itertools import combinations
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from imbot.admin.health import Health
 from imbot.admin.metrics import Metrics
 from imbot.clock import SystemClock
+from tests.machine import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ALERTS = DEPLOY / "prometheus" / "imbot.rules.yml"
@@ -132,9 +132,7 @@ def test_the_dashboard_belongs_to_no_grafana():
 
 
 def promtool(*words):
-    tool = shutil.which("promtool")
-    if tool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+    tool = program("promtool", package="prometheus")
     return subprocess.run([tool, *words], capture_output=True, text=True, check=False)  # noqa: S603
 
 

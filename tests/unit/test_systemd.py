@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from imbot.systemd import Supervisor
 from imbot.testing.time import LoopClock
+from tests.machine import program
 
 UNIT = Path(__file__).parents[2] / "deploy" / "imbot.service"
 
@@ -87,9 +87,7 @@ async def test_nobody_who_does_not_watch_is_told_that_it_is_alive(ear, more):
 
 def analyzed(*arguments):
     """Return what systemd-analyze says."""
-    tool = shutil.which("systemd-analyze")
-    if tool is None:
-        pytest.skip("systemd is not installed")
+    tool = program("systemd-analyze", package="systemd")
     return subprocess.run([tool, *arguments], capture_output=True, text=True, check=False)  # noqa: S603
 
 

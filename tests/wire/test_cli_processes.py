@@ -241,7 +241,7 @@ async def test_what_was_done_is_shown_in_tables_and_json(home):
 
 
 async def test_the_demo_serves_every_session_and_ends_with_a_summary(home):
-    found = await imbot(home, "demo", "--seconds", "5")
+    found = await imbot(home, "demo", "--seconds", "5", "--admin-port", "0")
 
     lines = found.out.splitlines()
     assert found.code == 0, found.out + found.err

@@ -1,5 +1,6 @@
 """What people install: the wheel, in an environment with nothing but what the wheel asks for."""
 
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,10 @@ INSTALL_S, COMMAND_S = 600.0, 60.0
 
 #: What pip says when there is nowhere to fetch from, whatever the wheel asks for.
 NO_INDEX = re.compile("Could not find a version|No matching distribution|Connection|Network")
+
+#: What the demo says to open, the second with a token of its own.
+CHAT = re.compile(r"Open (http\S+)")
+INSIDE = re.compile(r"Look inside and steer at (http\S+)/login#(imbot_\S+)")
 
 #: Where the wheel has what stands elsewhere in a checkout.
 MOVED = {"plugins": "imbot/_shipped", "rules": "imbot/_shipped", "docs": "imbot/_shipped"}
@@ -156,21 +161,33 @@ def test_an_installed_imbot_begins_a_bot_and_checks_it(imbot, tmp_path):
 def test_an_installed_imbot_demos(installed, tmp_path):
     """The first thing that anybody sees of imbot; its page is served from the wheel, too."""
     with subprocess.Popen(  # noqa: S603  our own words
-        [installed / "imbot", "demo", "--seconds", "5"],
+        [installed / "imbot", "demo", "--seconds", "5", "--admin-port", "0"],
         cwd=tmp_path,
         env=elsewhere(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as demo:
-        url = next(found[1] for line in demo.stdout if (found := re.match(r"Open (http\S+)", line)))
-        with urllib.request.urlopen(url, timeout=COMMAND_S) as reply:  # noqa: S310  http, ours
-            page = reply.read().decode()
+        chat = next(found[1] for line in demo.stdout if (found := CHAT.match(line)))
+        page = fetched(chat)
+        admin, token = next(found.groups() for line in demo.stdout if (found := INSIDE.match(line)))
+        health = fetched(f"{admin}/health")
+        told = fetched(f"{admin}/api/v1/health", token)
         rest = demo.stdout.read()
 
     assert demo.returncode == 0, rest
     assert re.search(r"^[1-9]\d* sessions, [1-9]\d* served: ", rest, re.MULTILINE), rest
     assert page == (ROOT / "imbot" / "simulator" / "chat.html").read_text()
+    assert json.loads(health)["agents"] == json.loads(told)["agents"]
+    assert token not in rest
+
+
+def fetched(url, token=""):
+    request = urllib.request.Request(url)  # noqa: S310  http, ours
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, timeout=COMMAND_S) as reply:  # noqa: S310  likewise
+        return reply.read().decode()
 
 
 def test_what_is_installed_is_what_the_wheel_asks_for(installed):
