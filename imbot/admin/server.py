@@ -4,6 +4,7 @@ Nothing that comes in is believed before it was checked here: the host that was 
 often, whose token, the content type, the size, and every field.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from imbot.admin.openapi import PREFIX, described
 from imbot.admin.routing import Asked, RefusedError, Route
 from imbot.admin.showing import health as shown_health
 from imbot.admin.site import Site
+from imbot.admin.unread import Unread
 from imbot.clock import Clock, SystemClock
 from imbot.errors import ImbotError, StoreError
 from imbot.jsontext import decode_json, encode_json
@@ -31,6 +33,9 @@ log = structlog.get_logger()
 
 #: The largest body that is read.
 MAX_BODY_BYTES = 256 * 1024
+
+#: So long a body may take to come, and a head, or the next request of a connection.
+BODY_S, HEAD_S = 30.0, 75.0
 
 #: What a server that asks for metrics has to be told that they are.
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,7 +97,9 @@ class AdminServer:
             self._description = described(routes, version=imbot.__version__)
             app.router.add_route("GET", f"{PREFIX}/openapi.json", self._serve_description)
         app.on_response_prepare.append(_with_headers)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=Unread(), keepalive_timeout=HEAD_S, shutdown_timeout=1.0
+        )
 
     async def __aenter__(self) -> Self:
         """Begin to listen.
@@ -304,16 +311,27 @@ async def _query(request: web.Request, form: type[Form] | None) -> Form | None:
 
 async def _body(request: web.Request, form: Any) -> Any:  # noqa: ANN401  as the route says
     if form is None:
-        if request.body_exists and await request.read():
+        if request.body_exists and await _read(request):
             raise RefusedError(400, "body", "this takes no body")
         return None
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise RefusedError(415, "content-type", "send JSON: Content-Type: application/json")
     try:
-        given = decode_json(await request.read())
+        given = decode_json(await _read(request))
     except ValueError as error:
         raise RefusedError(400, "body", f"this is no JSON: {error}") from error
     return given if form is Any else _filled(form, given, strict=True)
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError as error:
+        told = f"the body did not come within {BODY_S:g} s"
+        raise RefusedError(408, "body", told) from error
+    except web.RequestPayloadError as error:
+        raise RefusedError(400, "body", "the body is not as its head says") from error
 
 
 def _filled(form: type[Form], given: JSON, *, strict: bool = False) -> Form:
