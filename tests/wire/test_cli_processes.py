@@ -293,7 +293,7 @@ async def test_help_is_quick(home):
 async def test_run_does_not_start_with_what_libraries_are_not_safe_with(
     home, environment, told, how
 ):
-    """What -O is to aiohttp: CVE-2025-69227; its parser in Python takes what the one in C refuses."""
+    """See CVE-2025-69227; and the parser in Python takes what the one in C refuses."""
     write_settings(home)
 
     found = await ended(await started(home, "run", *how, environment=environment))
