@@ -52,4 +52,6 @@ class Starts:
     def _write(self, starts: Sequence[datetime]) -> None:
         if self._path is not None:
             with suppress(OSError):
+                self._path.touch(0o600)
+                self._path.chmod(0o600)
                 self._path.write_text("".join(f"{at.isoformat()}\n" for at in starts))

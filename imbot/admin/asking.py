@@ -1,5 +1,6 @@
 """From a request to what is asked: every name, field and content type is checked here."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from imbot.admin.keys import Key
 from imbot.admin.routing import Asked, RefusedError, Route
 from imbot.jsontext import decode_json
 from imbot.model import JSON
+
+#: So long a body may take to come.
+BODY_S = 30.0
 
 
 async def asked_by(request: web.Request, route: Route, key: Key) -> Asked:
@@ -33,6 +37,22 @@ def names_in(request: web.Request) -> Mapping[str, str]:
     if any(len(name) > LONGEST_NAME for name in named.values()):
         raise RefusedError(400, "path", "a name in the path is too long")
     return named
+
+
+async def body_of(request: web.Request) -> bytes:
+    """Return what a request carries.
+
+    Raises:
+        RefusedError: It does not come, or is not as the head of the request says.
+    """
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError as error:
+        told = f"the body did not come within {BODY_S:g} s"
+        raise RefusedError(408, "body", told) from error
+    except web.RequestPayloadError as error:
+        raise RefusedError(400, "body", "the body is not as its head says") from error
 
 
 def filled(form: type[Form], given: JSON, *, strict: bool = False) -> Form:
@@ -65,13 +85,13 @@ def _query(request: web.Request, form: type[Form] | None) -> Form | None:
 
 async def _body(request: web.Request, form: Any) -> Any:  # noqa: ANN401  as the route says
     if form is None:
-        if request.body_exists and await request.read():
+        if request.body_exists and await body_of(request):
             raise RefusedError(400, "body", "this takes no body")
         return None
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise RefusedError(415, "content-type", "send JSON: Content-Type: application/json")
     try:
-        given = decode_json(await request.read())
+        given = decode_json(await body_of(request))
     except ValueError as error:
         raise RefusedError(400, "body", f"this is no JSON: {error}") from error
     return given if form is Any else filled(form, given, strict=True)

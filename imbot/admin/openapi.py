@@ -15,7 +15,7 @@ from imbot.admin.routing import Route
 PREFIX = "/api/v1"
 
 #: With what any request may be refused.
-_ANY_REFUSAL = (400, 401, 403, 413, 415, 421, 422, 429, 500, 503)
+_ANY_REFUSAL = (400, 401, 403, 408, 413, 415, 421, 422, 429, 500, 503)
 
 _NAMES = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{model}"

@@ -28,11 +28,15 @@ from imbot.admin.routing import RefusedError, Route, Serves
 from imbot.admin.showing import health as shown_health
 from imbot.admin.site import Site
 from imbot.admin.trail import Trail
+from imbot.admin.unread import Unread
 from imbot.clock import Clock
 from imbot.errors import ImbotError, StoreError
 from imbot.records import Audited
 
 log = structlog.get_logger()
+
+#: So long a head may take to come, or the next request of a connection.
+HEAD_S = 75.0
 
 #: What a server that asks for metrics has to be told that they are.
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -94,7 +98,9 @@ class AdminServer:
             for method, path, serve in pages.serving(self.gate, self._trail):
                 add(method, path, serve)
         app.on_response_prepare.append(with_headers)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=Unread(), keepalive_timeout=HEAD_S, shutdown_timeout=1.0
+        )
 
     async def __aenter__(self) -> Self:
         """Begin to listen.

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+#: Exit code for what is asked in a way in which nothing can be done.
+EXIT_USAGE: Final = 2
 #: Exit code for a store that cannot keep anything; a supervisor may try again. Source: sysexits.
 EXIT_STORE: Final = 75
 #: Exit code of what Ctrl-C broke off, as shells have it.
@@ -14,7 +16,7 @@ EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
 EXIT_CODES: Final[Mapping[int, str]] = {
     0: "done, and nothing wrong",
     1: "something that was given is wrong, a test failed, or a replay differs",
-    2: "wrong usage, or nothing to do",
+    EXIT_USAGE: "wrong usage, or nothing to do",
     EXIT_STORE: "the store failed; a supervisor may try again later",
     EXIT_INTERRUPTED: "ended at once by Ctrl-C",
 }

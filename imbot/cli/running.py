@@ -14,14 +14,17 @@ from typing import Any
 import structlog
 
 from imbot.app import Ports, open_app
-from imbot.cli import EXIT_INTERRUPTED
+from imbot.cli import EXIT_INTERRUPTED, EXIT_USAGE
 from imbot.cli.ending import Ending, leave
+from imbot.cli.output import complain
 from imbot.cli.settings import load, load_and_warn
 from imbot.cli.sightlog import discreetly, log_sight
 from imbot.clock import SystemClock
 from imbot.config import Loaded, secrets_of
 from imbot.daemon import Daemon
 from imbot.discretion import Discretion
+from imbot.doctor import machine
+from imbot.doctor.findings import Grade
 from imbot.engine.secrecy import ways_to_write
 from imbot.engine.watching import Watcher
 from imbot.errors import ConfigError
@@ -39,6 +42,9 @@ from imbot.watchdog import Watchdog
 def run(config: Path | None, options: Sequence[str], *, safe_mode: bool = False) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code.
 
+    Nothing is served by a Python that leaves out what libraries check, nor with aiohttp's parser in
+    Python, which takes more for HTTP than the one with which imbot is tested.
+
     Args:
         config: The settings file.
         options: Settings of the command line.
@@ -49,6 +55,10 @@ def run(config: Path | None, options: Sequence[str], *, safe_mode: bool = False)
         RulebookError: The rules are wrong; likewise.
         StoreError: The store failed.
     """
+    for found in (machine.own_python(), machine.own_parser()):
+        if found.grade is Grade.FAILED:
+            complain(f"not started with this Python: {found.found}; {found.cure}")
+            return EXIT_USAGE
     mistakes: Sequence[Problem] = ()
     try:
         loaded: Loaded | None = load_and_warn(config, options)

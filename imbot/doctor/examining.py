@@ -30,7 +30,6 @@ from imbot.doctor.rounds import Look, Round, Tell
 from imbot.doctor.tapping import Tap
 from imbot.errors import ActionError, ConfigError, ImbotError
 from imbot.gws.admission import Admission
-from imbot.http import has_fast_parser
 from imbot.openfiles import Limits
 from imbot.pluginhost import Plugins
 from imbot.ports import Network
@@ -124,7 +123,7 @@ class Examination:
         looks: dict[Check, Callable[[], Finding | Sequence[Finding]]] = {
             Check.PYTHON: machine.own_python,
             Check.PACKAGES: lambda: machine.packages(machine.own_requirements(), installed()),
-            Check.PARSER: lambda: machine.parser(is_fast=has_fast_parser()),
+            Check.PARSER: machine.own_parser,
             Check.EXTRAS: lambda: machine.extras(installed()),
             Check.ZONES: lambda: machine.zones(installed(), now),
         }

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from imbot.doctor.findings import Finding
+from imbot.http import has_fast_parser
 from imbot.openfiles import Limits, files_needed, is_enough
 
 #: The newest Python that imbot is tested with.
@@ -50,7 +51,7 @@ def python(version: tuple[int, int, int], optimize: int) -> Finding:
     told = ".".join(map(str, version))
     if optimize:
         cure = "unset PYTHONOPTIMIZE and start Python without -O"
-        return Finding.warning(f"{told}, which leaves asserts of libraries out", cure)
+        return Finding.failed(f"{told}, which leaves out what libraries check", cure)
     if version[:2] > _NEWEST:
         newest = ".".join(map(str, _NEWEST))
         return Finding.hint(f"{told}, newer than what imbot is tested with", f"use {newest}")
@@ -134,7 +135,7 @@ def parser(*, is_fast: bool) -> Finding:
     if is_fast:
         return Finding.ok("in C")
     cure = "install the wheel of aiohttp for this machine, and unset AIOHTTP_NO_EXTENSIONS"
-    return Finding.warning("in Python: slow, and not as strict", cure)
+    return Finding.failed("in Python: slow, and not as strict", cure)
 
 
 def extras(installed: Mapping[str, str]) -> Finding:
@@ -163,6 +164,11 @@ def own_requirements() -> list[str] | None:
 def own_python() -> Finding:
     """Return whether the Python that runs this will do."""
     return python(sys.version_info[:3], sys.flags.optimize)
+
+
+def own_parser() -> Finding:
+    """Return whether the aiohttp that is installed here will do."""
+    return parser(is_fast=has_fast_parser())
 
 
 # Time zones -----------------------------------------------------------------------------------

@@ -179,9 +179,8 @@ class ControlApi:
 
 def json_response(value: object, status: int = 200) -> web.Response:
     """Return a JSON response of the control API."""
-    return web.Response(
-        status=status, body=encode_json(value), headers={"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+    return web.Response(status=status, body=encode_json(value), headers=headers)
 
 
 def session_view(session: ImSession) -> Mapping[str, object]:

@@ -28,6 +28,7 @@ from imbot.store.schema import (
     ORDER_IS_WAITING,
     RUN_IS_OPEN,
     SESSION_IS_OPEN,
+    audit,
     effects,
     events,
     gaps,
@@ -77,6 +78,7 @@ _TEXTS: Sequence[tuple[sa.Table, sa.ColumnElement[bool]]] = (
     (gaps, sa.false()),
     (orders, ORDER_IS_WAITING),
     (quarantine, sa.false()),
+    (audit, sa.false()),
 )
 
 
@@ -358,6 +360,7 @@ class Eraser:
                 mentioned | quarantine.c.row.contains(key.session_id, autoescape=True)
             )
         )
+        self._erase_in_audit(key.session_id)
         # The newest number says where new event ids go on from.
         newest = sa.select(sa.func.max(events.c.number)).scalar_subquery()
         execute(sa.delete(events).where(*_of(events, key), events.c.number < newest))
@@ -372,6 +375,12 @@ class Eraser:
             )
         ).all():
             self._change(sessions, rowid, {"session": _blank(shown)})
+
+    def _erase_in_audit(self, session_id: str) -> None:
+        named = audit.c.request.contains(session_id, autoescape=True)
+        asked = sa.select(sa.literal_column("audit.rowid", sa.Integer), audit.c.request)
+        for rowid, request in self._database.connection.execute(asked.where(named)).all():
+            self._change(audit, rowid, {"request": request.replace(session_id, ERASED)})
 
     def _rewrite(self, table: sa.Table, rowid: int, without: Callable[[JSON], JSON]) -> None:
         columns = _text_columns(table)
@@ -415,5 +424,5 @@ def _of(table: sa.Table, key: SessionKey) -> tuple[sa.ColumnElement[bool], ...]:
 def _text_columns(table: sa.Table) -> list[sa.Column[Any]]:
     """Return the columns that hold what people and services say."""
     said = {"payload", "echo", "result", "detail", "before", "bound", "strands", "cancelled", "key"}
-    said |= {"session", "fields", "suppressed", "reason", "refused", "row"}
+    said |= {"session", "fields", "suppressed", "reason", "refused", "row", "request"}
     return [column for column in table.c if column.name in said]

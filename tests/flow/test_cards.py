@@ -96,8 +96,13 @@ async def test_ten_thousand_numbers_of_cards_are_kept_nowhere(stage, noted):
     assert "****" in kept.decode("utf-8", "replace")
     # Without a reason to look, nothing would be found: the same search finds them where they are.
     assert len(numbers_in(str([call.session.transcript for call in calls])) & {*cards}) > CARDS // 2
-    for where in (kept.decode("utf-8", "replace"), str(logs), sent):
-        assert numbers_in(where) & {*cards} == set()
+    found = [
+        number
+        for where in (kept.decode("utf-8", "replace"), str(logs), sent)
+        for number in numbers_in(where) & {*cards}
+    ]
+    print(f"{CARDS} numbers of cards, {len(found)} kept, logged or sent")  # noqa: T201  the figure
+    assert found == []
     assert b"737" not in re.findall(rb'"cvv": ?"(.*?)"', kept)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from imbot.cli.erasing import erase
 from imbot.errors import StoreError
+from imbot.records import Audited
 from imbot.store.erasing import Eraser, Number, Whom
 from imbot.store.looking import look
 from tests.flow.stage import GWS
@@ -121,6 +122,33 @@ async def test_a_session_is_erased_alone(stage, capsys):
     assert second.id in kept(stage)
     assert not look("sqlite:///imbot.db", base=stage.folder).damaged
     assert "1 sessions" in capsys.readouterr().out
+
+
+@pytest.mark.looptime(noop_cycles=1)
+async def test_the_audit_trail_tells_of_the_erased_no_more(stage):
+    """Whoever steers writes why, and may name the number or the session; that they did stays."""
+    rules = stage.folder / "rules.yaml"
+    rules.write_text(RULES)
+    imbot = await stage.start(rules)
+    call = await talk(stage, NUMBER, CANARY)
+    told = [f'PUT /api/v1/halt {{"why":"{SPELLED[0]} complains"}}', f"POST /api/v1/x/{call.id}"]
+    told.append(f'PUT /api/v1/halt {{"why":"{OTHER} complains"}}')
+    await imbot.app.dispatch._store.commit(
+        [Audited(stage.clock.now(), "alice", "operate", "::1", each, 200) for each in told]
+    )
+    await imbot.stop()
+
+    assert await asyncio.to_thread(erase, NUMBER, None, settings(stage), is_sure=True) == 0
+
+    with stage.views() as views:
+        entries = views.audit()
+    assert [(each.who, each.request) for each in entries] == [
+        ("alice", f'PUT /api/v1/halt {{"why":"{OTHER} complains"}}'),
+        ("alice", "POST /api/v1/x/[erased]"),
+        ("alice", 'PUT /api/v1/halt {"why":"[erased] complains"}'),
+    ]
+    assert [written for written in SPELLED if written in kept(stage)] == []
+    assert not look("sqlite:///imbot.db", base=stage.folder).damaged
 
 
 @pytest.mark.looptime(noop_cycles=1)

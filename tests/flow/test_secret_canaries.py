@@ -11,13 +11,17 @@ import pytest
 import structlog
 from aiohttp import web
 
+from imbot.admin.desk import Desk
 from imbot.admin.metrics import Metrics
+from imbot.admin.openapi import described
+from imbot.admin.routing import Asked
 from imbot.cli.parked import parked
 from imbot.cli.running import introduce
 from imbot.cli.showing import config
 from imbot.cli.sightlog import discreetly
 from imbot.config import Loaded
 from imbot.discretion import Discretion
+from imbot.engine.watching import Happened
 from imbot.logs import configure_logs
 from imbot.settings import Settings
 from imbot.simulator.serving import served_in_memory
@@ -165,6 +169,20 @@ def parts():
     }
 
 
+async def answers(imbot, session, event):
+    """Return all that the admin API answers, and how it is described."""
+    routes = Desk(imbot.app.office()).routes
+    given = {"/why": {"event": event}, "/sessions/{session}": {"why": True}}
+    told = {"openapi": str(described(routes, version="0"))}
+    for route in routes:
+        if not route.changes:
+            form = route.query
+            query = None if form is None else form.model_validate(given.get(route.path, {}))
+            answer = await route.answers(Asked("alice", {"session": session}, query))
+            told[route.path] = answer.model_dump_json()
+    return told
+
+
 @pytest.mark.looptime(noop_cycles=1)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("style", ["json", "text"])
@@ -201,11 +219,17 @@ async def test_a_secret_is_nowhere(stage, heard, logged, capsys, monkeypatch, st
     await stage.seconds(300)
     stage.faults()
     health = str(imbot.app.health())
+    event = next(
+        sight.event.id
+        for sight in imbot.sights
+        if isinstance(sight, Happened) and sight.event.fields.get("text") == "one"
+    )
     imbot.kill()
     kept = files(stage)
     imbot = await stage.launch(RULES, **parts())
     await stage.seconds(60)
     exposition = str(metrics.text(imbot.app.health()))
+    answered = await answers(imbot, call.id, event)
     await imbot.stop()
     kept += files(stage)
     (stage.folder / "imbot.yaml").write_text(json.dumps(told))
@@ -220,6 +244,9 @@ async def test_a_secret_is_nowhere(stage, heard, logged, capsys, monkeypatch, st
     assert "step.failed" in log
     assert "[secret]" in log or ".secret" in log
     assert "********" in printed
+    assert len(answered) > 12
+    assert "********" in answered["/settings"]
+    assert "is refused" in answered["/sessions/{session}"]
     places = {
         "log": log,
         "store": kept.decode("utf-8", "replace"),
@@ -228,6 +255,7 @@ async def test_a_secret_is_nowhere(stage, heard, logged, capsys, monkeypatch, st
         "printed": printed,
         "settings": repr(settings) + str(settings),
         "app": repr(vars(imbot.app)),
+        **answered,
     }
     found = [
         (place, form)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from imbot.doctor import machine
 from imbot.doctor.findings import Grade
 from imbot.doctor.machine import AGENT_BYTES, HOUSE_BYTES, Memory
-from imbot.http import has_fast_parser
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 MIB = 2**20
@@ -29,7 +28,7 @@ def test_this_python_will_do():
     ("version", "optimize", "grade", "cure"),
     [
         ((3, 11, 0), 0, Grade.OK, ""),
-        ((3, 12, 1), 1, Grade.WARNING, "unset PYTHONOPTIMIZE and start Python without -O"),
+        ((3, 12, 1), 1, Grade.FAILED, "unset PYTHONOPTIMIZE and start Python without -O"),
         ((3, 15, 0), 0, Grade.HINT, "use 3.14"),
     ],
 )
@@ -104,14 +103,14 @@ def test_any_requirement_is_read_or_left(text):
 
 
 def test_aiohttp_reads_http_in_c():
-    assert machine.parser(is_fast=has_fast_parser()).grade is Grade.OK
+    assert machine.own_parser().grade is Grade.OK
 
 
-def test_aiohttp_without_its_parser_is_worth_a_warning():
+def test_aiohttp_without_its_parser_will_not_do():
     """The two parsers do not agree on everything; imbot is tested with the one in C."""
     found = machine.parser(is_fast=False)
 
-    assert found.grade is Grade.WARNING
+    assert found.grade is Grade.FAILED
     assert "AIOHTTP_NO_EXTENSIONS" in found.cure
 
 

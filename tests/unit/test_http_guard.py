@@ -166,6 +166,7 @@ def get(url):
 
 
 def test_there_are_enough_vectors():
+    print(f"{len(URLS)} URLs, {len(ADDRESSES)} addresses")  # noqa: T201  the figure
     assert len({*URLS}) == len(URLS) >= 70
 
 

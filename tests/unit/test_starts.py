@@ -1,5 +1,6 @@
 """Starts that crashed: counted beside the store, forgotten after an end in order."""
 
+import stat
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -33,6 +34,15 @@ def test_an_end_in_order_forgets_what_was_before(tmp_path):
     starts.end()
 
     assert Starts(tmp_path / "s.db").begin(NOON) == 0
+
+
+def test_nobody_else_may_read_or_write_it(tmp_path):
+    """Whoever could write it could have the next start stand by."""
+    path = tmp_path / "s.db.starts"
+    for _ in range(2):
+        Starts(tmp_path / "s.db").begin(NOON)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.chmod(0o644)  # as an imbot before this one left it
 
 
 def test_without_a_place_nothing_is_counted(tmp_path):

@@ -280,3 +280,24 @@ async def test_help_is_quick(home):
     seconds, _, heavy = err.decode().strip().partition(" ")
     assert heavy == "[]"
     assert float(seconds) < 1.0  # 0.3 on a quiet machine
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"PYTHONOPTIMIZE": "1"}, "unset PYTHONOPTIMIZE"),
+        ({"AIOHTTP_NO_EXTENSIONS": "1"}, "unset AIOHTTP_NO_EXTENSIONS"),
+    ],
+)
+@pytest.mark.parametrize("how", [(), ("--safe-mode",)])
+async def test_run_does_not_start_with_what_libraries_are_not_safe_with(
+    home, environment, told, how
+):
+    """See CVE-2025-69227; and the parser in Python takes what the one in C refuses."""
+    write_settings(home)
+
+    found = await ended(await started(home, "run", *how, environment=environment))
+
+    assert found.code == 2
+    assert told in found.err
+    assert not (home / "imbot.db").exists()

@@ -15,7 +15,7 @@ from aiohttp import web
 
 import imbot
 from imbot.admin.answering import answer
-from imbot.admin.asking import filled, names_in
+from imbot.admin.asking import body_of, filled, names_in
 from imbot.admin.dashboard.assets import Assets
 from imbot.admin.dashboard.deeds import DEEDS, Deed, Fields
 from imbot.admin.dashboard.live import Condition, Live
@@ -313,7 +313,7 @@ async def _fields(request: web.Request) -> Fields:
     if request.content_type != _FORM or "Content-Encoding" in request.headers:
         raise RefusedError(415, "content-type", f"send a form: Content-Type: {_FORM}")
     try:
-        written = (await request.read()).decode()
+        written = (await body_of(request)).decode()
         given = parse_qsl(written, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as error:
         raise RefusedError(400, "body", f"this is no form: {error}") from error
