@@ -227,7 +227,7 @@ async def test_who_guesses_tokens_must_wait(api):
 async def test_who_asks_too_often_waits_and_nobody_else(api):
     found = [await api.ask("GET", "/halt", role="read") for _ in range(130)]
     assert 100 <= sum(status == 200 for status, _ in found) < 130
-    assert found[-1][1]["error"] == "pace"
+    assert {told["error"] for status, told in found if status != 200} == {"pace"}
     status, _ = await api.ask("PUT", "/halt", {}, role="operate")
     assert status == 200
 

@@ -15,9 +15,11 @@ import pytest
 
 from imbot.admin import server
 from imbot.admin.keys import hash_of, new_token
+from imbot.admin.site import Site
 from imbot.logs import configure_logs
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
+from imbot.standby import Standby
 from tests.hostile import HOSTS, LINES, SMUGGLED, TRAVERSALS
 from tests.wire.house import Imbot, running, tell
 from tests.wire.rawhttp import RawHttp, Reply
@@ -498,3 +500,24 @@ async def test_no_log_quotes_what_could_not_be_read(target):
     for _ in range(300):
         await target.raw.ask(b"x\r\n\r\n")
     assert out.getvalue().count("\n") < 100
+
+
+# While it stands by -----------------------------------------------------------------------------
+
+
+async def test_an_imbot_that_stands_by_is_as_careful():
+    """It serves its health only, and by the same server."""
+    why = Standby("safe-mode", ["canary"])
+    async with (
+        server.AdminServer(Site("127.0.0.1:0"), why.health) as served,
+        RawHttp(served.url) as raw,
+    ):
+        for host in HOSTS:
+            sent = request("GET", b"/health", Host=b"HOST").replace(b"HOST", host)
+            assert (await raw.ask(sent)).status in {400, 421}, host[:40]
+        for part in TRAVERSALS:
+            for sent in (b"/" + part, b"/health/" + part, part):
+                reply = await raw.ask(request("GET", sent))
+                assert reply.status in {400, 404, 421}, sent[:80]
+                assert b"canary" not in reply.body
+        assert b"canary" in (await raw.ask(request("GET", b"/health"))).body
