@@ -17,9 +17,11 @@ from imbot.admin import asking, server
 from imbot.admin.keys import hash_of, new_token
 from imbot.admin.limits import Bucket
 from imbot.clock import SystemClock
+from imbot.admin.site import Site
 from imbot.logs import configure_logs
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
+from imbot.standby import Standby
 from tests.hostile import HOSTS, LINES, SMUGGLED, TRAVERSALS
 from tests.wire.house import Imbot, running, tell
 from tests.wire.rawhttp import RawHttp, Reply
@@ -422,7 +424,7 @@ async def test_a_body_that_swells_is_refused(target):
             if route.changes:
                 heads = {"Content_Encoding": coding}
                 reply = await target.ask(route.method, route.named("x"), body, **heads)
-                assert reply.status in {400, 404, 413, 415}, (route, coding)
+                assert reply.status in {400, 403, 404, 413, 415}, (route, coding)
                 await target.raw.hang_up()
     assert _rss_kib() - before < 30_000
     assert (await target.ask("GET", b"/api/v1/halt")).status == 200
@@ -451,7 +453,7 @@ async def test_a_body_that_never_comes_is_not_waited_for_long(target, monkeypatc
         if route.changes:
             sent = request(route.method, route.named("x"), b"{}")
             reply = await target.raw.ask(sent.replace(b"Length: 2", b"Length: 200"))
-            assert reply.status in {404, 408}, route
+            assert reply.status in {403, 404, 408}, route
             await target.raw.hang_up()
 
 
@@ -500,3 +502,24 @@ async def test_no_log_quotes_what_could_not_be_read(target):
     for _ in range(300):
         await target.raw.ask(b"x\r\n\r\n")
     assert out.getvalue().count("\n") < 100
+
+
+# While it stands by -----------------------------------------------------------------------------
+
+
+async def test_an_imbot_that_stands_by_is_as_careful():
+    """It serves its health only, and by the same server."""
+    why = Standby("safe-mode", ["canary"])
+    async with (
+        server.AdminServer(Site("127.0.0.1:0"), why.health) as served,
+        RawHttp(served.url) as raw,
+    ):
+        for host in HOSTS:
+            sent = request("GET", b"/health", Host=b"HOST").replace(b"HOST", host)
+            assert (await raw.ask(sent)).status in {400, 421}, host[:40]
+        for part in TRAVERSALS:
+            for sent in (b"/" + part, b"/health/" + part, part):
+                reply = await raw.ask(request("GET", sent))
+                assert reply.status in {400, 404, 421}, sent[:80]
+                assert b"canary" not in reply.body
+        assert b"canary" in (await raw.ask(request("GET", b"/health"))).body
