@@ -16,8 +16,8 @@ import pytest
 from imbot.admin import asking, server
 from imbot.admin.keys import hash_of, new_token
 from imbot.admin.limits import Bucket
-from imbot.clock import SystemClock
 from imbot.admin.site import Site
+from imbot.clock import SystemClock
 from imbot.logs import configure_logs
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
@@ -511,7 +511,7 @@ async def test_an_imbot_that_stands_by_is_as_careful():
     """It serves its health only, and by the same server."""
     why = Standby("safe-mode", ["canary"])
     async with (
-        server.AdminServer(Site("127.0.0.1:0"), why.health) as served,
+        server.AdminServer(Site("127.0.0.1:0"), why.health, SystemClock()) as served,
         RawHttp(served.url) as raw,
     ):
         for host in HOSTS:
