@@ -12,6 +12,7 @@ from typing import Literal
 
 import structlog
 
+from imbot.admin.dashboard.standing_by import StandbyPage
 from imbot.admin.health import Health
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
@@ -69,7 +70,8 @@ async def stand_by(
     log.error("imbot.stands_by", status=why.status, reasons=list(why.reasons)[:20])
     async with AsyncExitStack() as stack:
         if site is not None:
-            await stack.enter_async_context(AdminServer(site, why.health, clock))
+            page = StandbyPage(why.health)
+            await stack.enter_async_context(AdminServer(site, why.health, clock, pages=page))
         waiting: list[Awaitable[object]] = [stop.wait(), asked.wait()]
         if changes is not None:
             waiting.append(_changed(changes))

@@ -11,9 +11,14 @@ import pytest
 
 from imbot.admin.dashboard.deeds import DEEDS
 from imbot.admin.dashboard.pages import PAGES
+from imbot.admin.dashboard.standing_by import StandbyPage
 from imbot.admin.keys import hash_of, new_token
+from imbot.admin.server import AdminServer
+from imbot.admin.site import Site
+from imbot.clock import SystemClock
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
+from imbot.standby import Standby
 from tests.wire.house import Imbot, running, until
 from tests.wire.test_imbot_api import RULES
 
@@ -343,3 +348,26 @@ async def test_what_is_kept_by_browsers_is_named_by_what_it_holds(browser):
     for wrong in ("/static/imbot.css", "/static/..%2fpages.py", "/static/", "/static/htmx.LICENSE"):
         async with browser.http.get(f"{browser.url}{wrong}") as reply:
             assert reply.status == 404
+
+
+# While it stands by ---------------------------------------------------------------------------
+
+
+async def test_who_looks_at_an_imbot_that_stands_by_is_told_why():
+    """An operator whose page stops working must not have to guess."""
+    why = Standby("safe-mode", ["imbot.yaml:3:1 <wrong>"])
+    async with (
+        AdminServer(
+            Site("127.0.0.1:0"), why.health, SystemClock(), pages=StandbyPage(why.health)
+        ) as server,
+        aiohttp.ClientSession() as http,
+    ):
+        for path in ("/", "/rules", "/sessions/x"):
+            async with http.get(f"{server.url}{path}", headers=HTML) as reply:
+                assert reply.status == 503
+                assert "imbot.yaml:3:1 &lt;wrong&gt;" in await reply.text()
+        async with http.get(f"{server.url}/rules") as reply:
+            assert (reply.status, (await reply.json())["error"]) == (404, "path")
+        passed_on = {**HTML, "X-Forwarded-For": "192.0.2.1"}
+        async with http.get(server.url, headers=passed_on) as reply:
+            assert reply.status == 401, "who is elsewhere shows a token, as for /health"

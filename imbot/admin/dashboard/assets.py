@@ -9,6 +9,15 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import NamedTuple
 
+from aiohttp import web
+
+from imbot.admin.routing import RefusedError
+
+#: Where they are asked for.
+ASSETS = "/static/{name}"
+
+_FOREVER = "public, max-age=31536000, immutable"
+
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -52,3 +61,15 @@ class Assets:
                 served[named[each.name]] = Asset(body, _TYPES[kind])
         self.served: Mapping[str, Asset] = served
         self.named: Mapping[str, str] = named
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request for a file.
+
+        Raises:
+            RefusedError: There is none of this name.
+        """
+        asset = self.served.get(request.match_info["name"])
+        if asset is None:
+            raise RefusedError(404, "path", "there is nothing here")
+        headers = {"Content-Type": asset.type, "Cache-Control": _FOREVER}
+        return web.Response(body=asset.body, headers=headers)

@@ -16,7 +16,7 @@ from aiohttp import web
 import imbot
 from imbot.admin.answering import answer
 from imbot.admin.asking import body_of, filled, names_in
-from imbot.admin.dashboard.assets import Assets
+from imbot.admin.dashboard.assets import ASSETS, Assets
 from imbot.admin.dashboard.deeds import DEEDS, Deed, Fields
 from imbot.admin.dashboard.live import Condition, Live
 from imbot.admin.dashboard.moves import Moves
@@ -30,20 +30,6 @@ from imbot.admin.office import Office
 from imbot.admin.openapi import PREFIX
 from imbot.admin.routing import Asked, RefusedError, Route, Serves
 from imbot.admin.trail import Trail
-
-#: Above every page: scripts, styles and pictures are imbot's own, and nobody frames it.
-_POLICY = "; ".join(
-    (
-        *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"),
-        *("img-src 'self' data:", "form-action 'self'", "base-uri 'none'"),
-        "frame-ancestors 'none'",
-    )
-)
-
-#: Forms say where they come from, which no-referrer would keep from us, too.
-_HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
-
-_FOREVER = "public, max-age=31536000, immutable"
 
 #: Pages that may be open at once, over all who look.
 _MOST_OPEN = 100
@@ -87,7 +73,7 @@ class Dashboard:
 
     def serving(self, gate: Gate, trail: Trail) -> Iterable[tuple[str, str, Serves]]:
         """Yield the method and path of everything there is to see or do, and what answers it."""
-        yield "GET", "/static/{name}", self._serve_asset
+        yield "GET", ASSETS, self._assets.serve
         yield "GET", _LOGIN, self._serve_login
         yield "POST", _LOGIN, self._admitting(gate)
         yield "POST", "/logout", self._leave
@@ -174,12 +160,7 @@ class Dashboard:
             "here": request.path_qs,
             "query": request.query,
         }
-        return web.Response(
-            text=self._paper.page(template, {**always, **shown}),
-            status=status,
-            content_type="text/html",
-            headers=_HEADERS,
-        )
+        return self._paper.answer(template, {**always, **shown}, status=status)
 
     def _condition(self) -> Condition:
         health = self._office.health()
@@ -206,13 +187,6 @@ class Dashboard:
                 for ask in page.asks.values()
             )
         ]
-
-    async def _serve_asset(self, request: web.Request) -> web.StreamResponse:
-        asset = self._assets.served.get(request.match_info["name"])
-        if asset is None:
-            raise RefusedError(404, "path", "there is nothing here")
-        headers = {"Content-Type": asset.type, "Cache-Control": _FOREVER}
-        return web.Response(body=asset.body, headers=headers)
 
     async def _serve_pulse(self, request: web.Request) -> web.StreamResponse:
         key = self._require_visitor(request).key
