@@ -29,10 +29,11 @@ from imbot.admin.server import AdminServer
 from imbot.admin.site import site_of
 from imbot.clock import Clock
 from imbot.config import Loaded, masked, secrets_of
+from imbot.deployment import agent_settings, gws_settings
 from imbot.engine.acting import Actor, Habits, OnUnknown
 from imbot.engine.adopting import asked_once, rules_seen
 from imbot.engine.agenda import Agenda
-from imbot.engine.dispatch import Dispatch, Numbers, Tasks
+from imbot.engine.dispatch import Dispatch, Numbers
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
 from imbot.engine.facts import Bot, Surroundings
@@ -48,13 +49,12 @@ from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
 from imbot.engine.steering import Steering
 from imbot.engine.tally import Tally
+from imbot.engine.tasks import Tasks
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Watcher, both, unwatched
 from imbot.gws.admission import Admission
 from imbot.gws.agent import Agent
-from imbot.gws.auth import Auth, Basic, BasicEncoding, Bearer, Cookies, Headers
-from imbot.gws.settings import AgentSettings, GwsSettings, Leftovers, OnStop
 from imbot.gws.status import AgentState, AgentStatus
 from imbot.gws.undocumented import Undocumented
 from imbot.loading import (
@@ -77,7 +77,7 @@ from imbot.reloading import LoadSettings, Reloader, tell_warnings
 from imbot.rulebook.calendars import Calendar
 from imbot.rulebook.index import Index
 from imbot.rulebook.schema import Rulebook
-from imbot.settings import AgentPart, Settings
+from imbot.settings import Settings
 from imbot.watchdog import Watchdog
 
 log = structlog.get_logger()
@@ -476,49 +476,6 @@ async def open_app(
 
 
 # From settings to what each room takes --------------------------------------------------------
-
-
-def gws_settings(settings: Settings) -> GwsSettings:
-    """Return the deployment as the wires take it."""
-    part = settings.gws
-    return GwsSettings(
-        url=part.url,
-        cometd_path=part.cometd_path,
-        on_alerting=part.on_alerting,
-        alerting_s=part.alerting,
-        on_stop=OnStop(part.on_stop),
-        leftovers=Leftovers(part.leftovers),
-        resync_s=part.resync,
-        contact_center_id=part.contact_center_id,
-    )
-
-
-def agent_settings(part: AgentPart) -> AgentSettings:
-    """Return an account as the wires take it."""
-    return AgentSettings(
-        user=part.user,
-        auth=_auth(part),
-        place=part.place,
-        login_code=part.login_code,
-        queue=part.queue,
-        device=part.device,
-        channels=part.channels,
-        agent_state=part.agent_state,
-    )
-
-
-def _auth(part: AgentPart) -> Auth:
-    if part.password is not None:
-        encoding = BasicEncoding(part.encoding)
-        return Basic(part.user, part.password.get_secret_value(), encoding)
-    auth = part.auth
-    if auth is not None and auth.bearer is not None:
-        token = auth.bearer
-        return Bearer(token.get_secret_value)
-    if auth is not None and auth.cookies is not None:
-        return Cookies({name: value.get_secret_value() for name, value in auth.cookies.items()})
-    headers = {} if auth is None or auth.headers is None else auth.headers
-    return Headers({name: value.get_secret_value() for name, value in headers.items()})
 
 
 def _surroundings(

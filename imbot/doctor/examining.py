@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from imbot.app import Ports, agent_settings, gws_settings
+from imbot.app import Ports
 from imbot.config import Loaded
+from imbot.deployment import agent_settings, gws_settings
 from imbot.doctor import files, listening, machine, storing
 from imbot.doctor.account import Account
 from imbot.doctor.cometd import CometdSession

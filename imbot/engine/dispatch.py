@@ -6,11 +6,9 @@ echoes in it and the acknowledgement number are one transaction. Own echoes are 
 rules never see them.
 """
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -23,6 +21,7 @@ from imbot.engine.lanes import Lanes, lane_of
 from imbot.engine.parked import orphans
 from imbot.engine.planning import start_of
 from imbot.engine.recovering import CompileStored, by_run, by_version, given_up, interrupted
+from imbot.engine.tasks import Tasks
 from imbot.engine.waiting import RUN, Run
 from imbot.engine.watching import Echoed, Watcher
 from imbot.model import (
@@ -78,9 +77,6 @@ _ON_ITS_WAY = timedelta(seconds=15)
 #: By so much at most a moment differs that was told by the wall clock and once by the other.
 _CLOCKS_APART = timedelta(seconds=1)
 
-#: Seconds that cancelled tasks get to end.
-CANCEL_S = 5.0
-
 
 class Numbers:
     """Gives event ids: the agent's name and a number that grows over restarts."""
@@ -96,50 +92,6 @@ class Numbers:
         """Return the id of the agent's next event."""
         self._last += 1
         return f"{agent}:{self._last}"
-
-
-class Tasks:
-    """Owns the engine's tasks; one that fails stops the engine, for it may have lost its place.
-
-    Attributes:
-        failed: Resolved with the error of the first task that failed.
-    """
-
-    def __init__(self) -> None:
-        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._running: set[asyncio.Task[None]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    async def drain(self, limit_s: float) -> bool:
-        """Wait until every task is over, at most so long; return whether all are."""
-        until = asyncio.get_running_loop().time() + limit_s
-        while self._running:
-            left_s = until - asyncio.get_running_loop().time()
-            if left_s <= 0:
-                return False
-            await asyncio.wait(self._running, timeout=left_s)
-        return True
-
-    async def cancel(self) -> None:
-        """End every task now."""
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=CANCEL_S)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        log.error("engine.failed", error=str(error), exc_info=error)
-        if not self.failed.done():
-            self.failed.set_result(error)
 
 
 class Dispatch:

@@ -12,7 +12,7 @@ from imbot.clock import Clock
 from imbot.engine.acting import Actor, Habits, Installed
 from imbot.engine.adopting import adopt, asked_once, rules_seen
 from imbot.engine.agenda import Agenda
-from imbot.engine.dispatch import Dispatch, Numbers, Tasks
+from imbot.engine.dispatch import Dispatch, Numbers
 from imbot.engine.doors import World
 from imbot.engine.echoes import Echoes
 from imbot.engine.facts import Bot, Surroundings
@@ -25,6 +25,7 @@ from imbot.engine.running import Runs
 from imbot.engine.secrecy import Secrets
 from imbot.engine.sessions import SessionTable
 from imbot.engine.spending import UNLIMITED
+from imbot.engine.tasks import Tasks
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
 from imbot.engine.watching import Acted, Decided, Sight

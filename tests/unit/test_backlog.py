@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from imbot.engine import backlog
 from imbot.engine.backlog import Backlog
-from imbot.engine.dispatch import Tasks
 from imbot.engine.lanes import Lanes
+from imbot.engine.tasks import Tasks
 from imbot.records import EventSeen
 from imbot.testing.memory_store import MemoryStore
 from imbot.testing.virtual_loop import VirtualLoop

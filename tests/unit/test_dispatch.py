@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from imbot.engine.dispatch import Tasks
+from imbot.engine.tasks import Tasks
 from imbot.errors import StoreError
 from imbot.model import (
     Batch,

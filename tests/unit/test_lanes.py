@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from imbot.engine.dispatch import Tasks
 from imbot.engine.lanes import Lanes
+from imbot.engine.tasks import Tasks
 from imbot.errors import StoreError
 from imbot.model import SessionKey
 
