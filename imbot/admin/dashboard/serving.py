@@ -196,7 +196,9 @@ class Dashboard:
         visitor = self._require_visitor(request)
         if self._live.looking >= _MOST_OPEN:
             raise RefusedError(503, "pages", f"{_MOST_OPEN} pages are open; close one")
-        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        # No proxy may keep events back until there are many of them.
+        heads = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        stream = web.StreamResponse(headers=heads)
         with self._live.open() as next_event, suppress(ConnectionResetError):
             await stream.prepare(request)
             while self._clock.monotonic() < visitor.until:
