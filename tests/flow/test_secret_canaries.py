@@ -178,7 +178,8 @@ async def answers(imbot, session, event):
         if not route.changes:
             form = route.query
             query = None if form is None else form.model_validate(given.get(route.path, {}))
-            answer = await route.answers(Asked("alice", {"session": session}, query))
+            named = {"session": session, "rule": imbot.app.rulebook.rules[0].id}
+            answer = await route.answers(Asked("alice", named, query))
             told[route.path] = answer.model_dump_json()
     return told
 

@@ -149,6 +149,7 @@ def test_each_alert_is_played():
     assert fired == {rule["alert"] for rule in alerts()}
 
 
+@pytest.mark.timeout(300)  # promtool plays days
 def test_the_alerts_fire_when_they_should_and_only_then():
     done = promtool("test", "rules", str(PLAYED))
 

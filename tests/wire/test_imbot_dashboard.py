@@ -167,6 +167,16 @@ async def test_a_session_tells_what_was_said_and_why(browser):
     assert ">answer</a>" in text
 
 
+async def test_no_page_shows_a_secret(browser):
+    await browser.log_in()
+    session = browser.ring()
+    await until(lambda: heard(session) == ["Hello"])
+    secrets = ["pw-bot1", *TOKENS.values()]
+    for path in (*PLACES, "/rules/greet", f"/sessions/{session.id}?why=true"):
+        _, text = await browser.get(path)
+        assert [secret for secret in secrets if secret in text] == [], path
+
+
 async def test_what_is_not_there_is_told_on_a_page(browser):
     await browser.log_in()
     for path, status, told in (
