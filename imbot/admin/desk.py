@@ -229,21 +229,20 @@ class Desk:
 
     async def _rules(self, asked: Asked) -> forms.RulesForm:
         query: forms.RuleQuery = asked.query
-        ran = {
-            view.rule_id: view
-            for view in await self._office.reader.look(lambda views: views.rules())
-        }
         book, breakers = self._office.book(), self._office.breakers()
         wanted = [rule for rule in book.rules if _is_found(rule, query.find)]
+        shown = wanted[: query.limit]
+        ran = await self._ran(shown)
         return forms.RulesForm(
-            rules=[self._shown(rule, ran.get(rule.id), breakers) for rule in wanted[: query.limit]],
+            rules=[self._shown(rule, ran.get(rule.id), breakers) for rule in shown],
             total=len(wanted),
             warnings=[str(problem) for problem in book.warnings],
         )
 
-    async def _runs(self) -> Mapping[str, RuleView]:
-        """Return how often each rule ran, by its id."""
-        found = await self._office.reader.look(lambda views: views.rules())
+    async def _ran(self, rules: Sequence[Rule]) -> Mapping[str, RuleView]:
+        """Return how often each of these rules ran, by its id; nothing of one that never did."""
+        ids = [rule.id for rule in rules]
+        found = await self._office.reader.look(lambda views: views.rules(ids))
         return {view.rule_id: view for view in found}
 
     def _shown(
@@ -255,10 +254,7 @@ class Desk:
 
     async def _rule(self, asked: Asked) -> forms.RuleForm:
         rule = self._named_rule(asked.named["rule"])
-        ran = {
-            view.rule_id: view
-            for view in await self._office.reader.look(lambda views: views.rules())
-        }
+        ran = await self._ran([rule])
         return self._shown(rule, ran.get(rule.id), self._office.breakers())
 
     async def _failed(self, asked: Asked) -> forms.FailedListForm:
@@ -307,7 +303,7 @@ class Desk:
             shadow=body.shadow,
             budget=Budget(body.per_session, body.per_minute) if has_budget else None,
         )
-        return self._shown(rule, None, self._office.breakers())
+        return await self._rule(asked)
 
     async def _close(self, asked: Asked) -> forms.CalendarsForm:
         try:

@@ -72,6 +72,10 @@ MIGRATIONS: tuple[Migration, ...] = (
         sum BIGINT, PRIMARY KEY (seq))""",
         "CREATE INDEX ix_audit_at ON audit (at)",
     ),
+    (
+        """CREATE INDEX runs_by_rule ON runs (rule_id, state, at, in_shadow)
+        WHERE in_shadow IS NULL""",
+    ),
 )
 
 _FIRST = 1

@@ -1,7 +1,7 @@
 """Views for people: what is and was, read beside a running imbot, never written."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, islice
 from operator import itemgetter
@@ -32,6 +32,7 @@ from imbot.store.migrations import require_current
 from imbot.store.schema import (
     EFFECT_IS_PARKED,
     EFFECT_IS_SHADOW,
+    RUN_IS_LIVE,
     RUN_IS_OPEN,
     audit,
     effects,
@@ -302,14 +303,16 @@ class Views:
         statement = sa.select(gaps).order_by(gaps.c.ended_at.desc()).limit(limit)
         return tuple(rows.to_gap(row) for row in self._found(statement))
 
-    def rules(self) -> tuple[RuleView, ...]:
-        """Return every rule that ran, in shadow not counted, by its id."""
+    def rules(self, rule_ids: Collection[str] | None = None) -> tuple[RuleView, ...]:
+        """Return every rule that ran, in shadow not counted, by its id; only these, if given."""
         count, last_at = sa.func.count(), sa.func.max(runs.c.at, type_=runs.c.at.type)
         by_state = (
             sa.select(runs.c.rule_id, runs.c.state, count.label("runs"), last_at.label("last_at"))
-            .where(runs.c.in_shadow.is_(None))
+            .where(RUN_IS_LIVE)
             .group_by(runs.c.rule_id, runs.c.state)
         )
+        if rule_ids is not None and len(rule_ids) <= _IDS_AT_ONCE:
+            by_state = by_state.where(runs.c.rule_id.in_(rule_ids))
         found = self._found(by_state.order_by(runs.c.rule_id, runs.c.state))
         return tuple(
             _rule_view(rule_id, list(rows_of))

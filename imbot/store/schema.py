@@ -110,6 +110,9 @@ RUN_IS_ENDED = _literally(
 )
 _where("runs_open", RUN_IS_OPEN, runs.c.seq)
 _where("runs_ended", RUN_IS_ENDED, runs.c.at)
+RUN_IS_LIVE = runs.c.in_shadow.is_(None)
+# All that is asked when runs are counted, the condition itself too: no row of theirs is read then.
+_where("runs_by_rule", RUN_IS_LIVE, runs.c.rule_id, runs.c.state, runs.c.at, runs.c.in_shadow)
 
 effects = sa.Table(
     "effects",

@@ -164,6 +164,27 @@ async def test_rules_are_told_apart(store, tmp_path):
             ("r0", {RunState.DONE: 3}, after(4)),
             ("r1", {RunState.DONE: 2, RunState.FAILED: 1}, after(9)),
         ]
+        assert [one.rule_id for one in views.rules(["r1", "none"])] == ["r1"]
+
+
+async def test_runs_of_rules_are_counted_without_reading_them(store, tmp_path):
+    """There are as many as there were events; pages ask again with each that is decided."""
+    await store.commit([run(1, RunState.DONE)])
+    seen = []
+    with open_views(URL, base=tmp_path) as views:
+        connection = views._database.connection.connection.driver_connection
+        connection.set_trace_callback(seen.append)
+        views.rules()
+        views.rules(["r1"])
+        connection.set_trace_callback(None)
+        plans = [
+            row[-1]
+            for statement in seen
+            if "GROUP BY" in statement
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+        ]
+    assert plans
+    assert all("COVERING INDEX runs_by_rule" in plan for plan in plans), plans
 
 
 async def test_parked_effects_gaps_and_rules_have_lists(views):
