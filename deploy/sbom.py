@@ -1,7 +1,8 @@
 """Writes what an installed imbot consists of: ``make sbom``, or ``python deploy/sbom.py FOLDER``.
 
-A CycloneDX bill of materials of imbot with its extra ``fast``, as this environment has it, and a
-list of the licences. What only developers need is left out. Nothing is fetched.
+A CycloneDX bill of materials of imbot with its extra ``fast``, as this environment has it, and with
+the files of others that lie in its tree; and a list of the licences. What only developers need is
+left out. Nothing is fetched.
 """  # noqa: INP001  a script, not a package
 
 import json
@@ -21,6 +22,14 @@ NAME: Final = "imbot"
 EXTRAS: Final[tuple[str, ...]] = ("", "fast")
 #: What CycloneDX calls the thing that everything else is a part of.
 _ROOT_REF: Final = "root-component"
+
+#: Names the files of others that lie in the tree, with what they are of.
+VENDORED: Final = ROOT / "imbot" / "admin" / "dashboard" / "static" / "vendor" / "README.md"
+_FILE: Final = re.compile(
+    r"^\| (?P<file>\S+) \| (?P<name>\S+) (?P<version>\S+), \S+ \| (?P<licence>[\w.-]+) "
+    r"\| `(?P<sha256>[0-9a-f]{64})` \|$",
+    re.MULTILINE | re.ASCII,
+)
 
 #: Licences that let imbot be used and passed on as it is, by SPDX; a person looks at any other.
 ALLOWED: Final = frozenset(
@@ -98,6 +107,48 @@ def pruned(bom: Bom, names: Iterable[str], version: str) -> Bom:
     }
 
 
+def vendored(table: str) -> list[Bom]:
+    """Return the components of which files lie in the tree, each with its files and their hashes.
+
+    Args:
+        table: As it stands beside the files; a row without a licence is the text of one.
+    """
+    found: dict[str, Bom] = {}
+    for row in _FILE.finditer(table):
+        purl = f"pkg:npm/{row['name']}@{row['version']}"
+        component = {
+            "type": "library",
+            "bom-ref": purl,
+            "purl": purl,
+            "name": row["name"],
+            "version": row["version"],
+            "licenses": [{"license": {"id": row["licence"]}}],
+            "components": [],
+        }
+        hashes = [{"alg": "SHA-256", "content": row["sha256"]}]
+        file = {"type": "file", "name": row["file"], "hashes": hashes}
+        found.setdefault(purl, component)["components"].append(file)
+    return list(found.values())
+
+
+def joined(bom: Bom, components: Iterable[Bom]) -> Bom:
+    """Return the bill with more components, of which imbot itself consists."""
+    more = {each["bom-ref"]: each for each in components}
+    return {
+        **bom,
+        "components": [*bom["components"], *more.values()],
+        "dependencies": [
+            *(
+                {**each, "dependsOn": [*each.get("dependsOn", ()), *more]}
+                if each["ref"] == _ROOT_REF
+                else each
+                for each in bom["dependencies"]
+            ),
+            *({"ref": ref, "dependsOn": []} for ref in more),
+        ],
+    }
+
+
 def licences(component: Mapping[str, Any]) -> list[str]:
     """Return what a component says of its licence, by SPDX where that can be told."""
     found: set[str] = set()
@@ -120,7 +171,8 @@ def refused(bom: Bom) -> Iterator[str]:
 
 def write(into: Path) -> int:
     """Write the bill and the list; return the exit code."""
-    bom = pruned(of_environment(), required(), metadata.version(NAME))
+    installed = pruned(of_environment(), required(), metadata.version(NAME))
+    bom = joined(installed, vendored(VENDORED.read_text(encoding="utf-8")))
     into.mkdir(parents=True, exist_ok=True)
     path, listed = into / f"{NAME}.cdx.json", into / "licences.txt"
     path.write_text(json.dumps(bom, indent=1, sort_keys=True) + "\n", encoding="utf-8")

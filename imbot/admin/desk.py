@@ -8,6 +8,7 @@ from imbot.admin import forms, showing
 from imbot.admin.keys import Role
 from imbot.admin.office import Office
 from imbot.admin.routing import Asked, RefusedError, Route
+from imbot.admin.runcounts import RunCounts
 from imbot.admin.story import timeline
 from imbot.engine.agenda import UnknownWebhookError
 from imbot.engine.orders import why_not_resent
@@ -32,6 +33,7 @@ class Desk:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._runs = RunCounts(office)
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -229,22 +231,15 @@ class Desk:
 
     async def _rules(self, asked: Asked) -> forms.RulesForm:
         query: forms.RuleQuery = asked.query
-        ran = {
-            view.rule_id: view
-            for view in await self._office.reader.look(lambda views: views.rules())
-        }
         book, breakers = self._office.book(), self._office.breakers()
         wanted = [rule for rule in book.rules if _is_found(rule, query.find)]
+        shown = wanted[: query.limit]
+        ran = await self._runs.counted()
         return forms.RulesForm(
-            rules=[self._shown(rule, ran.get(rule.id), breakers) for rule in wanted[: query.limit]],
+            rules=[self._shown(rule, ran.get(rule.id), breakers) for rule in shown],
             total=len(wanted),
             warnings=[str(problem) for problem in book.warnings],
         )
-
-    async def _runs(self) -> Mapping[str, RuleView]:
-        """Return how often each rule ran, by its id."""
-        found = await self._office.reader.look(lambda views: views.rules())
-        return {view.rule_id: view for view in found}
 
     def _shown(
         self, rule: Rule, ran: RuleView | None, breakers: Mapping[str, str]
@@ -255,10 +250,7 @@ class Desk:
 
     async def _rule(self, asked: Asked) -> forms.RuleForm:
         rule = self._named_rule(asked.named["rule"])
-        ran = {
-            view.rule_id: view
-            for view in await self._office.reader.look(lambda views: views.rules())
-        }
+        ran = await self._runs.counted()
         return self._shown(rule, ran.get(rule.id), self._office.breakers())
 
     async def _failed(self, asked: Asked) -> forms.FailedListForm:
@@ -307,7 +299,7 @@ class Desk:
             shadow=body.shadow,
             budget=Budget(body.per_session, body.per_minute) if has_budget else None,
         )
-        return self._shown(rule, None, self._office.breakers())
+        return await self._rule(asked)
 
     async def _close(self, asked: Asked) -> forms.CalendarsForm:
         try:

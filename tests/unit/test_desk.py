@@ -68,6 +68,7 @@ async def test_rules_are_found_by_a_part_of_what_they_are_called(query, ids, tot
         return ()
 
     office = {
+        "clock": SimpleNamespace(monotonic=lambda: 0.0),
         "reader": SimpleNamespace(look=nothing),
         "book": lambda: Rulebook(rules),
         "breakers": dict,

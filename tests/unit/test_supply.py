@@ -3,6 +3,7 @@
 The services that know of faults are played by a program that answers as pip-audit does.
 """
 
+import hashlib
 import importlib.util
 import json
 import re
@@ -206,6 +207,53 @@ def test_what_imbot_needs_is_found_through_others():
     assert not found & {"pytest", "mypy", "hatchling", "zensical", "imbot"}
 
 
+def test_files_of_others_in_the_tree_are_in_the_bill_with_their_hashes():
+    """No package of the environment brings them, so nothing else would tell of a fault in them."""
+    folder = billing.VENDORED.parent
+    scripts = {path.name for path in folder.iterdir() if path.suffix in {".js", ".css"}}
+
+    components = billing.vendored(billing.VENDORED.read_text())
+
+    assert [(each["purl"], billing.licences(each)) for each in components] == [
+        ("pkg:npm/htmx.org@4.0.1", ["0BSD"]),
+        ("pkg:npm/uplot@1.6.32", ["MIT"]),
+    ]
+    files = [file for each in components for file in each["components"]]
+    assert {file["name"] for file in files} == scripts
+    for file in files:
+        (told,) = file["hashes"]
+        assert told["content"] == hashlib.sha256((folder / file["name"]).read_bytes()).hexdigest()
+
+
+def test_imbot_itself_consists_of_them():
+    (root, *others) = billing.joined(BOM, [component("x", "MIT")])["dependencies"]
+
+    assert root == {"ref": "root-component", "dependsOn": ["A_b==1", "test==1", "x==1"]}
+    assert others == [*BOM["dependencies"][1:], {"ref": "x==1", "dependsOn": []}]
+
+
+ROW = "| {} | {} {}, dist/x | {} | `{}` |\n"
+WORDS = st.from_regex(r"[a-z][a-z0-9.-]{0,8}", fullmatch=True)
+
+
+@given(st.dictionaries(WORDS, st.tuples(WORDS, st.integers(0, 3), WORDS), max_size=6))
+def test_no_row_of_the_table_is_passed_over(rows):
+    """Two files of one version are of one component."""
+    table = "| file | of | licence | SHA-256 |\n|---|---|---|---|\n" + "".join(
+        ROW.format(file, name, version, licence, "0a" * 32)
+        for file, (name, version, licence) in rows.items()
+    )
+
+    components = billing.vendored(table)
+
+    assert {each["purl"] for each in components} == {
+        f"pkg:npm/{name}@{version}" for name, version, _ in rows.values()
+    }
+    assert sorted(file["name"] for each in components for file in each["components"]) == sorted(
+        rows
+    )
+
+
 @pytest.mark.timeout(300)
 def test_the_bill_is_written_and_valid(tmp_path, capsys):
     pytest.importorskip("cyclonedx_py", reason="cyclonedx-bom is not installed (extra `audit`)")
@@ -220,7 +268,8 @@ def test_the_bill_is_written_and_valid(tmp_path, capsys):
     checked = json.dumps({**bom, "components": short})  # addresses take it long
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(checked) is None
     listed = (tmp_path / "licences.txt").read_text().splitlines()
-    assert len(listed) == len(bom["components"]) == len(billing.required())
+    assert len(listed) == len(bom["components"]) == len(billing.required()) + 2
+    assert {"htmx.org 4.0.1: 0BSD", "uplot 1.6.32: MIT"} <= set(listed)
     assert str(ROOT) not in text
 
 

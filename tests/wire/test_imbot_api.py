@@ -150,6 +150,16 @@ async def test_the_kill_switch_takes_effect_at_once(api):
     await until(lambda: heard(session) == ["Hello", "You said again"])
 
 
+async def test_a_rule_that_is_switched_is_shown_with_the_runs_that_it_had(api):
+    session = api.ring()
+    await until(lambda: heard(session) == ["Hello"])
+    await asyncio.sleep(0.2)
+    _, before = await api.ask("GET", "/rules/greet")
+    _, after = await api.ask("PUT", "/rules/greet/switch", {"off": True})
+    assert (after["runs"], after["last_at"]) == (before["runs"], before["last_at"])
+    assert after["last_at"] is not None
+
+
 async def test_a_rule_is_switched_and_shown_so(api):
     status, rule = await api.ask("PUT", "/rules/answer/switch", {"off": True, "per_minute": 3})
     assert status == 200

@@ -3,16 +3,18 @@
 import asyncio
 import json
 import re
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
 
+from imbot.admin.dashboard import serving
 from imbot.admin.dashboard.deeds import DEEDS
 from imbot.admin.dashboard.pages import PAGES
 from imbot.admin.dashboard.standing_by import StandbyPage
-from imbot.admin.keys import hash_of, new_token
+from imbot.admin.keys import Key, Role, hash_of, new_token
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
 from imbot.clock import SystemClock
@@ -320,6 +322,51 @@ async def test_a_login_ends(browser):
         visitor.until = 0.0
     _, text = await browser.get("/rules")
     assert 'name="token"' in text
+
+
+async def test_a_login_gives_a_ticket_of_its_own(browser):
+    """Whoever slipped somebody a cookie must not be logged in with them."""
+    port = browser.url.rpartition(":")[2]
+    before = browser.imbot.app.server._pages._visitors.admit(
+        Key("somebody", Role.READ, hash_of("x"))
+    )
+    for slipped in ("chosen", before):
+        async with browser.http.post(
+            f"{browser.url}/login",
+            data={"token": TOKENS["admin"]},
+            headers={"Origin": browser.url, "Cookie": f"imbot-{port}={slipped}"},
+            allow_redirects=False,
+        ) as reply:
+            assert reply.status == 303
+            assert slipped not in reply.headers["Set-Cookie"]
+        browser.http.cookie_jar.clear()
+    assert browser.imbot.app.server._pages._visitors.of("chosen") is None
+    assert browser.imbot.app.server._pages._visitors.of(before).key.name == "somebody"
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/nothing"])
+async def test_no_page_is_framed(browser, path):
+    """Else somebody clicks on what they do not see."""
+    if path != "/login":
+        await browser.log_in()
+    async with browser.http.get(f"{browser.url}{path}", headers=HTML) as reply:
+        assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
+
+
+async def test_so_many_pages_may_be_open(browser, monkeypatch):
+    monkeypatch.setattr(serving, "_MOST_OPEN", 2)
+    await browser.log_in("read")
+    async with AsyncExitStack() as open_pages:
+        for _ in range(2):
+            stream = await open_pages.enter_async_context(browser.http.get(f"{browser.url}/live"))
+            assert await events(stream, 1)
+        status, text = await browser.get("/live")
+        assert (status, "close one" in text) == (503, True)
+        assert (await browser.get("/"))[0] == 200
+        stream.close()
+        browser.ring()  # whoever is gone is noticed when something is told
+        await until(lambda: browser.imbot.app.server._pages._live.looking == 1)
+    assert (await browser.get("/rules"))[0] == 200
 
 
 async def events(stream, count: int) -> list[set[str]]:
