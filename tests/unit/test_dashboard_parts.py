@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import html
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -149,6 +150,29 @@ async def test_everybody_is_told_and_who_comes_later_too():
         await asyncio.sleep(TICK_S / 2)
         conditions.append(FINE)
         assert topics(await later()) == {"condition"}
+    await live.close()
+
+
+class Busy(Moves):
+    """Ever other sessions move."""
+
+    def __init__(self):
+        super().__init__()
+        self.numbers = itertools.count()
+
+    def take(self):
+        return {"sessions", *(f"session:{next(self.numbers)}" for _ in range(100))}
+
+
+@pytest.mark.looptime
+async def test_for_a_page_that_reads_nothing_little_is_kept():
+    """Its connection may be stuck for hours, and that of many at once."""
+    live = Live(LoopClock(), Busy(), lambda: FINE)
+    with live.open() as next_event:
+        await asyncio.sleep(100 * TICK_S)
+        told = topics(await next_event())
+        assert {"sessions", "condition", "session:*"} <= told
+        assert len(told) <= 600
     await live.close()
 
 

@@ -15,6 +15,7 @@ from imbot.admin.dashboard.deeds import DEEDS
 from imbot.admin.dashboard.pages import PAGES
 from imbot.admin.dashboard.standing_by import StandbyPage
 from imbot.admin.keys import Key, Role, hash_of, new_token
+from imbot.admin.routing import RefusedError
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
 from imbot.clock import SystemClock
@@ -266,6 +267,8 @@ async def test_a_form_of_somebody_elses_page_does_nothing(browser):
         ({"csrf": csrf}, {"Origin": "https://evil.example"}),
         ({"csrf": csrf}, {"Origin": "null"}),
         ({"csrf": csrf}, {"Origin": ""}),
+        ({"csrf": csrf}, {"Origin": "http://[::1"}),
+        ({"csrf": csrf}, {"Origin": f"http://x@{browser.url.partition('://')[2]}"}),
         ({"csrf": csrf}, {"Sec-Fetch-Site": "cross-site"}),
         ({"csrf": csrf}, {"Sec-Fetch-Site": "same-site"}),
     ):
@@ -393,6 +396,33 @@ async def test_an_open_page_is_told_what_moves(browser):
         await browser.imbot.app.steering.halt("somebody", "")
         while "condition" not in moved:
             (moved,) = await events(stream, 1)
+
+
+async def test_whoever_logs_out_is_told_nothing_more(browser):
+    await browser.log_in("read")
+    async with browser.http.get(f"{browser.url}/live") as stream:
+        assert await events(stream, 1) == [{"condition"}]
+        assert await browser.do("/logout") == (303, "/login")
+        await browser.imbot.app.steering.halt("somebody", "")
+        async with asyncio.timeout(5):
+            told = (await stream.content.read()).count(b"data:")
+    assert told <= 1, "what was on its way"
+
+
+async def test_forms_are_paced_as_requests_are_and_fill_no_audit_trail(browser):
+    """Whoever may only read is refused each time; that is written down, and not for ever."""
+    await browser.log_in("read")
+    csrf = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/"))[1])[1]
+    assert (await browser.send("/do/release", {"csrf": csrf}))[0] == 403
+    key = Key("reader", Role.READ, "")
+    with pytest.raises(RefusedError, match="too many"):  # noqa: PT012  as many as it takes
+        while True:
+            browser.imbot.app.server.gate.count(key)
+    assert (await browser.send("/do/release", {"csrf": csrf}))[0] == 429
+    assert (await browser.get("/pulse"))[0] == 429
+    await asyncio.sleep(0.2)
+    with browser.imbot.views() as views:
+        assert [one.status for one in views.audit()] == [403]
 
 
 async def test_what_is_kept_by_browsers_is_named_by_what_it_holds(browser):

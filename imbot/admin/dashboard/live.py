@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from imbot.admin.dashboard.moves import Moves
+from imbot.admin.dashboard.moves import EVERY_SESSION, Moves
 from imbot.clock import Clock
 from imbot.jsontext import encode_json
 
@@ -18,6 +18,9 @@ TICK_S = 0.7
 
 #: Something is told at least so often, so that whoever is gone is noticed.
 _TOLD_EVERY_TICKS = 20
+
+#: So many topics are kept for a page that reads nothing.
+_TOPICS = 500
 
 #: The topic of what every page shows.
 CONDITION = "condition"
@@ -46,7 +49,8 @@ class Condition(NamedTuple):
 class _Looker:
     """A page that is open: it is told what moved since it was told last.
 
-    The first event comes at once, for nobody knows what moved since the page was made.
+    The first event comes at once, for nobody knows what moved since the page was made. One that
+    does not read what it is told is told in the end that all sessions moved, and not which.
     """
 
     def __init__(self) -> None:
@@ -57,6 +61,9 @@ class _Looker:
     def tell(self, moved: set[str]) -> None:
         """Let it know that these topics moved."""
         self._moved |= moved
+        if len(self._moved) > _TOPICS:
+            self._moved = {each for each in self._moved if not each.startswith("session:")}
+            self._moved.add(EVERY_SESSION)
         self._waiting.set()
 
     async def next_event(self) -> bytes:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
@@ -78,11 +78,11 @@ class Dashboard:
         yield "POST", _LOGIN, self._admitting(gate)
         yield "POST", "/logout", self._leave
         yield "GET", "/live", self._serve_live
-        yield "GET", "/pulse", self._serve_pulse
+        yield "GET", "/pulse", self._pulsing(gate)
         for page in PAGES:
             yield "GET", page.path, self._showing(page, gate)
         for deed in DEEDS:
-            yield "POST", deed.path, self._doing(deed, trail)
+            yield "POST", deed.path, self._doing(deed, gate, trail)
 
     def refusal(self, request: web.Request, error: RefusedError) -> web.StreamResponse | None:
         """Return why something is refused, as a page; None for whoever wants none."""
@@ -188,12 +188,16 @@ class Dashboard:
             )
         ]
 
-    async def _serve_pulse(self, request: web.Request) -> web.StreamResponse:
-        key = self._require_visitor(request).key
-        return answer((await self._answers({"pulse": "/pulse"}, request, key))["pulse"])
+    def _pulsing(self, gate: Gate) -> Serves:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            key = self._require_visitor(request).key
+            gate.count(key)
+            return answer((await self._answers({"pulse": "/pulse"}, request, key))["pulse"])
+
+        return serve
 
     async def _serve_live(self, request: web.Request) -> web.StreamResponse:
-        visitor = self._require_visitor(request)
+        self._require_visitor(request)
         if self._live.looking >= _MOST_OPEN:
             raise RefusedError(503, "pages", f"{_MOST_OPEN} pages are open; close one")
         # No proxy may keep events back until there are many of them.
@@ -201,7 +205,7 @@ class Dashboard:
         stream = web.StreamResponse(headers=heads)
         with self._live.open() as next_event, suppress(ConnectionResetError):
             await stream.prepare(request)
-            while self._clock.monotonic() < visitor.until:
+            while self._visitor(request) is not None:
                 await stream.write(await next_event())
         return stream
 
@@ -216,6 +220,7 @@ class Dashboard:
         async def admit(request: web.Request) -> web.StreamResponse:
             fields = await _fields(request)
             key = gate.key_with(_first(fields, "token").strip(), request.remote or "")
+            gate.count(key)
             answer = _onward(_place(_first(fields, "next")))
             answer.set_cookie(
                 _cookie(request),
@@ -247,17 +252,21 @@ class Dashboard:
 
     # Doing ------------------------------------------------------------------------------------
 
-    def _doing(self, deed: Deed, trail: Trail) -> Serves:
+    def _doing(self, deed: Deed, gate: Gate, trail: Trail) -> Serves:
         route = self._routes[deed.asks]
 
         async def do(request: web.Request) -> web.StreamResponse:
             visitor, fields = await self._sent(request)
 
+            def who() -> Key:
+                gate.count(visitor.key)
+                return visitor.key
+
             async def asked(key: Key) -> Asked:
                 body = None if deed.body is None else filled(route.body, deed.body(fields))
                 return Asked(key.name, names_in(request), None, body)
 
-            done = await trail.done(request, route, who=lambda: visitor.key, what=asked)
+            done = await trail.done(request, route, who=who, what=asked)
             visitor.told = deed.told(done)
             return _onward(_place(_first(fields, "back")))
 
@@ -283,8 +292,8 @@ async def _fields(request: web.Request) -> Fields:
         RefusedError: Another site's page did, or it is no form.
     """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin", "")
-    if site != "same-origin" or urlsplit(origin).netloc.lower() != request.host.lower():
+    origin = request.headers.get("Origin", "").partition("://")[2]
+    if site != "same-origin" or origin.lower() != request.host.lower():
         raise RefusedError(403, "origin", "this was sent by a page of somebody else's")
     if request.content_type != _FORM or "Content-Encoding" in request.headers:
         raise RefusedError(415, "content-type", f"send a form: Content-Type: {_FORM}")

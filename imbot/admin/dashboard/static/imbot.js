@@ -16,6 +16,41 @@ if (login && location.hash.length > 1) {
 const page = () => document.getElementById("page");
 let source = null;
 
+// A page is fetched by one request at a time. What takes long to make, or to come, is asked for more rarely, so that
+// in the end it is fetched for a tenth of the time.
+const QUICK_MS = 150;  // what takes no longer is asked for as often as it moves
+const PAUSE = 9;  // times as long as the last fetch took beyond that
+const LONGEST_MS = 60_000;  // a fetch of whose end nothing is heard keeps no other waiting for longer
+let isOutdated = false;
+let begunAt = -Infinity;
+let freeAt = 0;
+
+function outdated() {
+  if (!isOutdated) {
+    isOutdated = true;
+    fetchWhenFree();
+  }
+}
+
+function fetchWhenFree() {
+  const now = performance.now();
+  if (now < freeAt) {
+    setTimeout(fetchWhenFree, Math.min(freeAt - now, 100));
+    return;
+  }
+  isOutdated = false;
+  begunAt = now;
+  freeAt = now + LONGEST_MS;
+  htmx.trigger(page(), "moved");
+}
+
+function fetched(event) {
+  if (event.detail.ctx.sourceElement.id === "page") {
+    const now = performance.now();
+    freeAt = now + Math.min(PAUSE * Math.max(now - begunAt - QUICK_MS, 0), LONGEST_MS);
+  }
+}
+
 function concerns(moved) {
   const topics = (page().dataset.topics || "").split(" ");
   return topics.some(topic => moved.includes(topic) || (topic.startsWith("session:") && moved.includes("session:*")));
@@ -27,7 +62,7 @@ function heard(event) {
   link.textContent = "live";
   link.className = "";
   if (moved.includes("condition") || concerns(moved)) {
-    htmx.trigger(page(), "moved");
+    outdated();
   }
 }
 
@@ -149,13 +184,14 @@ if (page()) {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAnew);
     addEventListener("resize", drawAnew);
   }
+  document.addEventListener("htmx:finally:request", fetched);
   listen();
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       source.close();
     } else if (source.readyState === EventSource.CLOSED) {
       listen();
-      htmx.trigger(page(), "moved");
+      outdated();
     }
   });
   document.addEventListener("keydown", event => {
