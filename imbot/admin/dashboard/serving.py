@@ -23,7 +23,7 @@ from imbot.admin.dashboard.moves import Moves
 from imbot.admin.dashboard.pages import PAGES, Page
 from imbot.admin.dashboard.paper import Paper
 from imbot.admin.dashboard.visitors import LASTS_S, Visitor, Visitors
-from imbot.admin.forms import Form
+from imbot.admin.forms import Form, HealthForm
 from imbot.admin.gate import Gate, require_role
 from imbot.admin.keys import Key
 from imbot.admin.office import Office
@@ -151,7 +151,7 @@ class Dashboard:
             "visitor": visitor,
             "told": told,
             "menu": () if visitor is None else self._menu(visitor.key),
-            "condition": None if visitor is None else self._condition(),
+            "condition": None if visitor is None else self._condition(shown.get("health")),
             "may": lambda method, path: visitor is not None and self._may(visitor, method, path),
             "now": self._clock.now(),
             "version": imbot.__version__,
@@ -162,8 +162,9 @@ class Dashboard:
         }
         return self._paper.answer(template, {**always, **shown}, status=status)
 
-    def _condition(self) -> Condition:
-        health = self._office.health()
+    def _condition(self, known: HealthForm | None = None) -> Condition:
+        """Return how imbot is doing, by what is known already if it is: every agent is asked."""
+        health = self._office.health() if known is None else known
         return Condition(
             health.status,
             tuple(health.reasons),
