@@ -17,6 +17,7 @@ addEventListener("securitypolicyviolation", (event) => console.error(
 #: What the browser says when a server has ended, as those of tests do before the page is closed.
 _GONE = re.compile(
     r"net::ERR_(CONNECTION_(REFUSED|RESET|CLOSED)|EMPTY_RESPONSE|INCOMPLETE_CHUNKED)"
+    r"|htmx:error: Failed to fetch"
 )
 
 

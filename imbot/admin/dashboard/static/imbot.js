@@ -5,10 +5,19 @@
 // Logging in: whoever opens /login#TOKEN need not type it; no browser sends what stands behind the #. ------------------
 
 const login = document.getElementById("login");
-if (login && location.hash.length > 1) {
-  login.elements.token.value = decodeURIComponent(location.hash.slice(1));
-  history.replaceState(null, "", location.pathname + location.search);
-  login.submit();
+
+function enterWithAddress() {
+  if (location.hash.length > 1) {
+    login.elements.token.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname + location.search);
+    login.submit();
+  }
+}
+
+if (login) {
+  enterWithAddress();
+  // Whoever opens such an address where the login is open already stays on this page.
+  addEventListener("hashchange", enterWithAddress);
 }
 
 // Keeping up: imbot tells which topics moved, and a page that shows one of them fetches itself anew. --------------------
