@@ -163,9 +163,9 @@ function append(pulse) {
 
 async function keepChartsUp() {
   const since = series ? `?since=${series.at.at(-1)}` : "";
-  const reply = await fetch(`/pulse${since}`);
-  if (!reply.ok) {
-    return;
+  const reply = await fetch(`/pulse${since}`).catch(() => null);
+  if (!reply?.ok) {
+    return;  // the foot of the page tells it
   }
   const pulse = await reply.json();
   if (series && pulse.at[0] === series.at.at(-1)) {
