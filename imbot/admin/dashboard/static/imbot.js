@@ -5,10 +5,19 @@
 // Logging in: whoever opens /login#TOKEN need not type it; no browser sends what stands behind the #. ------------------
 
 const login = document.getElementById("login");
-if (login && location.hash.length > 1) {
-  login.elements.token.value = decodeURIComponent(location.hash.slice(1));
-  history.replaceState(null, "", location.pathname + location.search);
-  login.submit();
+
+function enterWithAddress() {
+  if (location.hash.length > 1) {
+    login.elements.token.value = decodeURIComponent(location.hash.slice(1));
+    history.replaceState(null, "", location.pathname + location.search);
+    login.submit();
+  }
+}
+
+if (login) {
+  enterWithAddress();
+  // Whoever opens the address where this page is open already stays on it.
+  addEventListener("hashchange", enterWithAddress);
 }
 
 // Keeping up: imbot tells which topics moved, and a page that shows one of them fetches itself anew. --------------------
@@ -119,8 +128,8 @@ function append(pulse) {
 
 async function keepChartsUp() {
   const since = series ? `?since=${series.at.at(-1)}` : "";
-  const reply = await fetch(`/pulse${since}`);
-  if (!reply.ok) {
+  const reply = await fetch(`/pulse${since}`).catch(() => null);  // the foot of the page tells it
+  if (!reply?.ok) {
     return;
   }
   const pulse = await reply.json();
@@ -133,6 +142,9 @@ async function keepChartsUp() {
 }
 
 function drawAnew() {
+  if (!series) {
+    return;  // the first answer is not there yet, and will draw them
+  }
   charts.forEach(chart => {
     chart.again();
     chart.draw();
