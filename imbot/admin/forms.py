@@ -327,6 +327,7 @@ class WhyForm(Form):
     """What became of each rule for an event."""
 
     event: str
+    session: str = Field(description="The session that it happened in; empty for none.")
     told: str
     rules: list[VerdictForm]
 

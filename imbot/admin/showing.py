@@ -139,9 +139,10 @@ def rule(
 def why(explained: Explained) -> forms.WhyForm:
     """Show what became of each rule for an event."""
     situation = explained.situation
-    ran = situation.ran or ()
+    ran, key = situation.ran or (), situation.event.session_key
     return forms.WhyForm(
         event=situation.event.id,
+        session="" if key is None else key.session_id,
         told=f"{situation.event.kind} {told(situation.event)}".strip(),
         rules=[
             _verdict(each, ran=each.rule.id in ran, note=explained.notes.get(each.rule.id, ""))

@@ -117,7 +117,7 @@ async def test_all_effects_are_stopped_from_any_page_at_once(page, new_page, tmp
         assert seen_s < took_s + AT_ONCE_S
         assert await page.get_by_role("status").inner_text() == "all effects are stopped"
 
-        await page.get_by_text("Stopped", exact=True).click()
+        await page.get_by_text("Go on…").click()
         await page.get_by_role("button", name="Let effects go on").click()
         await page.locator("#halted").wait_for(state="detached")
         await other.locator("#halted").wait_for(state="detached")

@@ -177,6 +177,9 @@ async function keepChartsUp() {
 }
 
 function drawAnew() {
+  if (!series) {
+    return;  // the first answer is not there yet, and will draw them
+  }
   charts.forEach(chart => {
     chart.again();
     chart.draw();
