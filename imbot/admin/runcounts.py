@@ -6,7 +6,7 @@ from imbot.admin.office import Office
 from imbot.store.views import RuleView
 
 #: Counting takes at most such a share of the time, however often somebody asks.
-_SHARE = 0.1
+_SHARE = 0.01
 
 
 class RunCounts:

@@ -14,7 +14,7 @@ from imbot.clock import Clock
 from imbot.jsontext import encode_json
 
 #: How often it is looked what moved: no page is further behind than this and its own request.
-TICK_S = 0.7
+TICK_S = 0.75
 
 #: Something is told at least so often, so that whoever is gone is noticed.
 _TOLD_EVERY_TICKS = 20
@@ -39,11 +39,11 @@ class Condition(NamedTuple):
     """
 
     status: str
-    reasons: Sequence[str]
-    agents: int
-    agents_up: int
-    parked: int
-    halted: str
+    reasons: Sequence[str] = ()
+    agents: int = 0
+    agents_up: int = 0
+    parked: int = 0
+    halted: str = ""
 
 
 class _Looker:

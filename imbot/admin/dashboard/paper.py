@@ -1,7 +1,8 @@
 """Pages on paper: templates, and how times, numbers and words are written on them."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +23,10 @@ _POLICY = "; ".join(
 
 #: Forms say where they come from, which no-referrer would keep from us, too.
 _HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "same-origin"}
+
+
+#: So many moments are kept as they are written: pages that keep up show mostly the same ones.
+_MOMENTS = 4096
 
 
 class Paper:
@@ -65,9 +70,13 @@ class Paper:
 
 def moment(at: datetime, now: datetime) -> Markup:
     """Return when something was, where imbot runs: the time of day, before today with its date."""
+    return _moment(at, now.astimezone().date())
+
+
+@lru_cache(_MOMENTS)
+def _moment(at: datetime, today: date) -> Markup:
     local = at.astimezone()
-    is_today = local.date() == now.astimezone().date()
-    shown = f"{local:%H:%M:%S}" if is_today else f"{local:%d %b %H:%M}"
+    shown = f"{local:%H:%M:%S}" if local.date() == today else f"{local:%d %b %H:%M}"
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         at.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", shown
     )

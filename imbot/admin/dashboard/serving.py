@@ -18,12 +18,12 @@ from imbot.admin.answering import answer
 from imbot.admin.asking import body_of, filled, names_in
 from imbot.admin.dashboard.assets import ASSETS, Assets
 from imbot.admin.dashboard.deeds import DEEDS, Deed, Fields
-from imbot.admin.dashboard.live import Condition, Live
+from imbot.admin.dashboard.live import TICK_S, Condition, Live
 from imbot.admin.dashboard.moves import Moves
 from imbot.admin.dashboard.pages import PAGES, Page
 from imbot.admin.dashboard.paper import Paper
 from imbot.admin.dashboard.visitors import LASTS_S, Visitor, Visitors
-from imbot.admin.forms import Form, HealthForm
+from imbot.admin.forms import Form
 from imbot.admin.gate import Gate, require_role
 from imbot.admin.keys import Key
 from imbot.admin.office import Office
@@ -59,6 +59,7 @@ class Dashboard:
         self._office = office
         self._clock = office.clock
         self._live = Live(office.clock, moves, self._condition)
+        self._known, self._known_until = Condition("starting"), float("-inf")
         self._visitors = Visitors(office.clock)
         self._assets = Assets()
         self._paper = Paper(self._assets)
@@ -151,7 +152,7 @@ class Dashboard:
             "visitor": visitor,
             "told": told,
             "menu": () if visitor is None else self._menu(visitor.key),
-            "condition": None if visitor is None else self._condition(shown.get("health")),
+            "condition": None if visitor is None else self._condition(),
             "may": lambda method, path: visitor is not None and self._may(visitor, method, path),
             "now": self._clock.now(),
             "version": imbot.__version__,
@@ -162,17 +163,19 @@ class Dashboard:
         }
         return self._paper.answer(template, {**always, **shown}, status=status)
 
-    def _condition(self, known: HealthForm | None = None) -> Condition:
-        """Return how imbot is doing, by what is known already if it is: every agent is asked."""
-        health = self._office.health() if known is None else known
-        return Condition(
-            health.status,
-            tuple(health.reasons),
-            health.agents,
-            health.agents_up,
-            health.parked,
-            self._office.steering.switches.why_halted(),
-        )
+    def _condition(self) -> Condition:
+        """Return how imbot is doing: thousands of agents are asked once for all pages of a tick."""
+        if (now := self._clock.monotonic()) >= self._known_until:
+            health = self._office.health()
+            self._known_until = now + TICK_S / 2
+            self._known = Condition(
+                health.status,
+                tuple(health.reasons),
+                health.agents,
+                health.agents_up,
+                health.parked,
+            )
+        return self._known._replace(halted=self._office.steering.switches.why_halted())
 
     def _may(self, visitor: Visitor, method: str, path: str) -> bool:
         return visitor.key.role >= self._routes[method, path].role
