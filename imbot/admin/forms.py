@@ -326,10 +326,10 @@ class VerdictForm(Form):
 class WhyForm(Form):
     """What became of each rule for an event."""
 
-    event: str
+    event: str = Field(description="Its id.")
     session: str = Field(description="The session that it happened in; empty for none.")
-    told: str
-    rules: list[VerdictForm]
+    told: str = Field(description="What happened, in words for people.")
+    rules: list[VerdictForm] = Field(description="What became of each, in rulebook order.")
 
 
 class ParkedForm(Form):
