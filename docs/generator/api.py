@@ -7,8 +7,9 @@ import imbot
 from docs.generator.keys import meanings
 from docs.generator.markdown import table
 from imbot.admin.desk import Desk
-from imbot.admin.openapi import PREFIX, described
+from imbot.admin.openapi import described
 from imbot.admin.routing import Route
+from imbot.admin.site import PREFIX
 from imbot.admin.story import LineKind
 from imbot.meaning import Meant
 

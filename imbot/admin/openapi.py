@@ -10,9 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from imbot.admin.forms import LONGEST_NAME, Form, Refusal
 from imbot.admin.routing import Route
-
-#: What every path begins with.
-PREFIX = "/api/v1"
+from imbot.admin.site import PREFIX
 
 #: With what any request may be refused.
 _ANY_REFUSAL = (400, 401, 403, 408, 413, 415, 421, 422, 429, 500, 503)

@@ -23,10 +23,10 @@ from imbot.admin.answering import (
 from imbot.admin.asking import asked_by
 from imbot.admin.gate import Gate, require_role
 from imbot.admin.health import HTTP_STATUS, Health
-from imbot.admin.openapi import PREFIX, described
+from imbot.admin.openapi import described
 from imbot.admin.routing import RefusedError, Route, Serves
 from imbot.admin.showing import health as shown_health
-from imbot.admin.site import Site
+from imbot.admin.site import PREFIX, Site
 from imbot.admin.trail import Trail
 from imbot.admin.unread import Unread
 from imbot.clock import Clock

@@ -10,6 +10,9 @@ from imbot.errors import ConfigError
 from imbot.problems import Place, Problem
 from imbot.settings import TlsPart
 
+#: What every path of the API begins with.
+PREFIX = "/api/v1"
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

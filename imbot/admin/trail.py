@@ -7,8 +7,8 @@ from aiohttp import web
 from imbot.admin.forms import Form
 from imbot.admin.gate import require_role
 from imbot.admin.keys import Key
-from imbot.admin.openapi import PREFIX
 from imbot.admin.routing import Asked, RefusedError, Route
+from imbot.admin.site import PREFIX
 from imbot.clock import Clock
 from imbot.records import Audited
 

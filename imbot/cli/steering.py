@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from imbot.admin.keys import Role, hash_of, new_token
-from imbot.admin.openapi import PREFIX
+from imbot.admin.site import PREFIX
 from imbot.cli.output import complain
 from imbot.cli.settings import load
 from imbot.config import Loaded

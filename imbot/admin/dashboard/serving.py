@@ -27,8 +27,8 @@ from imbot.admin.forms import Form
 from imbot.admin.gate import Gate, require_role
 from imbot.admin.keys import Key
 from imbot.admin.office import Office
-from imbot.admin.openapi import PREFIX
 from imbot.admin.routing import Asked, RefusedError, Route, Serves
+from imbot.admin.site import PREFIX
 from imbot.admin.trail import Trail
 
 #: Pages that may be open at once, over all who look.
