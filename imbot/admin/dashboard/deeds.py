@@ -32,17 +32,18 @@ class Deed:
 _SHADOW = {True: "runs in shadow", False: "runs live", None: "is switched"}
 
 
-def _first(fields: Fields, name: str) -> str:
+def first(fields: Fields, name: str) -> str:
+    """Return what was given under a name, the first of it; empty for nothing."""
     return next(iter(fields.get(name, ())), "")
 
 
 def _switched(fields: Fields) -> JSON:
-    state = _first(fields, "state")
+    state = first(fields, "state")
     return {
         "off": state == "off",
         "shadow": {"shadow": True, "live": False}.get(state),
-        "per_session": _first(fields, "per_session").strip() or None,
-        "per_minute": _first(fields, "per_minute").strip() or None,
+        "per_session": first(fields, "per_session").strip() or None,
+        "per_minute": first(fields, "per_minute").strip() or None,
     }
 
 
@@ -73,7 +74,7 @@ def _told_of_calendars(answer: forms.CalendarsForm) -> str:
 DEEDS: Sequence[Deed] = (
     Deed(
         *("/do/halt", ("PUT", "/halt")),
-        lambda fields: {"why": _first(fields, "why")},
+        lambda fields: {"why": first(fields, "why")},
         lambda _: "all effects are stopped",
     ),
     Deed(
@@ -82,7 +83,7 @@ DEEDS: Sequence[Deed] = (
     ),
     Deed(
         *("/do/calendars/{calendar}", ("PUT", "/calendars/{calendar}")),
-        lambda fields: {"closed": _first(fields, "closed") == "yes"},
+        lambda fields: {"closed": first(fields, "closed") == "yes"},
         _told_of_calendars,
     ),
     Deed(

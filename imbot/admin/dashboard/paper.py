@@ -77,9 +77,7 @@ def moment(at: datetime, now: datetime) -> Markup:
 def _moment(at: datetime, today: date) -> Markup:
     local = at.astimezone()
     shown = f"{local:%H:%M:%S}" if local.date() == today else f"{local:%d %b %H:%M}"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.isoformat(), f"{local:%Y-%m-%d %H:%M:%S %Z}", shown
-    )
+    return _dated(at, shown)
 
 
 def ago(at: datetime | None, now: datetime) -> Markup | str:
@@ -87,9 +85,7 @@ def ago(at: datetime | None, now: datetime) -> Markup | str:
     if at is None:
         return "never"
     told = _one_unit(now - at)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.isoformat(), f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}", f"{told} ago" if told else "now"
-    )
+    return _dated(at, f"{told} ago" if told else "now")
 
 
 def away(at: datetime | None, now: datetime) -> Markup | str:
@@ -97,8 +93,13 @@ def away(at: datetime | None, now: datetime) -> Markup | str:
     if at is None:
         return "never"
     told = _one_unit(at - now)
+    return _dated(at, f"in {told}" if told else "now")
+
+
+def _dated(at: datetime, shown: str) -> Markup:
+    """Return a time as it is shown, the whole of it when it is asked for."""
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        at.isoformat(), f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}", f"in {told}" if told else "now"
+        at.isoformat(), f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}", shown
     )
 
 

@@ -17,7 +17,7 @@ import imbot
 from imbot.admin.answering import answer
 from imbot.admin.asking import body_of, filled, names_in
 from imbot.admin.dashboard.assets import ASSETS, Assets
-from imbot.admin.dashboard.deeds import DEEDS, Deed, Fields
+from imbot.admin.dashboard.deeds import DEEDS, Deed, Fields, first
 from imbot.admin.dashboard.live import TICK_S, Condition, Live
 from imbot.admin.dashboard.moves import Moves
 from imbot.admin.dashboard.pages import PAGES, Page
@@ -223,9 +223,9 @@ class Dashboard:
     def _admitting(self, gate: Gate) -> Serves:
         async def admit(request: web.Request) -> web.StreamResponse:
             fields = await _fields(request)
-            key = gate.key_with(_first(fields, "token").strip(), request.remote or "")
+            key = gate.key_with(first(fields, "token").strip(), request.remote or "")
             gate.count(key)
-            answer = _onward(_place(_first(fields, "next")))
+            answer = _onward(_place(first(fields, "next")))
             answer.set_cookie(
                 _cookie(request),
                 self._visitors.admit(key),
@@ -272,7 +272,7 @@ class Dashboard:
 
             done = await trail.done(request, route, who=who, what=asked)
             visitor.told = deed.told(done)
-            return _onward(_place(_first(fields, "back")))
+            return _onward(_place(first(fields, "back")))
 
         return do
 
@@ -284,7 +284,7 @@ class Dashboard:
         """
         visitor = self._require_visitor(request)
         fields = await _fields(request)
-        if not visitor.sent(_first(fields, "csrf")):
+        if not visitor.sent(first(fields, "csrf")):
             raise RefusedError(403, "csrf", "this form is from before your login; try it again")
         return visitor, fields
 
@@ -310,10 +310,6 @@ async def _fields(request: web.Request) -> Fields:
     for name, value in given:
         fields[name].append(value)
     return fields
-
-
-def _first(fields: Fields, name: str) -> str:
-    return next(iter(fields.get(name, ())), "")
 
 
 def _cookie(request: web.Request) -> str:
