@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from imbot.simulator.journal import Happening
 from imbot.simulator.settings import AgentAccount
 from tests.faults.recoverytable import Killed, Left, is_quiet, is_told, judge, left_of, rows
 from tests.faults.tapped import Moment
+from tests.machine import own_s
 from tests.wire.house import settings_file, until
 
 RULES = """
@@ -222,7 +222,7 @@ class _Story:
 
     def begin(self, at: Moment | None = None) -> Process:
         """Start a process."""
-        self._began_at, self._polled_at = time.monotonic(), None
+        self._began_at, self._polled_at = own_s(), None
         self.processes.append(self._nursery.start(self._folder, at))
         return self.processes[-1]
 
@@ -340,7 +340,7 @@ class _Story:
 
     def _note_poll(self, asked_at: float) -> None:
         if asked_at > self._began_at:
-            self._polled_at = self._polled_at or time.monotonic()
+            self._polled_at = self._polled_at or own_s()
 
 
 def watch_polls(simulator: Simulator, told: Callable[[float], None]) -> None:
@@ -348,7 +348,7 @@ def watch_polls(simulator: Simulator, told: Callable[[float], None]) -> None:
     exchange = simulator._bayeux.exchange
 
     async def watched(messages: Sequence[dict], **who: str) -> object:
-        asked_at = time.monotonic()
+        asked_at = own_s()
         answer = await exchange(messages, **who)
         is_poll = any(one.get("channel") == "/meta/connect" for one in messages)
         if is_poll and any(one.get("successful") for one in answer.messages):
@@ -356,12 +356,3 @@ def watch_polls(simulator: Simulator, told: Callable[[float], None]) -> None:
         return answer
 
     simulator._bayeux.exchange = watched
-
-
-def waited_for_a_cpu_s(pid: int | str) -> float:
-    """Return how long a process could have gone on while others were in its place."""
-    try:
-        _, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()
-    except OSError:
-        return 0.0
-    return int(waited_ns) / 1e9

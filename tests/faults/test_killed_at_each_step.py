@@ -2,16 +2,16 @@
 
 import asyncio
 import os
-import time
 from statistics import median
 
 import pytest
 
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
-from tests.faults.killing import kill_all, waited_for_a_cpu_s, watch_polls
+from tests.faults.killing import kill_all, watch_polls
 from tests.faults.recoverytable import MOMENTS, TARGETS, moments_of
-from tests.wire.house import Daemon, settings_file, tell, until
+from tests.machine import own_s, waited_for_a_cpu_s
+from tests.wire.house import STORE, Daemon, settings_file, tell, until
 
 pytestmark = pytest.mark.alone
 
@@ -50,6 +50,7 @@ def test_what_is_left_of_a_kill_is_what_the_table_says(killed, place):
 RESTART_S = 5.0
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(180)
 async def test_a_restart_takes_less_than_five_seconds(tmp_path):
     """GWS keeps a Bayeux session for ten: what is said meanwhile is heard by the next process."""
@@ -65,10 +66,12 @@ async def test_a_restart_takes_less_than_five_seconds(tmp_path):
         # Another try, should the machine have been busy with something else.
         while min(took_s, default=RESTART_S) >= RESTART_S and len(took_s) < 5:
             await daemon.kill()
-            began_at = time.monotonic()
+            # A third crash within minutes would start it in safe mode.
+            (tmp_path / f"{STORE}.starts").unlink()
+            began_at = own_s()
             await daemon.start()
             await until(lambda since=began_at: polls[-1] > since, within_s=60)
             waited_s = waited_for_a_cpu_s(daemon.process.pid)
-            took_s.append(time.monotonic() - began_at - waited_s)
+            took_s.append(own_s() - began_at - waited_s)
     tell(f"restarts: {', '.join(f'{one:.1f} s' for one in took_s)}")
     assert min(took_s) < RESTART_S

@@ -21,8 +21,8 @@ from typing import NamedTuple, Self
 
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
-from tests.faults.killing import waited_for_a_cpu_s
 from tests.faults.recoverytable import is_quiet, is_told, rows
+from tests.machine import own_s, waited_for_a_cpu_s
 from tests.wire.house import Imbot, running
 
 RULES = """
@@ -371,7 +371,8 @@ class Poisoned:
         stuck_s: Seconds that everybody waited from the toxic to the end of the session.
         heard: What the visitor heard.
         is_told: Whether people see that something may be missing.
-        wrong: What must not be.
+        late: What took too long.
+        wrong: What else must not be.
     """
 
     toxic: Toxic
@@ -380,6 +381,7 @@ class Poisoned:
     stuck_s: float = 0.0
     heard: tuple[str, ...] = ()
     is_told: bool = False
+    late: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def expect(self, holds: object, what: str) -> None:
@@ -392,15 +394,23 @@ async def poison_all(folder: Path, toxics: Sequence[Toxic], *, at_once: int = 24
     """Let imbot meet each of these toxics, some at the same time; return what came of each."""
     places = asyncio.Semaphore(at_once)
 
-    async def one(number: int, toxic: Toxic) -> Poisoned:
+    async def one(name: str, toxic: Toxic) -> Poisoned:
+        own = folder / name
+        own.mkdir(parents=True)
+        return await meet(own, toxic)
+
+    async def among_others(number: int, toxic: Toxic) -> Poisoned:
         async with places:
             # Each has its own folder, and none of them all the machine when they begin.
             await asyncio.sleep(0.2 * (number % at_once))
-            own = folder / str(number)
-            own.mkdir(parents=True)
-            return await meet(own, toxic)
+            return await one(str(number), toxic)
 
-    return await asyncio.gather(*(one(*pair) for pair in enumerate(toxics)))
+    found = await asyncio.gather(*(among_others(*pair) for pair in enumerate(toxics)))
+    # So many keep each other waiting: whoever was late among them shows by itself whether it is.
+    return [
+        await one(f"{number}-alone", each.toxic) if each.late and not each.wrong else each
+        for number, each in enumerate(found)
+    ]
 
 
 async def meet(folder: Path, toxic: Toxic) -> Poisoned:
@@ -455,8 +465,10 @@ async def _story(simulator: Simulator, proxy: Proxy, imbot: Imbot, found: Poison
     if session.is_live:
         world.complete(session.id)
     await _until(lambda: is_quiet(imbot.folder), "settled")
-    found.expect(found.login_s <= STUCK_S, f"not up for {found.login_s:.1f} s")
-    found.expect(found.stuck_s <= STUCK_S + QUIESCE_S, f"stuck for {found.stuck_s:.1f} s")
+    if found.login_s > STUCK_S:
+        found.late.append(f"not up for {found.login_s:.1f} s")
+    if found.stuck_s > STUCK_S + QUIESCE_S:
+        found.late.append(f"stuck for {found.stuck_s:.1f} s")
 
 
 async def _until(holds: Callable[[], object], what: str) -> None:
@@ -470,7 +482,7 @@ async def _until(holds: Callable[[], object], what: str) -> None:
 
 def idle_s() -> float:
     """Return seconds that pass while this process has nothing to do, and is not kept from it."""
-    return time.monotonic() - time.process_time() - waited_for_a_cpu_s("self")
+    return own_s() - time.process_time() - waited_for_a_cpu_s("self")
 
 
 def _judge(simulator: Simulator, folder: Path, found: Poisoned) -> None:

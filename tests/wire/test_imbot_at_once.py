@@ -9,7 +9,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from time import perf_counter
 
 import aiohttp
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from imbot.simulator import Faults, Simulator, SimulatorSettings
 from imbot.simulator.journal import Happening
 from imbot.simulator.settings import AgentAccount
+from tests.machine import own_s
 from tests.wire.house import Daemon, settings_file, tell, until
 
 TOKEN = "a-token-of-the-settings"
@@ -48,16 +48,16 @@ class Steered:
 
     async def ask(self, method, path, body=None) -> float:
         """Return the seconds that an answer took."""
-        began = perf_counter()
+        began = own_s()
         heads = {"Authorization": f"Bearer {TOKEN}"}
         async with self.http.request(method, self.url + path, json=body, headers=heads) as reply:
             told = await reply.text()
             assert reply.status == 200, told
-        return perf_counter() - began
+        return own_s() - began
 
     async def command(self, *words) -> float:
         """Return the seconds that a command took, the start of its interpreter and all."""
-        began = perf_counter()
+        began = own_s()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "imbot", *words),
             cwd=self.daemon.output.parent,
@@ -66,7 +66,7 @@ class Steered:
         )
         told, _ = await process.communicate()
         assert process.returncode == 0, told
-        return perf_counter() - began
+        return own_s() - began
 
     def said(self) -> int:
         """Return how many messages of ours GWS has carried out."""
@@ -119,7 +119,7 @@ HALT = [("PUT", "/halt", {}), ("DELETE", "/halt", None)]
 CLOSE = [("PUT", "/calendars/shop", {"closed": closed}) for closed in (True, False)]
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("steered", [(ANSWER, 1)], indirect=True)
 @pytest.mark.parametrize(("stops", "goes_on"), [HALT, CLOSE], ids=["halt", "close"])
 async def test_the_api_stops_at_once(steered, stops, goes_on):
@@ -133,7 +133,7 @@ async def test_the_api_stops_at_once(steered, stops, goes_on):
     assert max(took) < AT_ONCE_S
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.parametrize("steered", [(ANSWER, 1)], indirect=True)
 @pytest.mark.parametrize(
     ("stops", "goes_on"),
@@ -150,7 +150,7 @@ async def test_the_command_line_stops_at_once(steered, stops, goes_on):
     assert took < 10
 
 
-@pytest.mark.alone
+@pytest.mark.timed
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("steered", [(QUEUED, AGENTS)], indirect=True)
 async def test_two_hundred_queued_replies_are_stopped(steered):
