@@ -126,11 +126,11 @@ class Gate:
             self._logins.rotate_csrf(visit.jsession)
 
     async def _drip(self, visit: Visit, whole: web.Response) -> web.StreamResponse:
+        pause_s = self._faults.of(visit.user).drip_s
         response = web.StreamResponse(status=whole.status, headers=whole.headers)
         response.cookies.update(whole.cookies)
         body = whole.body if isinstance(whole.body, bytes) else b""
         await response.prepare(visit.request)
-        pause_s = self._faults.of(visit.user).drip_s
         with suppress(ConnectionResetError):  # the client has had enough
             for place in range(len(body)):
                 await response.write(body[place : place + 1])
