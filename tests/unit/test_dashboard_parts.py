@@ -28,6 +28,7 @@ from imbot.testing.house import build
 from imbot.testing.time import LoopClock
 
 ALICE = Key("alice", Role.OPERATE, "0" * 64)
+BOB = Key("bob", Role.READ, "1" * 64)
 FINE = Condition("ready", (), 2, 2, 0, "")
 PAPER = Paper(Assets())
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -67,11 +68,14 @@ def test_no_other_ticket_and_no_other_form_is_good(text):
 
 
 @pytest.mark.looptime
-async def test_only_so_many_are_remembered():
+async def test_of_one_token_only_so_many_logins_are_remembered():
+    """Nobody is logged out because somebody else logs in ever again."""
     visitors = Visitors(LoopClock())
-    tickets = [visitors.admit(ALICE) for _ in range(1001)]
+    other = visitors.admit(BOB)
+    tickets = [visitors.admit(ALICE) for _ in range(101)]
     assert visitors.of(tickets[0]) is None
     assert visitors.of(tickets[1]) is not None
+    assert visitors.of(other).key is BOB
 
 
 # What moves -----------------------------------------------------------------------------------
@@ -118,8 +122,9 @@ async def test_an_open_page_is_told_at_once_and_then_what_moved():
     conditions = [FINE]
     live = Live(LoopClock(), Moves(), lambda: conditions[-1])
     loop = asyncio.get_running_loop()
-    with live.open() as next_event:
-        assert live.looking == 1
+    with live.open("alice") as next_event:
+        assert live.opened("alice") == 1
+        assert live.opened("bob") == 0
         assert topics(await next_event()) == {"condition"}, "nobody knows what moved before"
         assert loop.time() == 0
         await asyncio.sleep(TICK_S / 2)
@@ -128,7 +133,7 @@ async def test_an_open_page_is_told_at_once_and_then_what_moved():
         assert loop.time() == TICK_S
         assert topics(await next_event()) == set(), "a sign of life"
         assert loop.time() == 20 * TICK_S
-    assert live.looking == 0
+    assert live.opened("alice") == 0
     await live.close()
 
 
@@ -137,7 +142,7 @@ async def test_everybody_is_told_and_who_comes_later_too():
     conditions = [FINE]
     moves = Moves()
     live = Live(LoopClock(), moves, lambda: conditions[-1])
-    with live.open() as one, live.open() as other:
+    with live.open("alice") as one, live.open("bob") as other:
         await one(), await other()
         await asyncio.sleep(TICK_S / 2)
         conditions.append(FINE._replace(status="degraded"))
@@ -145,7 +150,7 @@ async def test_everybody_is_told_and_who_comes_later_too():
         assert moves.are_wanted
     await asyncio.sleep(2 * TICK_S)
     assert not moves.are_wanted
-    with live.open() as later:
+    with live.open("alice") as later:
         await later()
         await asyncio.sleep(TICK_S / 2)
         conditions.append(FINE)
@@ -168,7 +173,7 @@ class Busy(Moves):
 async def test_for_a_page_that_reads_nothing_little_is_kept():
     """Its connection may be stuck for hours, and that of many at once."""
     live = Live(LoopClock(), Busy(), lambda: FINE)
-    with live.open() as next_event:
+    with live.open("alice") as next_event:
         await asyncio.sleep(100 * TICK_S)
         told = topics(await next_event())
         assert {"sessions", "condition", "session:*"} <= told

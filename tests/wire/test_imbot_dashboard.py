@@ -366,9 +366,12 @@ async def test_so_many_pages_may_be_open(browser, monkeypatch):
         status, text = await browser.get("/live")
         assert (status, "close one" in text) == (503, True)
         assert (await browser.get("/"))[0] == 200
+        await browser.log_in("operate")
+        other = await open_pages.enter_async_context(browser.http.get(f"{browser.url}/live"))
+        assert await events(other, 1), "of another token"
         stream.close()
         browser.ring()  # whoever is gone is noticed when something is told
-        await until(lambda: browser.imbot.app.server._pages._live.looking == 1)
+        await until(lambda: browser.imbot.app.server._pages._live.opened("reader") == 1)
     assert (await browser.get("/rules"))[0] == 200
 
 

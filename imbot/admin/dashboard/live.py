@@ -51,9 +51,13 @@ class _Looker:
 
     The first event comes at once, for nobody knows what moved since the page was made. One that
     does not read what it is told is told in the end that all sessions moved, and not which.
+
+    Args:
+        whose: The name of the token of whoever looks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str) -> None:
+        self.whose = whose
         self._waiting = asyncio.Event()
         self._moved: set[str] = set()
         self.tell({CONDITION})
@@ -90,15 +94,18 @@ class Live:
         self._lookers: set[_Looker] = set()
         self._ticking: asyncio.Task[None] | None = None
 
-    @property
-    def looking(self) -> int:
-        """How many pages are open."""
-        return len(self._lookers)
+    def opened(self, whose: str) -> int:
+        """Return how many pages are open of those who log in with a token of this name."""
+        return sum(looker.whose == whose for looker in self._lookers)
 
     @contextmanager
-    def open(self) -> Iterator[Callable[[], Awaitable[bytes]]]:
-        """Look while the block runs; what is given waits for the next event and returns it."""
-        looker = _Looker()
+    def open(self, whose: str) -> Iterator[Callable[[], Awaitable[bytes]]]:
+        """Look while the block runs; what is given waits for the next event and returns it.
+
+        Args:
+            whose: The name of the token of whoever looks.
+        """
+        looker = _Looker(whose)
         self._lookers.add(looker)
         if self._ticking is None or self._ticking.done():
             self._ticking = asyncio.create_task(self._tick())

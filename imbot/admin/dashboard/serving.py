@@ -31,7 +31,7 @@ from imbot.admin.routing import Asked, RefusedError, Route, Serves
 from imbot.admin.site import PREFIX
 from imbot.admin.trail import Trail
 
-#: Pages that may be open at once, over all who look.
+#: Pages that may be open at once with one token.
 _MOST_OPEN = 100
 
 #: Fields in a form: nothing of ours has more.
@@ -201,13 +201,13 @@ class Dashboard:
         return serve
 
     async def _serve_live(self, request: web.Request) -> web.StreamResponse:
-        self._require_visitor(request)
-        if self._live.looking >= _MOST_OPEN:
+        whose = self._require_visitor(request).key.name
+        if self._live.opened(whose) >= _MOST_OPEN:
             raise RefusedError(503, "pages", f"{_MOST_OPEN} pages are open; close one")
         # No proxy may keep events back until there are many of them.
         heads = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
         stream = web.StreamResponse(headers=heads)
-        with self._live.open() as next_event, suppress(ConnectionResetError):
+        with self._live.open(whose) as next_event, suppress(ConnectionResetError):
             await stream.prepare(request)
             while self._visitor(request) is not None:
                 await stream.write(await next_event())

@@ -5,7 +5,6 @@ A ticket is what a browser shows in its cookie; only its hash is kept, as of tok
 
 import hmac
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from imbot.admin.keys import Key, hash_of
@@ -14,8 +13,8 @@ from imbot.clock import Clock
 #: How long a login is good for.
 LASTS_S = 12 * 3600.0
 
-#: So many are remembered; who logged in longest ago is forgotten first.
-_REMEMBERED = 1000
+#: So many logins with one token are remembered; the one longest ago is forgotten first.
+_OF_ONE_TOKEN = 100
 
 #: Bytes of chance in a ticket, and in what forms carry.
 _CHANCE_BYTES = 32
@@ -53,15 +52,16 @@ class Visitors:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._visitors: OrderedDict[str, Visitor] = OrderedDict()
+        self._visitors: dict[str, Visitor] = {}
 
     def admit(self, key: Key) -> str:
         """Log somebody in; return their ticket."""
+        before = [kept for kept, visitor in self._visitors.items() if visitor.key == key]
+        if len(before) >= _OF_ONE_TOKEN:
+            del self._visitors[before[0]]
         ticket = secrets.token_urlsafe(_CHANCE_BYTES)
         until = self._clock.monotonic() + LASTS_S
         self._visitors[hash_of(ticket)] = Visitor(key, secrets.token_urlsafe(_CHANCE_BYTES), until)
-        if len(self._visitors) > _REMEMBERED:
-            self._visitors.popitem(last=False)
         return ticket
 
     def of(self, ticket: str) -> Visitor | None:
