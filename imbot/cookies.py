@@ -7,11 +7,10 @@ Source: RFC 6265, 5.1.4, 5.2 to 5.4.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.cookies import Morsel
 from typing import TypeAlias
 
 from yarl import URL
@@ -75,11 +74,12 @@ class Cookies:
             self._plain = tuple(one.plain() for one in self._kept)
         return self._plain
 
-    def keep(self, url: URL, given: Iterable[Morsel[str]], *, now: datetime) -> None:
-        """Take in the cookies that came with the answer from ``url``; forget those that ended."""
-        for morsel in given:
+    def keep(self, url: URL, given: Iterable[str], *, now: datetime) -> None:
+        """Take in what came as ``Set-Cookie`` from ``url``; forget cookies that ended."""
+        for line in given:
+            if (cookie := _cookie(url, line, now)) is None:
+                continue
             self._plain = None
-            cookie = _cookie(url, morsel, now)
             others = (one for one in self._kept if not cookie.replaces(one))
             self._kept = tuple(one for one in (*others, cookie) if not one.is_over(now))
 
@@ -98,13 +98,21 @@ class Cookies:
         return "; ".join(pairs.values())
 
 
-def _cookie(url: URL, morsel: Morsel[str], now: datetime) -> _Cookie:
-    path = morsel["path"]
+def _cookie(url: URL, line: str, now: datetime) -> _Cookie | None:
+    """Return the cookie that a line gives; None when it gives none that can be sent back."""
+    given, *rest = line.split(";")
+    name, equals, value = (part.strip() for part in given.partition("="))
+    pair = f"{name}={value}"
+    if not name or not equals or not _PAIR.fullmatch(pair):
+        return None
+    attributes = {
+        key.strip().lower(): told.strip() for key, _, told in (each.partition("=") for each in rest)
+    }
+    path = attributes.get("path", "")
     if not path.startswith("/"):
         path = url.raw_path.rpartition("/")[0] or "/"
-    pair = f"{morsel.key}={morsel.coded_value}"
-    ends_at = _end(morsel, now)
-    return _Cookie(url.raw_host or "", path, morsel.key, pair, bool(morsel["secure"]), ends_at)
+    ends_at = _end(attributes, now)
+    return _Cookie(url.raw_host or "", path, name, pair, "secure" in attributes, ends_at)
 
 
 def _from_plain(plain: object) -> _Cookie | None:
@@ -121,14 +129,14 @@ def _from_plain(plain: object) -> _Cookie | None:
     return _Cookie(host, path, name, pair, is_secure, ends_at)
 
 
-def _end(morsel: Morsel[str], now: datetime) -> datetime | None:
+def _end(attributes: Mapping[str, str], now: datetime) -> datetime | None:
     """Return when the cookie ends; None for with the session, or for what cannot be read."""
-    if (match := _SECONDS.fullmatch(str(morsel["max-age"]))) is not None:
+    if (match := _SECONDS.fullmatch(attributes.get("max-age", ""))) is not None:
         minus, digits = match.groups()
         seconds = _MOST_SECONDS if len(digits) > len(str(_MOST_SECONDS)) else int(digits)
         return now if minus else now + timedelta(seconds=min(seconds, _MOST_SECONDS))
     try:
-        moment = parsedate_to_datetime(morsel["expires"])
+        moment = parsedate_to_datetime(attributes.get("expires", ""))
     except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

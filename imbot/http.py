@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp import http_parser
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
 from imbot import __version__
@@ -145,17 +146,17 @@ class AiohttpNetwork:
         resolver = _Guard({(url.host or "", url.port or 0) for url in map(URL, inside)})
         limits = ((0, None), (operations_limit, None), (operations_limit, resolver))
         self._polls, self._operations, self._guarded = (
-            _session(connector, connect_s) for connector in _connectors(ca_file, link, limits)
+            _Pool(connector, connect_s) for connector in _connectors(ca_file, link, limits)
         )
 
     def door(
         self, *, polls: bool = False, guarded: bool = False, cookies: Cookies | None = None
     ) -> Http:
         """Return a new door with cookies of its own, or with these."""
-        session, allowed = self._polls if polls else self._operations, None
+        pool, allowed = self._polls if polls else self._operations, None
         if guarded:
-            session, allowed = self._guarded, self._allowed
-        return _Door(session, allowed, clock=self._clock, cookies=cookies or Cookies())
+            pool, allowed = self._guarded, self._allowed
+        return _Door(pool, allowed, clock=self._clock, cookies=cookies or Cookies())
 
     async def close(self) -> None:
         """Close every connection, and with them every door; what is under way fails."""
@@ -228,18 +229,123 @@ class _Progress:
     is_sent: bool = False
 
 
+class _Pool:
+    """Connections, and one exchange over one of them.
+
+    aiohttp's connectors make, limit, lend and keep connections, and its parser in C reads what
+    comes. What its client session puts between the two is left out: it takes more time than all the
+    rest of an exchange, and would send a request again whose connection was lost.
+    """
+
+    def __init__(self, connector: aiohttp.BaseConnector, connect_s: float) -> None:
+        self._connector = connector
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+        self._targets: dict[str, aiohttp.ClientRequest] = {}
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._connector.closed
+
+    async def close(self) -> None:
+        """Close every connection; what is under way fails."""
+        await self._connector.close()
+
+    async def exchange(
+        self, request: Request, url: URL, headers: Mapping[str, str], progress: _Progress
+    ) -> tuple[RawResponseMessage, bytes, float]:
+        """Send a request once; return the head of the answer, its body and the seconds it took.
+
+        Args:
+            request: What to send.
+            url: Where to, of the request.
+            headers: With cookies, instead of the request's.
+            progress: Told when bytes may have been sent.
+
+        Raises:
+            aiohttp.ClientError: No connection, or no whole answer.
+            HttpProcessingError: What came is no HTTP.
+            OSError: No connection.
+        """
+        sent = _bytes_of(request, url, headers)
+        connection = await self._connector.connect(self._target(url), [], self._timeout)
+        try:
+            answer = await _answer(connection.protocol, request, sent, progress)
+        except BaseException:
+            connection.close()
+            raise
+        connection.release()
+        return answer
+
+    def _target(self, url: URL) -> aiohttp.ClientRequest:
+        """Return what tells the connector where to connect; the same for all requests there."""
+        origin = f"{url.scheme}://{url.host_port_subcomponent}"
+        if (target := self._targets.get(origin)) is None:
+            if len(self._targets) >= _TARGETS:
+                self._targets.clear()
+            target = aiohttp.ClientRequest("GET", url.origin(), loop=asyncio.get_running_loop())
+            self._targets[origin] = target
+        return target
+
+
+async def _answer(
+    protocol: ResponseHandler | None, request: Request, sent: bytes, progress: _Progress
+) -> tuple[RawResponseMessage, bytes, float]:
+    if protocol is None or protocol.transport is None:
+        raise aiohttp.ClientConnectionError("the connection was lost")
+    protocol.set_response_params(skip_payload=request.method == "HEAD", read_until_eof=True)
+    progress.is_sent = True
+    protocol.transport.write(sent)
+    head, content = await protocol.read()
+    while head.code in _INTERIM:
+        head, content = await protocol.read()
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+    body = await _body(content, head.code, request.limit_bytes)
+    return head, body, loop.time() - began_at
+
+
+#: An answer follows these; not 101, after which no HTTP follows.
+_INTERIM = frozenset({100, *range(102, 200)})
+
+#: So many places to connect to are remembered.
+_TARGETS = 1000
+
+#: What goes with each request that does not bring it itself.
+_OWN_HEADERS = (
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "gzip, deflate"),
+    ("User-Agent", f"imbot/{__version__}"),
+)
+
+
+def _bytes_of(request: Request, url: URL, headers: Mapping[str, str]) -> bytes:
+    """Return a request as it goes over the wire; its headers were checked."""
+    brought = {name.lower() for name in headers}
+    lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"{name}: {value}" for name, value in _OWN_HEADERS if name.lower() not in brought]
+    if request.body is not None or request.method not in _WITHOUT_BODY:
+        lines.append(f"Content-Length: {len(request.body or b'')}")
+    return "\r\n".join((*lines, "", "")).encode() + (request.body or b"")
+
+
+#: Methods whose requests tell no length when they have no body. Source: RFC 9110, 8.6.
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
 class _Door:
     """Sends requests with cookies of its own; see :class:`imbot.ports.Http`."""
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        pool: _Pool,
         allowed: frozenset[str] | None,
         *,
         clock: Clock,
         cookies: Cookies,
     ) -> None:
-        self._session = session
+        self._pool = pool
         self._allowed = allowed
         self._clock = clock
         self._cookies = cookies
@@ -254,7 +360,7 @@ class _Door:
             AmbiguousError: Bytes were sent and no whole answer came, or it was too large.
         """
         url = self._checked(request)
-        if self._is_closed or self._session.closed:
+        if self._is_closed or self._pool.is_closed:
             raise TemporaryError("the door is closed", fault=Fault(FaultClass.TRANSPORT))
         progress = _Progress()
         try:
@@ -262,7 +368,7 @@ class _Door:
                 return await self._exchange(request, url, progress)
         except _RefusedError as error:
             raise _unsendable(f"{request.method} {origin_of(request.url)}: {error}") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise _converted(request, error, is_sent=progress.is_sent) from error
 
     async def close(self) -> None:
@@ -288,22 +394,11 @@ class _Door:
         return url
 
     async def _exchange(self, request: Request, url: URL, progress: _Progress) -> Reply:
-        async with self._session.request(
-            request.method,
-            url,
-            data=request.body,
-            headers=self._with_cookies(request.headers, url),
-            allow_redirects=False,
-            trace_request_ctx=progress,
-            # A POST it never sends again, and a held poll need not keep the layer in between.
-            middlewares=() if request.method == "POST" else None,
-        ) as response:
-            self._cookies.keep(url, response.cookies.values(), now=self._clock.now())
-            began_at = asyncio.get_running_loop().time()
-            body = await _body(response, request.limit_bytes)
-            read_s = asyncio.get_running_loop().time() - began_at
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, headers, body, read_s)
+        headers = self._with_cookies(request.headers, url)
+        head, body, read_s = await self._pool.exchange(request, url, headers, progress)
+        self._cookies.keep(url, head.headers.getall("Set-Cookie", ()), now=self._clock.now())
+        told = {name.lower(): value for name, value in head.headers.items()}
+        return Reply(head.code, told, body, read_s)
 
     def _with_cookies(self, headers: Mapping[str, str], url: URL) -> Mapping[str, str]:
         own = "; ".join(value for name, value in headers.items() if name.lower() == "cookie")
@@ -321,40 +416,16 @@ class _TooLargeError(aiohttp.ClientPayloadError):
         super().__init__(f"the answer is larger than {limit_bytes} bytes")
 
 
-async def _body(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+async def _body(content: aiohttp.StreamReader, status: int, limit_bytes: int) -> bytes:
     """Return the decoded body; one that grows too large, by decompression too, is given up."""
     chunks = []
     size = 0
-    async for chunk in response.content.iter_any():
+    async for chunk in content.iter_any():
         size += len(chunk)
         if size > limit_bytes:
-            response.close()
-            raise _TooLargeError(response.status, limit_bytes)
+            raise _TooLargeError(status, limit_bytes)
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-async def _send_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Hide a lost connection from aiohttp, which would silently send a GET or PUT again."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectionError as error:
-        raise aiohttp.ClientError(str(error) or type(error).__name__) from error
-
-
-def _given(trace_request_ctx: "_Progress") -> "_Progress":
-    """Return what the request brought as its context: a namespace around it is no use."""
-    return trace_request_ctx
-
-
-async def _mark_sent(
-    session: aiohttp.ClientSession,  # noqa: ARG001  aiohttp's signature
-    context: "_Progress",
-    params: aiohttp.TraceRequestHeadersSentParams,  # noqa: ARG001  aiohttp's signature
-) -> None:
-    context.is_sent = True
 
 
 #: How aiohttp tells its TLS setting in a failed connection, also where there is no TLS.
@@ -402,22 +473,6 @@ def _connectors(
         aiohttp.TCPConnector(limit=limit, ssl=context, socket_factory=_socket, resolver=resolver)
         for limit, resolver in limits
     ]
-
-
-def _session(connector: aiohttp.BaseConnector, connect_s: float) -> aiohttp.ClientSession:
-    """Return what all doors of a pool send through; whose cookies go along is theirs to say."""
-    trace = aiohttp.TraceConfig(
-        trace_config_ctx_factory=_given,  # type: ignore[arg-type]  # any callable will do
-    )
-    trace.on_request_headers_sent.append(_mark_sent)  # type: ignore[arg-type]  # so it gets
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": f"imbot/{__version__}"},
-        timeout=aiohttp.ClientTimeout(total=None, connect=connect_s),
-        middlewares=(_send_once,),
-        trace_configs=[trace],
-    )
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from functools import lru_cache, partial
-from http.cookies import SimpleCookie
 from random import Random
 from typing import NamedTuple
 
@@ -142,8 +141,7 @@ class Door:
         url = _parsed(request.url)
         cookies = self._cookies.header(url, now=self._clock.now())
         answer = await exchange.begin(_cookies(cookies))
-        for text in answer.cookies:
-            self._cookies.keep(url, SimpleCookie(text).values(), now=self._clock.now())
+        self._cookies.keep(url, answer.cookies, now=self._clock.now())
         return Reply(answer.status, dict(answer.headers), answer.body)
 
     async def close(self) -> None:

@@ -1,6 +1,5 @@
 import json
 from datetime import UTC, datetime, timedelta
-from http.cookies import Morsel
 
 import pytest
 from hypothesis import given
@@ -14,11 +13,12 @@ URL_OF_ME = URL("http://gws:8090/api/v2/me")
 
 
 def morsel(name="JSESSIONID", value="abc", **attributes):
-    """Return a cookie as aiohttp gives it."""
-    made = Morsel()
-    made.set(name, value, value)
-    made.update({key.replace("_", "-"): attribute for key, attribute in attributes.items()})
-    return made
+    """Return a cookie as a server gives it."""
+    parts = [f"{name}={value}"]
+    for key, told in attributes.items():
+        named = key.replace("_", "-").title()
+        parts += [named] if told is True else [f"{named}={told}"] if told else []
+    return "; ".join(parts)
 
 
 def kept(*morsels, url=URL_OF_ME):

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import http_parser, web
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
+from imbot import __version__
 from imbot.errors import AmbiguousError, ConfigError, FaultClass, PermanentError, TemporaryError
-from imbot.http import AiohttpNetwork, _socket, origin_of, retry_after_s
+from imbot.http import AiohttpNetwork, _bytes_of, _socket, origin_of, retry_after_s
 from imbot.ports import Request
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -277,6 +279,68 @@ async def test_a_request_without_a_whole_answer_is_ambiguous_and_sent_once(
     assert len(seen) == 2
     assert caught.value.fault.fault_class is FaultClass.TRANSPORT
     assert caught.value.fault.text
+
+
+async def test_a_request_goes_out_as_it_stands(door, peer):
+    seen = await peer()
+    await door.send(Request("POST", f"{seen.url}?a=%20b#c", {"X-Mine": "ü", "Accept": "a/b"}))
+
+    first, *rest = seen[0].removesuffix("\r\n\r\n").split("\r\n")
+    assert first == "POST /x?a=%20b HTTP/1.1"
+    assert rest == [
+        f"Host: {seen.url.split('/')[2]}",
+        "X-Mine: ü",
+        "Accept: a/b",
+        "Accept-Encoding: gzip, deflate",
+        f"User-Agent: imbot/{__version__}",
+        "Content-Length: 0",
+    ]
+
+
+@given(
+    method=st.from_regex(r"[A-Z]{1,8}", fullmatch=True),
+    path=st.from_regex(r"/[!-\"$->@-~]{0,20}", fullmatch=True),
+    headers=st.dictionaries(
+        st.from_regex(r"X-[A-Za-z0-9]{1,8}", fullmatch=True),
+        st.from_regex(r"[!-~][ -~]{0,9}[!-~]", fullmatch=True),
+    ),
+    body=st.none() | st.binary(),
+)
+def test_any_request_is_read_as_it_was_written(method, path, headers, body):
+    """By a parser that others wrote."""
+    request = Request(method, f"http://gws:8090{path}", headers, body)
+    parser = http_parser.HttpRequestParserPy(None, None, 2**16)
+    written = _bytes_of(request, URL(request.url, encoded=True), headers)
+    head, _, rest = written.partition(b"\r\n\r\n")
+    message = parser.parse_message([*head.split(b"\r\n"), b""])
+
+    assert (message.method, message.path) == (method, path)
+    assert message.headers["Host"] == "gws:8090"
+    assert headers.items() <= dict(message.headers).items()
+    assert rest == (body or b"")
+    assert int(message.headers.get("Content-Length", 0)) == len(rest)
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "status"),
+    [
+        ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + GREETING, 200),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200),
+        ("DELETE", b"HTTP/1.1 204 No Content\r\n\r\n", 204),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304),
+        ("POST", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 400 No\r\n\r\n", 200),
+    ],
+    ids=["interim", "head", "no content", "not modified", "two answers"],
+)
+async def test_an_answer_ends_where_it_ends(door, peer, method, answer, status):
+    """The request that follows gets its own answer."""
+    seen = await peer(answer)
+    first = await door.send(Request(method, seen.url, timeout_s=5))
+    following = await door.send(get(seen.url))
+
+    assert first.status == status
+    assert first.body in {b"", b"hi"}
+    assert (following.status, following.body) == (200, b"hi")
 
 
 async def test_a_body_that_grows_too_large_is_given_up(door, site):
