@@ -17,6 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from imbot.discretion import Discretion
 from imbot.floods import WINDOW_S, Floods
+from imbot.harmless import harmless
 
 #: What every line of JSON begins with, in this order.
 _FIRST = ("timestamp", "level", "event")
@@ -117,13 +118,6 @@ def _like(record: logging.LogRecord, level: int, facts: EventDict) -> logging.Lo
     line = logging.LogRecord(__name__, level, __file__, 0, facts, (), None)
     line._logger, line._name = None, "msg"  # noqa: SLF001  by which structlog knows its own lines
     return line
-
-
-def harmless(text: str) -> str:
-    """Return text from anywhere as it can be shown: on one line, and unable to steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _harmless(_logger: WrappedLogger, _method: str, facts: EventDict) -> EventDict:

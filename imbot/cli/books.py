@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imbot.cli.settings import load, load_plugins
+from imbot.cli.plugins import load_plugins
+from imbot.cli.settings import load
 from imbot.config import DEFAULT_FILE, Loaded
 from imbot.engine.facts import Bot, Surroundings
 from imbot.engine.spending import UNLIMITED

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from imbot.cli.formats import Shape
 from imbot.cli.output import one_line
-from imbot.cli.settings import load, load_plugins
+from imbot.cli.plugins import load_plugins
+from imbot.cli.settings import load
 from imbot.config import DEFAULT_FILE, Loaded
 from imbot.errors import ConfigError
 from imbot.loading import Wanted, make_rulebook, placed, rule_paths, rule_secrets

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import TextIO
 
-from imbot.logs import harmless
+from imbot.harmless import harmless
 from imbot.problems import Problem
 
 _COLOURS = {

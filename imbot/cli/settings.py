@@ -1,14 +1,11 @@
-"""The settings and plugins in force, as every command that needs them asks for them."""
+"""The settings in force, as every command that needs them asks for them."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from imbot.cli.output import print_problems
 from imbot.config import Loaded, load_settings
-from imbot.loading import plugin_settings
-from imbot.pluginhost import Plugins, check_plugins, find_plugins
 
 
 def load(path: Path | None, options: Sequence[str] = ()) -> Loaded:
@@ -25,8 +22,3 @@ def load_and_warn(path: Path | None, options: Sequence[str] = ()) -> Loaded:
     loaded = load(path, options)
     print_problems(loaded.warnings, to_stderr=True)
     return loaded
-
-
-def load_plugins(loaded: Loaded) -> Plugins:
-    """Return the plugins after their self-checks."""
-    return asyncio.run(check_plugins(find_plugins(plugin_settings(loaded))))

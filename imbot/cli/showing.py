@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imbot.cli.output import print_problems, print_table
-from imbot.cli.settings import load, load_and_warn, load_plugins
+from imbot.cli.plugins import load_plugins
+from imbot.cli.settings import load, load_and_warn
 from imbot.config import masked
 from imbot.loading import Wanted, require_rulebook, rule_secrets
 from imbot.rulebook.schema import Rule

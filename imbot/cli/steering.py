@@ -3,9 +3,10 @@
 It is told through its admin API, with the token of the settings or of ``IMBOT_TOKEN``.
 """
 
-import asyncio
 import os
+import ssl
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -15,11 +16,9 @@ from imbot.admin.site import PREFIX
 from imbot.cli.output import complain
 from imbot.cli.settings import load
 from imbot.config import Loaded
-from imbot.errors import ActionError, ImbotError
-from imbot.http import AiohttpNetwork
+from imbot.errors import ImbotError
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import JSON
-from imbot.ports import Request
 
 #: Longer than a store that is busy takes.
 _PATIENCE_S = 10.0
@@ -97,27 +96,31 @@ def _told(path: Path | None, method: str, what: str, body: JSON = None) -> _Answ
     shown = os.environ.get(_TOKEN) or (part.token.get_secret_value() if part.token else "")
     if not shown:
         raise ImbotError(f"there is no token; set admin.token, or {_TOKEN} to one of admin.tokens")
-    return asyncio.run(_asked(loaded, shown, method, what, body))
+    return _asked(loaded, shown, method, what, body)
 
 
-async def _asked(loaded: Loaded, shown: str, method: str, what: str, body: JSON) -> _Answer:
+def _asked(loaded: Loaded, shown: str, method: str, what: str, body: JSON) -> _Answer:
+    """Ask once. Of the standard library: to import aiohttp takes longer than all of the rest."""
     part = loaded.settings.admin
     host, _, port = part.listen.rpartition(":")
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  it is asked here
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host).strip("[]")  # noqa: S104  it is asked here
     # A certificate is for a name, and that name is among those that it is served under.
     host = host if part.tls is None or not part.hosts else part.hosts[0]
-    url = f"{'http' if part.tls is None else 'https'}://{host}:{port}"
-    ca_file = None if part.tls is None else loaded.base / part.tls.certificate
-    network = AiohttpNetwork(ca_file=ca_file)
+    connection = HTTPConnection(host, int(port), timeout=_PATIENCE_S)
+    if part.tls is not None:
+        trusted = ssl.create_default_context(cafile=loaded.base / part.tls.certificate)
+        connection = HTTPSConnection(host, int(port), timeout=_PATIENCE_S, context=trusted)
     headers = {"Authorization": f"Bearer {shown}"}
     if body is not None:
         headers["Content-Type"] = "application/json"
     sent = None if body is None else encode_json(body)
-    request = Request(method, f"{url}{PREFIX}{what}", headers, sent, _PATIENCE_S)
     try:
-        answer = await network.door().send(request)
-        return _Answer(answer.status, decode_json(answer.body))
-    except (ActionError, ValueError) as error:
-        raise ImbotError(f"no imbot answers at {url} ({error}); is it running?") from error
+        connection.request(method, f"{PREFIX}{what}", sent, headers)
+        answer = connection.getresponse()
+        return _Answer(answer.status, decode_json(answer.read()))
+    except (OSError, HTTPException, ValueError) as error:
+        scheme = "http" if part.tls is None else "https"
+        where = f"{scheme}://{part.listen}"
+        raise ImbotError(f"no imbot answers at {where} ({error}); is it running?") from error
     finally:
-        await network.close()
+        connection.close()

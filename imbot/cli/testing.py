@@ -8,7 +8,7 @@ from pathlib import Path
 
 from imbot.cli.formats import Shape
 from imbot.cli.output import complain, one_line, painted, print_problems
-from imbot.cli.settings import load_plugins
+from imbot.cli.plugins import load_plugins
 from imbot.config import DEFAULT_FILE, Loaded, load_settings
 from imbot.engine.acting import Habits
 from imbot.errors import ConfigError

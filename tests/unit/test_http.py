@@ -18,28 +18,9 @@ from imbot import __version__
 from imbot.errors import AmbiguousError, ConfigError, FaultClass, PermanentError, TemporaryError
 from imbot.http import AiohttpNetwork, _bytes_of, _socket, origin_of, retry_after_s
 from imbot.ports import Request
+from tests.certificate import CERTIFICATE
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
-#: A certificate for 127.0.0.1 that nothing trusts, and its key: worth nothing anywhere else.
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-MIIBsDCCAVagAwIBAgIUfCAcB8MiENg7q+wBVZ3td/UWAGMwCgYIKoZIzj0EAwIw
-JDEiMCAGA1UEAwwZaW1ib3QgdGVzdCwgbG9vcGJhY2sgb25seTAgFw0yNjExMjIw
-MjE2MjlaGA8yMTI2MTAyOTAyMTYyOVowJDEiMCAGA1UEAwwZaW1ib3QgdGVzdCwg
-bG9vcGJhY2sgb25seTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMLQS4va4nad
-XNbKOd7N3zzCE2HrSUsi+O85PColG/+5HR5VpDrC+JJGkXJF+5fxC7Kjc3TQEVdx
-/r3wWAWh6AKjZDBiMB0GA1UdDgQWBBRua0aY4EIlL8vTbOifojjJqC3WazAfBgNV
-HSMEGDAWgBRua0aY4EIlL8vTbOifojjJqC3WazAPBgNVHRMBAf8EBTADAQH/MA8G
-A1UdEQQIMAaHBH8AAAEwCgYIKoZIzj0EAwIDSAAwRQIgHZSWuT5l8GHQIq6OkQWh
-iVbL9jNV5QFLzkaXNWaC6MICIQDpmGOs3h/I4hiLxCIficYXbV1JOxPYsjtmSLDj
-R3hGEQ==
------END CERTIFICATE-----
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcAgbnI/Uy3lyeSIk
-Rcin/qtYipuN9lJIB4lhK6a6aCShRANCAATC0EuL2uJ2nVzWyjnezd88whNh60lL
-IvjvOTwqJRv/uR0eVaQ6wviSRpFyRfuX8Quyo3N00BFXcf698FgFoegC
------END PRIVATE KEY-----
-"""
 GREETING = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 

@@ -9,7 +9,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbot.logs import configure_logs, harmless
+from imbot.harmless import harmless
+from imbot.logs import configure_logs
 
 
 @pytest.fixture

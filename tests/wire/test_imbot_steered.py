@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from imbot.errors import ImbotError
 from imbot.settings import AdminPart
 from imbot.simulator import Simulator, SimulatorSettings
 from imbot.simulator.settings import AgentAccount
+from tests.certificate import CERTIFICATE
 from tests.wire.house import running, until
 
 RULES = """
@@ -27,9 +30,12 @@ def free_port() -> int:
 
 
 @pytest.fixture
-async def imbot(tmp_path):
+async def imbot(tmp_path, request):
     account = AgentAccount(user="bot1", password="pw-bot1", number="1001")
     admin = {"listen": f"127.0.0.1:{free_port()}", "token": "a-token-of-the-settings"}
+    if getattr(request, "param", "clear") == "encrypted":
+        (tmp_path / "tls.pem").write_text(CERTIFICATE)
+        admin["tls"] = {"certificate": "tls.pem", "key": "tls.pem"}
     async with (
         Simulator(SimulatorSettings(agents=(account,), seed=1)) as simulator,
         running(tmp_path, simulator.url, is_served=True, rules=RULES, admin=admin) as imbot,
@@ -52,6 +58,7 @@ async def told(imbot, capsys, does, *given, **named):
     return code, (said.out + said.err).splitlines()[-1]
 
 
+@pytest.mark.parametrize("imbot", ["clear", "encrypted"], indirect=True)
 async def test_all_effects_are_stopped_and_let_go_on(imbot, capsys):
     imbot, say = imbot
     assert (await told(imbot, capsys, steering.halt, "a test"))[0] == 0
@@ -126,3 +133,12 @@ def test_an_address_that_others_reach_takes_tls_and_a_token(listen):
     with pytest.raises(ValueError, match="takes tls and a token"):
         AdminPart(listen=listen, tls=tls)
     AdminPart(listen=listen, tls=tls, token="t")
+
+
+def test_a_command_that_steers_imports_nothing_that_runs():
+    """In a hurry nobody waits for an engine to be imported that is not used."""
+    heavy = {"imbot.engine", "imbot.rulebook", "aiohttp", "structlog", "jinja2", "sqlalchemy"}
+    asked = f"import sys, imbot.cli.root, imbot.cli.steering; print({heavy} & sys.modules.keys())"
+    words = [sys.executable, "-c", asked]
+    told = subprocess.run(words, check=True, capture_output=True, text=True)  # noqa: S603  our own
+    assert told.stdout == "set()\n"
