@@ -47,7 +47,7 @@ OPERATIONS_LIMIT = 100
 
 #: How many URLs are remembered as they were read: that of polls, and those of sessions at work.
 _URLS = 1024
-#: How many names of headers are remembered as good or bad.
+#: How many names of headers, and sets of them, are remembered with what follows from them.
 _NAMES = 128
 
 #: Connects a protocol to whoever answers at a host and port, or raises OSError.
@@ -335,13 +335,19 @@ _OWN_HEADERS = (
 
 def _bytes_of(request: Request, url: URL, headers: Mapping[str, str]) -> bytes:
     """Return a request as it goes over the wire; its headers were checked."""
-    brought = {name.lower() for name in headers}
     lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines += [f"{name}: {value}" for name, value in _OWN_HEADERS if name.lower() not in brought]
+    lines += _own_lines(tuple(headers))
     if request.body is not None or request.method not in _WITHOUT_BODY:
         lines.append(f"Content-Length: {len(request.body or b'')}")
     return "\r\n".join((*lines, "", "")).encode() + (request.body or b"")
+
+
+@lru_cache(_NAMES)
+def _own_lines(brought: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the lines that go along with headers of these names."""
+    names = {name.lower() for name in brought}
+    return tuple(f"{name}: {value}" for name, value in _OWN_HEADERS if name.lower() not in names)
 
 
 #: Methods whose requests tell no length when they have no body. Source: RFC 9110, 8.6.
@@ -436,7 +442,7 @@ async def _body(content: aiohttp.StreamReader, status: int, limit_bytes: int) ->
     """Return the decoded body; one that grows too large, by decompression too, is given up."""
     chunks = []
     size = 0
-    async for chunk in content.iter_any():
+    while chunk := await content.readany():
         size += len(chunk)
         if size > limit_bytes:
             raise _TooLargeError(status, limit_bytes)
