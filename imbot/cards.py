@@ -64,6 +64,8 @@ _CHECK = re.compile(
     rf"([{_D}]{{3,4}})(?![{_D}])",
     re.IGNORECASE,
 )
+#: Without so many digits in a row there are no check digits; this is looked for much sooner.
+_CHECK_DIGITS_AT_LEAST = re.compile(f"[{_D}]{{3}}")
 _CHECK_KEY = re.compile(rf"(?:.*[\W_])?{_NAME_OF_CHECK}", re.IGNORECASE)
 _CHECK_VALUE = re.compile(f"[{_D}]{{3,4}}")
 _PHONE_KEY = re.compile(
@@ -127,6 +129,8 @@ def _without_numbers(text: str) -> str:
 
 
 def _without_checks(text: str) -> str:
+    if _CHECK_DIGITS_AT_LEAST.search(text) is None:
+        return text
     return _CHECK.sub(lambda found: found[0][: -len(found[1])] + "*" * len(found[1]), text)
 
 

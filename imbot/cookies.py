@@ -23,6 +23,8 @@ _PAIR = re.compile(r"[!-:<-~][ -:<-~]*")
 _SECONDS = re.compile(r"(-?)([0-9]+)", re.ASCII)
 #: Some thirty years; a cookie that asks for more gets these.
 _MOST_SECONDS = 10**9
+#: So many headers are remembered: an agent's polls and its sessions at work need few.
+_REMEMBERED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,13 @@ class Cookies:
         left: What :meth:`plain` of an earlier process returned; what is none is left out.
     """
 
-    __slots__ = ("_kept", "_plain")
+    __slots__ = ("_headers", "_headers_of", "_kept", "_plain")
 
     def __init__(self, left: Iterable[object] = ()) -> None:
         self._kept: tuple[_Cookie, ...] = tuple(filter(None, map(_from_plain, left)))
         self._plain: tuple[PlainCookie, ...] | None = None
+        self._headers: dict[tuple[URL, str], str] = {}
+        self._headers_of = self._kept
 
     def plain(self) -> tuple[PlainCookie, ...]:
         """Return every cookie as plain values; they are as secret as a password."""
@@ -91,7 +95,17 @@ class Cookies:
             now: When.
             own: The ``Cookie`` header that the request brings; what a server gave overrides it.
         """
-        fitting = [one for one in self._kept if one.is_for(url) and not one.is_over(now)]
+        if any(one.is_over(now) for one in self._kept):
+            self._plain = None
+            self._kept = tuple(one for one in self._kept if not one.is_over(now))
+        if self._headers_of is not self._kept or len(self._headers) >= _REMEMBERED:
+            self._headers, self._headers_of = {}, self._kept
+        if (header := self._headers.get((url, own))) is None:
+            header = self._headers[url, own] = self._joined(url, own)
+        return header
+
+    def _joined(self, url: URL, own: str) -> str:
+        fitting = [one for one in self._kept if one.is_for(url)]
         fitting.sort(key=lambda one: len(one.path))
         pairs = {pair.partition("=")[0]: pair for pair in map(str.strip, own.split(";")) if pair}
         pairs.update((one.name, one.pair) for one in fitting)

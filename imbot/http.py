@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -43,6 +44,11 @@ from imbot.problems import Place, Problem
 CONNECT_S = 10.0
 #: Connections that operations and plugins share; polls have as many as there are agents.
 OPERATIONS_LIMIT = 100
+
+#: How many URLs are remembered as they were read: that of polls, and those of sessions at work.
+_URLS = 1024
+#: How many names of headers, and sets of them, are remembered with what follows from them.
+_NAMES = 128
 
 #: Connects a protocol to whoever answers at a host and port, or raises OSError.
 Link: TypeAlias = Callable[[str, int, asyncio.Protocol], Awaitable[None]]
@@ -76,6 +82,7 @@ def origin_of(url: str) -> str:
     return _origin(_parsed(url))
 
 
+@lru_cache(_URLS)
 def _parsed(url: str) -> URL:
     if _URL.fullmatch(url) is None:
         raise ValueError(f"{url!r:.200} is no http(s)://host[:port]/… URL in percent-encoded ASCII")
@@ -84,13 +91,20 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
+@lru_cache(_URLS)
 def _origin(url: URL) -> str:
     return f"{url.scheme}://{url.host_subcomponent}:{url.port}".lower()
 
 
+@lru_cache(_NAMES)
+def _may_set(header: str) -> bool:
+    return _HEADER_NAME.fullmatch(header) is not None and header.lower() not in _RESERVED
+
+
 def retry_after_s(headers: Mapping[str, str], *, now: datetime) -> float | None:
     """Return the seconds that ``Retry-After`` asks for, 0 or more; None when it does not say."""
-    value = headers.get("retry-after", "").strip()
+    if not (value := headers.get("retry-after", "").strip()):
+        return None
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:
@@ -321,13 +335,19 @@ _OWN_HEADERS = (
 
 def _bytes_of(request: Request, url: URL, headers: Mapping[str, str]) -> bytes:
     """Return a request as it goes over the wire; its headers were checked."""
-    brought = {name.lower() for name in headers}
     lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines += [f"{name}: {value}" for name, value in _OWN_HEADERS if name.lower() not in brought]
+    lines += _own_lines(tuple(headers))
     if request.body is not None or request.method not in _WITHOUT_BODY:
         lines.append(f"Content-Length: {len(request.body or b'')}")
     return "\r\n".join((*lines, "", "")).encode() + (request.body or b"")
+
+
+@lru_cache(_NAMES)
+def _own_lines(brought: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the lines that go along with headers of these names."""
+    names = {name.lower() for name in brought}
+    return tuple(f"{name}: {value}" for name, value in _OWN_HEADERS if name.lower() not in names)
 
 
 #: Methods whose requests tell no length when they have no body. Source: RFC 9110, 8.6.
@@ -387,9 +407,9 @@ class _Door:
         if self._allowed is not None and origin not in self._allowed:
             raise _unsendable(f"{origin} is neither in http.allow nor in http.internal")
         for name, value in request.headers.items():
-            if _HEADER_NAME.fullmatch(name) is None or name.lower() in _RESERVED:
+            if not _may_set(name):
                 raise _unsendable(f"a request may not set the header {name!r:.50}")
-            if _CONTROL.search(value):
+            if not value.isprintable() and _CONTROL.search(value):
                 raise _unsendable(f"the value of the header {name} holds a control character")
         return url
 
@@ -404,6 +424,8 @@ class _Door:
         own = "; ".join(value for name, value in headers.items() if name.lower() == "cookie")
         if not (cookies := self._cookies.header(url, now=self._clock.now(), own=own)):
             return headers
+        if not own:
+            return {**headers, "Cookie": cookies}
         others = {name: value for name, value in headers.items() if name.lower() != "cookie"}
         return {**others, "Cookie": cookies}
 
@@ -420,7 +442,7 @@ async def _body(content: aiohttp.StreamReader, status: int, limit_bytes: int) ->
     """Return the decoded body; one that grows too large, by decompression too, is given up."""
     chunks = []
     size = 0
-    async for chunk in content.iter_any():
+    while chunk := await content.readany():
         size += len(chunk)
         if size > limit_bytes:
             raise _TooLargeError(status, limit_bytes)

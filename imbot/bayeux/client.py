@@ -23,7 +23,7 @@ from aiocometd.extensions import Extension
 from aiocometd.transports.base import TransportBase
 from aiocometd.utils import is_matching_response
 
-from imbot.bayeux.decoding import Payload, elements_of, is_meta, sorted_out
+from imbot.bayeux.decoding import Payload, elements_of, sorted_out
 from imbot.bayeux.replies import Message
 from imbot.bayeux.session import (
     BayeuxResume,
@@ -411,7 +411,7 @@ class _Transport(TransportBase):
         self._clock = clock
         self._timeout_s = CLOSE_S
         self._hold_s: float | None = None
-        self._elements: list[JSON] = []
+        self._payload = Payload()
         self._read_s = 0.0
 
     @property
@@ -426,19 +426,14 @@ class _Transport(TransportBase):
         self._ack.number = ack
         self._hold_s = hold_s
         self._timeout_s = command.timeout_s
-        self._elements, self._read_s = [], 0.0
+        self._payload, self._read_s = Payload(), 0.0
         reply: Message = {}
         fault = None
         try:
             reply = await self._send(command)
         except ActionError as error:
             fault = error.fault or Fault(FaultClass.TRANSPORT, text=str(error))
-        return _Received(
-            payload=sorted_out(self._elements),
-            reply=reply,
-            fault=fault,
-            read_s=self._read_s,
-        )
+        return _Received(self._payload, reply, fault, self._read_s)
 
     async def disconnect(self) -> None:
         """Say goodbye; what becomes of it does not matter any more."""
@@ -470,14 +465,14 @@ class _Transport(TransportBase):
                 REPLY_LIMIT_BYTES,
             )
         )
-        self._elements, self._read_s = elements_of(reply, now=self._clock.now()), reply.read_s
-        elements, sent = self._elements, payload[0]
-        response = await self._consume_payload(elements, find_response_for=sent)
+        elements, self._read_s = elements_of(reply, now=self._clock.now()), reply.read_s
+        self._payload, sent = sorted_out(elements), payload[0]
+        response = _reply_to(sent, self._payload.metas)
         if response is None or not self._is_ours(response, sent):
             text = f"no reply to {sent['channel'].value} among {len(elements)} messages"
-            if response is not None or any(_is_like(element, sent) for element in elements):
+            if response is not None or any(_is_like(meta, sent) for meta in self._payload.metas):
                 # It answers another request, and whoever made that one has it already.
-                self._elements = []
+                self._payload = Payload()
                 text = f"the reply to {sent['channel'].value} is one to another request"
             raise TemporaryError(text, fault=Fault(FaultClass.SERVER, text=text))
         return response
@@ -487,23 +482,17 @@ class _Transport(TransportBase):
         named = response.get("clientId", self.client_id)
         return sent["channel"] is MetaChannel.HANDSHAKE or bool(named == self.client_id)
 
-    async def _consume_payload(
-        self,
-        payload: list[JSON],
-        *,
-        headers: dict[str, str] | None = None,  # noqa: ARG002  aiocometd's signature
-        find_response_for: dict[str, Any] | None = None,
-    ) -> dict[str, Any] | None:
-        """Return the reply; unlike aiocometd's, one broken element does not cost the others."""
-        metas: list[dict[str, Any]] = [element for element in payload if is_meta(element)]
-        for meta in metas:
-            # A meta reply that does not say so has failed; aiocometd looks without asking.
-            meta.setdefault("successful", False)
-            if is_matching_response(meta, find_response_for):
-                return meta
-        return None
+
+def _reply_to(sent: dict[str, Any], metas: Sequence[dict[str, JSON]]) -> dict[str, Any] | None:
+    """Return the first that answers what was sent, by its channel and id."""
+    for meta in metas:
+        # A meta reply that does not say so has failed; aiocometd looks without asking.
+        meta.setdefault("successful", False)
+        if is_matching_response(meta, sent):
+            return meta
+    return None
 
 
-def _is_like(element: JSON, sent: Message) -> bool:
+def _is_like(meta: Message, sent: Message) -> bool:
     """Return whether a message is a reply to what was sent, but for its id."""
-    return is_meta(element) and element["channel"] == sent["channel"] and "id" in element
+    return meta["channel"] == sent["channel"] and "id" in meta

@@ -9,7 +9,6 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import NamedTuple
 
-from imbot.bayeux.replies import Message
 from imbot.errors import Fault, FaultClass, TemporaryError
 from imbot.http import retry_after_s
 from imbot.jsontext import decode_json, fingerprint
@@ -34,7 +33,7 @@ class Payload(NamedTuple):
     """
 
     events: Sequence[dict[str, JSON]] = ()
-    metas: Sequence[Message] = ()
+    metas: Sequence[dict[str, JSON]] = ()
     skipped: int = 0
 
 
@@ -69,17 +68,12 @@ def elements_of(reply: Reply, *, now: datetime) -> list[JSON]:
 
 def sorted_out(elements: Sequence[JSON]) -> Payload:
     """Return the sound messages among the elements; a broken one does not cost the others."""
-    sound = [element for element in elements if _is_message(element)]
-    return Payload(
-        [message for message in sound if not is_meta(message)],
-        [message for message in sound if is_meta(message)],
-        len(elements) - len(sound),
-    )
-
-
-def is_meta(element: JSON) -> bool:
-    """Tell whether this is a message of ``/meta/``."""
-    return _is_message(element) and element["channel"].startswith(META)
+    events: list[dict[str, JSON]] = []
+    metas: list[dict[str, JSON]] = []
+    for element in elements:
+        if _is_message(element):
+            (metas if element["channel"].startswith(META) else events).append(element)
+    return Payload(events, metas, len(elements) - len(events) - len(metas))
 
 
 def _is_message(element: JSON) -> bool:

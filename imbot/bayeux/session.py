@@ -155,8 +155,7 @@ class Warned:
 Report: TypeAlias = Down | Up | Gap | Warned
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """Where one Bayeux session stands.
 
     Attributes:
@@ -188,7 +187,7 @@ class Session:
     ack: int | None = None
     kept: int = 0
     alive_at: float = -math.inf
-    advice: Advice = field(default_factory=Advice)
+    advice: Advice = Advice()
     pending: tuple[Channel, ...] = ()
     is_open: bool = False
     is_resumed: bool = False
@@ -299,8 +298,7 @@ def opening(
     if resume is None:
         return session
     unacknowledged = "resumed without acknowledgements" if resume.ack is None else ""
-    resumed = replace(
-        session,
+    resumed = session._replace(
         client_id=resume.client_id,
         ack=resume.ack,
         kept=_ALL,
@@ -331,7 +329,7 @@ def answered(
     """
     session, warnings = _advised(session, metas)
     if share.ack is not None:
-        session = replace(session, ack=share.ack, kept=share.kept)
+        session = session._replace(ack=share.ack, kept=share.kept)
     do = session.command.do
     if do is not Do.HANDSHAKE and is_ended(metas):
         return _stopped(session, _ended_fault(reply))
@@ -366,7 +364,7 @@ def failed(session: Session, fault: Fault, *, share: Share = NOTHING, at: Chance
     if session.command.do is not Do.CONNECT or at.now + delay_s >= expires_at:
         return Turn(_handshaking(session, str(fault), delay_s), reports)
     if session.ack is None:
-        session = replace(session, gap_cause=session.gap_cause or str(fault))
+        session = session._replace(gap_cause=session.gap_cause or str(fault))
     return Turn(_connecting(session, hold=False, delay_s=delay_s), reports)
 
 
@@ -384,7 +382,7 @@ def _advised(session: Session, metas: Sequence[Message]) -> Turn:
     for meta in metas:
         advice = advice.merged(meta.get("advice"))
     if advice is not before:
-        session = replace(session, advice=advice)
+        session = session._replace(advice=advice)
     if not advice.is_rivalled or before.is_rivalled:
         return Turn(session)
     text = "another Bayeux client uses the same cookies, so the server slows the polls down"
@@ -404,8 +402,7 @@ def _after_handshake(session: Session, reply: Message, at: Chance) -> Turn:
     if not isinstance(offered, list) or LONG_POLLING not in offered:
         text = f"the server offers {offered!r:.200} and not {LONG_POLLING}"
         return _stopped(session, Fault(FaultClass.INPUT, text=text))
-    begun = replace(
-        session,
+    begun = session._replace(
         client_id=client_id,
         ack=0 if offers_ack(reply) else None,
         kept=0,
@@ -417,7 +414,7 @@ def _after_handshake(session: Session, reply: Message, at: Chance) -> Turn:
 
 def _after_subscribe(session: Session, reply: Message, at: Chance) -> Turn:
     channel, *rest = session.pending
-    advanced = _subscribing(replace(session, pending=tuple(rest)))
+    advanced = _subscribing(session._replace(pending=tuple(rest)))
     if is_successful(reply):
         return Turn(advanced)
     if is_unknown_client(reply):
@@ -445,8 +442,7 @@ def _after_good_connect(session: Session, at: Chance) -> Turn:
     reports: tuple[Report, ...] = (Up(),) if session.is_down else ()
     if session.gap_cause:
         reports = (*reports, Gap(session.gap_cause, session.asked_at, session.good_at))
-    good = replace(
-        session,
+    good = session._replace(
         asked_at=at.asked_at,
         good_at=at.now,
         alive_at=at.now,
@@ -477,7 +473,7 @@ def _rehandshaking(session: Session, fault: Fault, at: Chance) -> Turn:
     else:
         again = session.rehandshakes + 1
         delay_s = NEXT_REHANDSHAKE_S + at.upto(_doubled(NEXT_REHANDSHAKE_S, again))
-    paced = replace(session, rehandshakes=again, rehandshook_at=at.now + delay_s)
+    paced = session._replace(rehandshakes=again, rehandshook_at=at.now + delay_s)
     return Turn(_handshaking(paced, str(fault), delay_s), reports)
 
 
@@ -487,7 +483,7 @@ def _in_trouble(session: Session, cause: str, at: Chance) -> Turn:
     is_stale = at.now - session.good_at >= session.advice.window_s
     is_down = session.is_down or (session.is_open and (failures > 1 or is_stale))
     reports = (Down(cause),) if is_down and not session.is_down else ()
-    return Turn(replace(session, failures=failures, is_down=is_down), reports)
+    return Turn(session._replace(failures=failures, is_down=is_down), reports)
 
 
 # The next command -----------------------------------------------------------------------------
@@ -495,20 +491,20 @@ def _in_trouble(session: Session, cause: str, at: Chance) -> Turn:
 
 def _handshaking(session: Session, cause: str, delay_s: float) -> Session:
     command = Command(Do.HANDSHAKE, delay_s)
-    return replace(session, command=command, gap_cause=session.gap_cause or cause)
+    return session._replace(command=command, gap_cause=session.gap_cause or cause)
 
 
 def _subscribing(session: Session) -> Session:
     if not session.pending:
         return _connecting(session, hold=False)
-    return replace(session, command=Command(Do.SUBSCRIBE, channel=session.pending[0].name))
+    return session._replace(command=Command(Do.SUBSCRIBE, channel=session.pending[0].name))
 
 
 def _connecting(session: Session, *, hold: bool, delay_s: float = 0.0) -> Session:
     command = _connect(session.advice, hold=hold, delay_s=delay_s)
     if not hold and session.failures < MAX_UNHELD_FAILURES:
         command = replace(command, timeout_s=NETWORK_DELAY_S)
-    return replace(session, command=command)
+    return session._replace(command=command)
 
 
 def _connect(advice: Advice, *, hold: bool, delay_s: float) -> Command:
@@ -516,7 +512,7 @@ def _connect(advice: Advice, *, hold: bool, delay_s: float) -> Command:
 
 
 def _stopped(session: Session, fault: Fault) -> Turn:
-    return Turn(replace(session, command=Command(Do.STOP, fault=fault)))
+    return Turn(session._replace(command=Command(Do.STOP, fault=fault)))
 
 
 def _backoff_s(session: Session, fault: Fault, at: Chance) -> float:

@@ -237,16 +237,21 @@ class Agent:
             raise
 
     async def _ready(self) -> Login:
+        if not self._in_service.is_set():
+            await self._until_in_service()
+        if self._login is None or not self._in_service.is_set():
+            why = self._cause or self._state.value
+            raise TemporaryError(f"agent {self._settings.user} is not logged in: {why}")
+        return self._login
+
+    async def _until_in_service(self) -> None:
+        """Return when the agent is in service, or when it has been out of it for too long."""
         try:
             async with asyncio.timeout(0 if self._is_stopping else self._gws.ready_timeout_s):
                 while not self._in_service.is_set():
                     await self._in_service.wait()
         except TimeoutError:
             pass
-        if self._login is None or not self._in_service.is_set():
-            why = self._cause or self._state.value
-            raise TemporaryError(f"agent {self._settings.user} is not logged in: {why}")
-        return self._login
 
     async def _initiate(self, slot: Slot, destination: str, user_data: Mapping[str, JSON]) -> str:
         doubt: AmbiguousError | None = None

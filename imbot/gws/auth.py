@@ -33,22 +33,23 @@ class Basic:
     user: str
     password: str = field(repr=False)
     encoding: BasicEncoding = BasicEncoding.UTF_8
+    _value: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if ":" in self.user:
             raise _wrong(f"user {self.user!r} holds a colon", "Basic can not carry such a user")
         try:
-            self.headers()
+            pair = f"{self.user}:{self.password}".encode(self.encoding.value)
         except UnicodeEncodeError:
             raise _wrong(
                 f"user or password of {self.user!r} can not be written in {self.encoding.value}",
                 f"set the encoding to {BasicEncoding.UTF_8.value}, or use other characters",
             ) from None  # the cause would show the password
+        object.__setattr__(self, "_value", f"Basic {base64.b64encode(pair).decode('ascii')}")
 
     def headers(self) -> dict[str, str]:
         """Return the headers that log in."""
-        pair = f"{self.user}:{self.password}".encode(self.encoding.value)
-        return {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+        return {"Authorization": self._value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,11 @@ class Wire(Protocol):
         """When the reply that is handed over was asked for."""
         ...
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the last poll was answered well, and none has failed since."""
+        ...
+
     def subscription(self) -> Subscription | None:
         """Return what another process needs to go on; None before there is anything."""
         ...
@@ -418,22 +423,26 @@ class Feed:
         if batch.ack is not None:
             self._acknowledged = batch.client_id or "", batch.ack
             batch = replace(batch, good=self._good())
-            if self._is_as_kept(batch.client_id):
-                return batch
+        if self._is_as_kept(batch):
+            return batch
         held = self._held()
         if held is None or held == self._kept:
             return batch
         self._kept = held
         return replace(self._positioned(batch, held), subscription=held)
 
-    def _is_as_kept(self, client_id: str | None) -> bool:
-        """Return whether nothing has changed but the number, as with almost every batch."""
+    def _is_as_kept(self, batch: Batch) -> bool:
+        """Return whether nothing has changed but the number, as with almost every batch.
+
+        Without numbers a poll that failed makes a gap, which has to be kept.
+        """
         kept = self._kept
         return (
             kept is not None
             and self._wire is not None
             and self._gap_good is None
-            and (kept.client_id, kept.since) == (client_id, self.heard_since)
+            and (kept.client_id, kept.since) == (batch.client_id, self.heard_since)
+            and (batch.ack is not None or self._wire.is_sound)
             and not (kept.gap_cause or kept.pending)
             and self._wire.has_keys_of(kept)
         )

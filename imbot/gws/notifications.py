@@ -109,9 +109,10 @@ def heard(element: JSON, *, received_at: datetime) -> tuple[Heard, ...]:
         return ()
     body = envelope(element)
     at = _server_time(body) or received_at
-    if _is_error(body):
+    message_type = _word(body.get("messageType")).casefold()
+    if message_type == "errormessage" or _is_error(body):
         return (_fault(body, at),)
-    match _word(body.get("messageType")).casefold():
+    match message_type:
         case "imsessionstatechangemessage":
             return _sessions_shown(body, at)
         case "imlogupdatemessage":
@@ -144,14 +145,15 @@ def _by_shape(body: dict[str, JSON], element: dict[str, JSON], at: datetime) -> 
 
 def _server_time(body: Mapping[str, JSON]) -> datetime | None:
     """Return ``metrics.eventProcessing.serverGenerationTimestamp``: the only server time [O]."""
-    timing = _object(_object(body.get("metrics")).get("eventProcessing"))
+    if (metrics := body.get("metrics")) is None:
+        return None
+    timing = _object(_object(metrics).get("eventProcessing"))
     return _moment(timing.get("serverGenerationTimestamp"))
 
 
 def _is_error(body: Mapping[str, JSON]) -> bool:
     return (
-        _word(body.get("messageType")).casefold() == "errormessage"
-        or _word(body.get("notificationType")).casefold() == "error"
+        _word(body.get("notificationType")).casefold() == "error"
         or bool(_word(body.get("errorMessage")))
         or body.get("success") is False
     )
@@ -224,15 +226,12 @@ def _speaker(body: Mapping[str, JSON]) -> str | None:
 
 def _session_id(body: Mapping[str, JSON]) -> str:
     """Return which session a message belongs to, by whatever names it."""
+    for name in ("imSessionPath", "imSessionUri"):
+        if segment := _last_segment(body.get(name)):
+            return segment
     session = _object(body.get("imSession"))
-    for value in (
-        body.get("imSessionPath"),
-        body.get("imSessionUri"),
-        session.get("id"),
-        session.get("path"),
-        session.get("uri"),
-    ):
-        if segment := _last_segment(value):
+    for name in ("id", "path", "uri"):
+        if segment := _last_segment(session.get(name)):
             return segment
     return ""
 
@@ -394,6 +393,8 @@ def _list(value: JSON) -> list[JSON]:
 
 def _word(value: JSON) -> str:
     """Return stripped text; numbers are read as text, anything else is empty."""
+    if value is None:
+        return ""
     if isinstance(value, str):
         return clean_text(value).strip()
     is_number = isinstance(value, int) and not isinstance(value, bool)

@@ -136,7 +136,7 @@ def test_ack_is_on_only_if_the_server_says_so(ext, ack):
     [(5, 5), ({"batch": 6}, 6), (True, 3), (-1, 3), ("7", 3), (None, 3), (2.5, 3)],
 )
 def test_a_batch_number_is_a_whole_number(ack, number):
-    session, _ = after(replace(polling(ack=0), ack=3), ext={"ack": ack})
+    session, _ = after(polling(ack=0)._replace(ack=3), ext={"ack": ack})
 
     assert session.ack == number
 
@@ -247,7 +247,7 @@ def test_an_unknown_client_handshakes_at_once_then_with_growing_patience(error):
         session, _ = after(session, 0, 0.999, successful=False, error=error)
         assert (session.command.do, session.gap_cause != "") == (Do.HANDSHAKE, True)
         delays.append(session.command.delay_s)
-        session = replace(session, command=polling().command)
+        session = session._replace(command=polling().command)
     session, _ = after(session, 1_000, 0.999, successful=False, error=error)
 
     assert delays[0] <= 0.2
@@ -328,7 +328,7 @@ def test_a_refused_rehandshake_is_tried_again_unless_it_is_denied(fields, do):
 def test_advice_none_is_of_the_reply_it_came_with_and_of_no_later_one():
     """Stale advice is an old bug of the reference clients."""
     session, _ = after(polling(), successful=False, advice={"reconnect": "handshake"})
-    session, _ = failed(replace(session, command=polling().command), LOST, at=at(0))
+    session, _ = failed(session._replace(command=polling().command), LOST, at=at(0))
 
     assert session.command.do is Do.CONNECT
 
@@ -652,7 +652,7 @@ def test_unknown_advice_never_acts_on_its_own(reconnect, successful, message):
 @settings(deadline=None)
 @given(st.floats(0, 0.999), st.integers(0, 5000))
 def test_back_off_grows_to_a_bound(number, failures):
-    session = replace(polling(), failures=failures)
+    session = polling()._replace(failures=failures)
     after_it, _ = failed(session, LOST, at=at(0, number))
 
     assert 0 <= after_it.command.delay_s <= MAX_BACKOFF_S

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from imbot.bayeux.session import BayeuxResume
 from imbot.errors import Fault, FaultClass, TemporaryError
 from imbot.model import (
     ConnectionNotice,
@@ -251,3 +252,16 @@ async def test_another_login_is_another_stretch():
         assert bot.agent.hearing is None
         await bot.until(lambda: bot.agent.is_up)
         assert bot.agent.hearing.since > began
+
+
+async def test_without_numbers_what_a_failed_poll_may_have_lost_is_kept_with_the_next_reply():
+    """Nothing is sent again, and the process may end before the gap is told."""
+    async with rig() as bot:
+        await bot.up()
+        await bot.bayeux.say(said("hi"))
+        bot.bayeux.is_sound = False
+        bot.bayeux.export = lambda: BayeuxResume("client-1", gap_cause="lost")
+        await bot.bayeux.say(said("again"))
+        sound, doubtful = bot.taken.batches[-2:]
+        assert sound.subscription is None
+        assert doubtful.subscription.gap_cause == "lost"
