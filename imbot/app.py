@@ -52,7 +52,7 @@ from imbot.engine.tally import Tally
 from imbot.engine.tasks import Tasks
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
-from imbot.engine.watching import Watcher, both, unwatched
+from imbot.engine.watching import Watcher, all_of, unwatched
 from imbot.gws.admission import Admission
 from imbot.gws.agent import Agent
 from imbot.gws.status import AgentState, AgentStatus
@@ -161,7 +161,7 @@ class App:
         self._counts = Counts(ports.clock, rulebook.rules)
         self._pulse = Pulse(ports.clock)
         if ports.serves_health:
-            watch = both(watch, both(self._counts.watch, self._pulse.watch))
+            watch = all_of(watch, self._counts.watch, self._pulse.watch)
         self._store = store = Tally(store, ports.clock, watch)
         self._tasks = Tasks()
         numbers = Numbers()
@@ -454,7 +454,7 @@ async def open_app(
             wanted=wanted,
             store=store,
             network=network,
-            watch=both(both(watch, metrics.watch), moves.watch) if ports.serves_health else watch,
+            watch=all_of(watch, metrics.watch, moves.watch) if ports.serves_health else watch,
             watchdog=watchdog,
         )
         if ports.serves_health:
