@@ -107,6 +107,7 @@ class Ports:
         changes: Tells when the files at these paths may have changed; None: nobody looks.
         settings: Reads the settings anew, to tell what a restart would change; None: nobody looks.
         watchdog: Makes what watches the process, given each module's plugin; None: nobody does.
+        settle: Called when rules have come into force: most of what is in memory then stays.
     """
 
     clock: Clock
@@ -119,6 +120,7 @@ class Ports:
     changes: Callable[[Sequence[Path]], AsyncIterator[None]] | None = None
     settings: LoadSettings | None = None
     watchdog: Callable[[Mapping[str, str]], Watchdog] | None = None
+    settle: Callable[[], None] = lambda: None
 
 
 class App:
@@ -226,6 +228,7 @@ class App:
             agenda=self.agenda,
             settings=settings,
             load_settings=ports.settings,
+            settle=ports.settle,
         )
         self.dispatch = Dispatch(
             world,
@@ -275,6 +278,7 @@ class App:
         )
         kept_since = self._ports.clock.now() - timedelta(seconds=self._settings.delivery.keep)
         self._store.note(left_behind(recovered.sessions, self.agents, kept_since))
+        self._ports.settle()
         lives: list[asyncio.Future[None]] = [
             asyncio.create_task(agent.run()) for agent in self.agents.values()
         ]
