@@ -20,6 +20,7 @@ from benchmarks.report import Goal, Result, Table, cell
 from benchmarks.wire import IM_CHANNEL, connected, new_message
 from benchmarks.workload import CUSTOMER, MOMENT, SLOTS, TEXT_SLOT, rule_files, said, specs
 from imbot.clock import SystemClock
+from imbot.engine.watching import unwatched
 from imbot.gws.notifications import DeviceNotice, heard
 from imbot.jsontext import decode_json, encode_json
 from imbot.model import Batch, ImSession, Notice, SessionNotice
@@ -176,6 +177,7 @@ async def opened(rules: str) -> Bench:
             clock=SystemClock(),
             actions={"count": counting(done)},
             events_per_s=1e6,  # each round is a flood
+            watch=unwatched,  # a list of all that was seen would grow with each round
         )
     )
     begun: list[Notice] = [

@@ -52,7 +52,7 @@ from imbot.engine.tally import Tally
 from imbot.engine.tasks import Tasks
 from imbot.engine.timers import Timers
 from imbot.engine.viewing import View
-from imbot.engine.watching import Watcher, both, unwatched
+from imbot.engine.watching import Watcher, all_of, unwatched
 from imbot.gws.admission import Admission
 from imbot.gws.agent import Agent
 from imbot.gws.status import AgentState, AgentStatus
@@ -107,6 +107,7 @@ class Ports:
         changes: Tells when the files at these paths may have changed; None: nobody looks.
         settings: Reads the settings anew, to tell what a restart would change; None: nobody looks.
         watchdog: Makes what watches the process, given each module's plugin; None: nobody does.
+        settle: Called when rules have come into force: most of what is in memory then stays.
     """
 
     clock: Clock
@@ -119,6 +120,7 @@ class Ports:
     changes: Callable[[Sequence[Path]], AsyncIterator[None]] | None = None
     settings: LoadSettings | None = None
     watchdog: Callable[[Mapping[str, str]], Watchdog] | None = None
+    settle: Callable[[], None] = lambda: None
 
 
 class App:
@@ -161,7 +163,7 @@ class App:
         self._counts = Counts(ports.clock, rulebook.rules)
         self._pulse = Pulse(ports.clock)
         if ports.serves_health:
-            watch = both(watch, both(self._counts.watch, self._pulse.watch))
+            watch = all_of(watch, self._counts.watch, self._pulse.watch)
         self._store = store = Tally(store, ports.clock, watch)
         self._tasks = Tasks()
         numbers = Numbers()
@@ -226,6 +228,7 @@ class App:
             agenda=self.agenda,
             settings=settings,
             load_settings=ports.settings,
+            settle=ports.settle,
         )
         self.dispatch = Dispatch(
             world,
@@ -275,6 +278,7 @@ class App:
         )
         kept_since = self._ports.clock.now() - timedelta(seconds=self._settings.delivery.keep)
         self._store.note(left_behind(recovered.sessions, self.agents, kept_since))
+        self._ports.settle()
         lives: list[asyncio.Future[None]] = [
             asyncio.create_task(agent.run()) for agent in self.agents.values()
         ]
@@ -454,7 +458,7 @@ async def open_app(
             wanted=wanted,
             store=store,
             network=network,
-            watch=both(both(watch, metrics.watch), moves.watch) if ports.serves_health else watch,
+            watch=all_of(watch, metrics.watch, moves.watch) if ports.serves_health else watch,
             watchdog=watchdog,
         )
         if ports.serves_health:

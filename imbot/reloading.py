@@ -59,6 +59,7 @@ class Reloader:
         agenda: What rules wait for.
         settings: Those of the start.
         load_settings: Reads them anew; None: nobody looks whether they have changed.
+        settle: Called when other rules have come into force.
 
     Attributes:
         book: The rules in force.
@@ -74,6 +75,7 @@ class Reloader:
         agenda: Agenda,
         settings: Settings,
         load_settings: LoadSettings | None = None,
+        settle: Callable[[], None],
     ) -> None:
         self.book = book
         self._load = load
@@ -82,6 +84,7 @@ class Reloader:
         self._agenda = agenda
         self._settings = settings
         self._load_settings = load_settings
+        self._settle = settle
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -127,6 +130,7 @@ class Reloader:
         self._tell(self.book, read.book)
         tell_warnings(read.problems)
         self.book = read.book
+        self._settle()
         return True
 
     def _read(self) -> _Read:

@@ -8,12 +8,13 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from imbot import __version__
+from imbot.admin.figures import Spreads, Sums
 from imbot.admin.health import STATUSES, Health
 from imbot.clock import Clock
 from imbot.engine.watching import Acted, Decided, Echoed, Ended, Happened, Kept, Sight
@@ -65,19 +66,22 @@ class Metrics:
         self._echo_s = self._histogram("echo_seconds", told, "rule")
         self._changes = self._counter("changes", "Changes that were written to the store.")
         told = "How long a commit took, with its wait for the commits before it."
-        self._commit_s = self._histogram("commit_seconds", told, buckets=_COMMIT_SECONDS)
+        self._commit_s = self._histogram("commit_seconds", told, bounds=_COMMIT_SECONDS)
         ProcessCollector(registry=self._registry)
 
-    def _counter(self, name: str, told: str, *labels: str) -> Counter:
+    def _counter(self, name: str, told: str, *labels: str) -> Sums:
         self.labels[f"imbot_{name}"] = labels
-        return Counter(f"imbot_{name}", told, labels, registry=self._registry)
+        made = Sums(f"imbot_{name}", told, labels)
+        self._registry.register(made)
+        return made
 
     def _histogram(
-        self, name: str, told: str, *labels: str, buckets: Sequence[float] = _SECONDS
-    ) -> Histogram:
+        self, name: str, told: str, *labels: str, bounds: Sequence[float] = _SECONDS
+    ) -> Spreads:
         self.labels[f"imbot_{name}"] = labels
-        name = f"imbot_{name}"
-        return Histogram(name, told, labels, buckets=buckets, registry=self._registry)
+        made = Spreads(f"imbot_{name}", told, labels, bounds=bounds)
+        self._registry.register(made)
+        return made
 
     def watch(self, sight: Sight) -> None:
         """Count what was seen."""
@@ -86,20 +90,20 @@ class Metrics:
                 self._note_event(event)
             case Decided(plan):
                 for start in plan.starts:
-                    self._starts.labels(start.rule.id, str(start.in_shadow).lower()).inc()
+                    self._starts.of[start.rule.id, "true" if start.in_shadow else "false"] += 1
                 for no in plan.suppressed:
-                    self._suppressed.labels(no.rule_id, no.reason.value).inc()
+                    self._suppressed.of[no.rule_id, no.reason.value] += 1
             case Acted(start, step, outcome):
-                self._steps.labels(step.action, outcome.kind.value).inc()
+                self._steps.of[step.action, outcome.kind.value] += 1
                 if outcome.kind is OutcomeKind.DONE:
-                    self._step_s.labels(step.action).observe(self._age_s(start.event.received_at))
+                    self._step_s.add((step.action,), self._age_s(start.event.received_at))
             case Echoed(effect_id, _):
                 self._note_echo(effect_id)
             case Kept(changes, seconds):
-                self._changes.inc(changes)
-                self._commit_s.observe(seconds)
+                self._changes.of[()] += changes
+                self._commit_s.add((), seconds)
             case Ended(_, over):
-                self._ends.labels(over.state.value).inc()
+                self._ends.of[over.state.value,] += 1
             case _:
                 pass
 
@@ -113,7 +117,7 @@ class Metrics:
         yield from _Condition(health).collect()
 
     def _note_event(self, event: Event) -> None:
-        self._events.labels(event.kind.value).inc()
+        self._events.of[event.kind.value,] += 1
         if event.kind is EventKind.CONNECTION:
             self._note_connection(event)
         self._received_at[event.id] = event.received_at
@@ -123,14 +127,14 @@ class Metrics:
     def _note_connection(self, event: Event) -> None:
         change = event.fields["change"]
         if change == ConnectionChange.LOST:
-            self._lost.inc()
+            self._lost.of[()] += 1
         elif change == ConnectionChange.GAP:
-            self._gaps.inc()
+            self._gaps.of[()] += 1
 
     def _note_echo(self, effect_id: str) -> None:
         event_id, rule_id, *_ = effect_id.split("/")
         if (received_at := self._received_at.get(event_id)) is not None:
-            self._echo_s.labels(rule_id).observe(self._age_s(received_at))
+            self._echo_s.add((rule_id,), self._age_s(received_at))
 
     def _age_s(self, since: datetime) -> float:
         return max(0.0, (self._clock.now() - since).total_seconds())

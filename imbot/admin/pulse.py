@@ -22,6 +22,7 @@ _REPLY = "reply"
 
 #: Durations are told apart by this factor, so a quantile is wrong by half of it at most.
 _FACTOR = 1.05
+_LOG_FACTOR = math.log(_FACTOR)
 
 #: Shorter and longer durations than these count as these.
 _SHORTEST_S, _LONGEST_S = 0.001, 86_400.0
@@ -41,8 +42,8 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         """Take a duration down."""
-        within = min(max(seconds, _SHORTEST_S), _LONGEST_S)
-        self._often[round(math.log(within, _FACTOR))] += 1
+        within = _SHORTEST_S if seconds < _SHORTEST_S else min(seconds, _LONGEST_S)
+        self._often[round(math.log(within) / _LOG_FACTOR)] += 1
         self._known.clear()
 
     def quantile(self, share: float) -> float | None:
@@ -121,21 +122,22 @@ class Pulse:
         """Count what was seen."""
         match sight:
             case Happened():
-                self._now().events += 1
+                self._at(self._clock.now()).events += 1
             case Decided(plan):
                 if plan.starts:
                     self._remember(plan.event.id, plan.event.received_at)
                 if plan.suppressed:
                     live = [no for no in plan.suppressed if no.reason is not Reason.SHADOW]
-                    self._now().suppressed += len(live)
+                    self._at(self._clock.now()).suppressed += len(live)
             case Acted(start, step, outcome):
                 self._note_step(start.event.received_at, step, outcome.kind)
             case Echoed(effect_id, _):
                 event_id = effect_id.partition("/")[0]
                 if (received_at := self._received_at.get(event_id)) is not None:
-                    self._now().echoes.add(self._age_s(received_at))
+                    now = self._clock.now()
+                    self._at(now).echoes.add((now - received_at).total_seconds())
             case Parked(_):
-                self._now().parked += 1
+                self._at(self._clock.now()).parked += 1
             case _:
                 pass
 
@@ -161,21 +163,22 @@ class Pulse:
         )
 
     def _note_step(self, received_at: datetime, step: Step, outcome: OutcomeKind) -> None:
-        bucket = self._now()
+        now = self._clock.now()
+        bucket = self._at(now)
         if outcome is OutcomeKind.FAILED:
             bucket.failed += 1
         elif outcome is OutcomeKind.DONE:
             bucket.replies += step.action == _REPLY
-            bucket.steps.add(self._age_s(received_at))
+            bucket.steps.add((now - received_at).total_seconds())
 
     def _remember(self, event_id: str, received_at: datetime) -> None:
         self._received_at[event_id] = received_at
         if len(self._received_at) > _REMEMBERED:
             self._received_at.popitem(last=False)
 
-    def _now(self) -> _Bucket:
-        """Return where to count, in the place of what is older than an hour."""
-        number = _number_of(self._clock.now())
+    def _at(self, now: datetime) -> _Bucket:
+        """Return where to count now, in the place of what is older than an hour."""
+        number = _number_of(now)
         bucket = self._bucket(number)
         self._ring[number % STEPS] = bucket
         return bucket
@@ -183,9 +186,6 @@ class Pulse:
     def _bucket(self, number: int) -> _Bucket:
         kept = self._ring.get(number % STEPS)
         return kept if kept is not None and kept.number == number else _Bucket(number)
-
-    def _age_s(self, since: datetime) -> float:
-        return (self._clock.now() - since).total_seconds()
 
 
 def _number_of(at: datetime) -> int:

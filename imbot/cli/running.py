@@ -1,6 +1,7 @@
 """``imbot run``: the daemon on real sockets and disks."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -159,7 +160,18 @@ def system_ports(on_damage: OnDamage = "stop", discretion: Discretion | None = N
         store=store,
         environment=os.environ,
         changes=rule_changes,
+        settle=_settle,
     )
+
+
+def _settle() -> None:
+    """Let the garbage collector pass over what is in memory now.
+
+    To look through a thousand rules takes it a tenth of a second, in which nothing is answered.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 async def _serve(
@@ -214,6 +226,7 @@ def on_loop(work: Coroutine[Any, Any, int]) -> int:
     finally:
         if ending.is_whole:
             runner.close()
+        gc.unfreeze()
     if not ending.is_whole:
         leave(code)
     return code

@@ -65,6 +65,8 @@ ANSWER_S = 60.0
 #: So soon after GWS calls a session gone a snapshot shows whether it is.
 GONE = timedelta(seconds=5.0)
 
+_LIVE_DOORS = (ImDoor, WebDoor)
+
 _ABSENT = "proven: it did not happen"
 
 #: What needs no answer: whoever gives up waiting for one hangs up.
@@ -316,7 +318,7 @@ class Actor:
             return await self.strangers.run(job.step.action, limit_s, running)
         finally:
             for door in (context.im, context.http):
-                if isinstance(door, ImDoor | WebDoor):
+                if isinstance(door, _LIVE_DOORS):
                     door.is_shut = True
 
     def _context(self, job: "_Job", attempt: int) -> Context:

@@ -102,6 +102,8 @@ class Backlog:
 
     async def make_room(self, events: Iterable[Event]) -> None:
         """Return when there is room for more of the sort, or after a while."""
+        if self._lanes.waiting < OF_ONE_SESSION and not self._in_store:
+            return  # then no lane holds as many
         keys = {lane_of(event) for event in events}
         if not any(map(self._is_full, keys)):
             return

@@ -307,7 +307,8 @@ class Dispatch:
         world = self._world
         entry = world.table.get(SessionKey(agent, notice.session_id))
         key = SessionKey(agent, notice.session_id) if entry is None else entry.key
-        if self._is_ours(agent, notice.sender) is not False:
+        is_ours = self._is_ours(agent, notice.sender)
+        if is_ours is not False:
             learnt = world.echoes.learnt
             effect_id = world.echoes.take(key, notice.text, now)
             if world.echoes.learnt is not learnt:
@@ -317,7 +318,7 @@ class Dispatch:
                 changes.append(EchoSeen(effect_id, now))
                 self._watch(Echoed(effect_id, key))
                 return []
-        if self._is_ours(agent, notice.sender):
+        if is_ours:
             # Said by somebody else under our name: not the other party's words, but no silence.
             if entry is not None and not entry.session.is_completed:
                 world.guard.note_person(key, now)

@@ -151,7 +151,10 @@ class Echoes:
 
     def take(self, key: SessionKey, text: str, now: datetime) -> str | None:
         """Return the effect that this text is the echo of, or None; it is awaited no more."""
-        wanted, waiting = normalised(text), self._awaited.get(key) or self._over.get(key, [])
+        waiting = self._awaited.get(key) or self._over.get(key)
+        if not waiting:
+            return None
+        wanted = normalised(text)
         alike = [each for each in waiting if each.text == wanted]
         due = [each for each in alike if each.until is None or now <= each.until]
         if not due:

@@ -45,6 +45,10 @@ class Flow:
     store: Store
     watch: Watcher
     suppressed: Counter[Reason] = field(default_factory=Counter)
+    _known: Known = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._known = Known(self.runs.past, self.world)
 
     async def take(self, event: Event) -> list[Work]:
         """Take one event up to the last stage; return its runs, to be carried on in its lane."""
@@ -59,7 +63,7 @@ class Flow:
             rules = [over(rule) for rule in match(event, self.index, scope, senses)]
             candidates = [start_of(rule, event, scope, senses) for rule in rules]
             await self._learn_marks(candidates)
-            decision = plan(event, candidates, now, Known(self.runs.past, self.world))
+            decision = plan(event, candidates, now, self._known)
 
         waking = self.runs.hear(event, scope)
         self._record(decision, waking, now)
@@ -88,7 +92,8 @@ class Flow:
                 marks.presume_free(*pair)
             else:
                 asked.append(pair)
-        await marks.load(asked)
+        if asked:
+            await marks.load(asked)
         if lost:
             self.store.note(marks.presume_set(lost, self.world.clock.now()))
 

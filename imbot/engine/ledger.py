@@ -244,6 +244,8 @@ class Ledger:
 
     def completed(self, key: SessionKey) -> bool:
         """Return whether the run itself has ended this session, or in shadow would have."""
+        if not self._entries:
+            return False
         return any(
             entry.intent.operation == "Complete"
             and (entry.intent.agent, entry.intent.session_id) == key
@@ -253,6 +255,8 @@ class Ledger:
 
     def attempts(self, step_key: str) -> int:
         """Return how often the step was surely tried, by what is not done of it."""
+        if not self._entries:
+            return 0
         tried = [
             entry.intent.attempt - (entry.state in _IN_DOUBT)
             for effect_id, entry in self._entries.items()
@@ -262,6 +266,8 @@ class Ledger:
 
     def unsaid_since(self, step_key: str) -> datetime | None:
         """Return since when a message of the step is surely not said; None when none is."""
+        if not self._entries:
+            return None
         since = [
             entry.first_at or entry.intent.at
             for effect_id, entry in self._entries.items()
@@ -279,6 +285,8 @@ class Ledger:
 
     def in_doubt(self, step_key: str) -> list[Intent]:
         """Return the step's effects that nobody knows the outcome of."""
+        if not self._entries:
+            return []
         return [
             entry.intent
             for effect_id, entry in self._entries.items()

@@ -78,11 +78,11 @@ def unwatched(_sight: Sight) -> None:
     """Look away."""
 
 
-def both(one: Watcher, other: Watcher) -> Watcher:
-    """Return a watcher that shows both what is seen."""
+def all_of(*watchers: Watcher) -> Watcher:
+    """Return a watcher that shows each of these what is seen, in order."""
 
     def watch(sight: Sight) -> None:
-        one(sight)
-        other(sight)
+        for watcher in watchers:
+            watcher(sight)
 
     return watch

@@ -11,7 +11,7 @@ from random import Random
 
 from imbot.app import App, Ports, open_app
 from imbot.config import Loaded
-from imbot.engine.watching import Sight, Watcher, both, unwatched
+from imbot.engine.watching import Sight, Watcher, all_of, unwatched
 from imbot.settings import Settings
 from imbot.shipped import shipped
 from imbot.simulator import AgentAccount, Faults, Simulator, SimulatorSettings
@@ -58,7 +58,7 @@ class Imbot:
         opened = asyncio.Event()
 
         async def live():
-            watch = both(self.sights.append, self.watch)
+            watch = all_of(self.sights.append, self.watch)
             async with open_app(self.loaded, self.ports, watch=watch) as self.app:
                 opened.set()
                 await self.app.run(self._stop)

@@ -199,6 +199,24 @@ async def test_a_mistake_of_our_own_changes_nothing(stage, rules, monkeypatch, c
     assert "ZeroDivisionError" in capsys.readouterr().out
 
 
+async def test_memory_settles_whenever_rules_come_into_force(stage, rules):
+    """A collector that looks through all rules again and again holds everybody up."""
+    settled = []
+    before = await stage.start(rules)
+    await before.stop()
+    ports = replace(before.ports, settle=lambda: settled.append(imbot.app.rulebook))
+    imbot = Imbot(before.loaded, ports)
+    stage.imbots.append(imbot)
+
+    await imbot.start()
+    await imbot.until_up()
+    await reload(imbot, rules, CHANGED)
+    await reload(imbot, rules, WRONG)
+
+    first, second = settled
+    assert first != second == imbot.app.rulebook
+
+
 async def test_silences_and_marks_go_on_through_a_reload(stage, rules):
     """A rule that is as it was does not notice: its minute is not measured anew."""
     text = RULES.replace("Your name?", "Name?")

@@ -1,6 +1,7 @@
 """Commands that serve: how they begin, what they show, and how they end."""
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from threading import Thread
 import pytest
 
 from imbot.cli import checking, demo, liveview, running, simulating, steering
-from imbot.cli.running import EXIT_INTERRUPTED, on_loop, stop_on_signal
+from imbot.cli.running import EXIT_INTERRUPTED, on_loop, stop_on_signal, system_ports
 from imbot.errors import ImbotError
 from imbot.model import SessionKey
 from imbot.shipped import shipped
@@ -45,6 +46,15 @@ async def signals():
     yield
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().remove_signal_handler(signum)
+
+
+def test_the_collector_passes_over_what_is_in_memory_until_the_end():
+    async def serve():
+        system_ports().settle()
+        return gc.get_freeze_count()
+
+    assert on_loop(serve()) > 0
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -11,7 +11,7 @@ from imbot.admin.metrics import Metrics
 from imbot.admin.server import AdminServer
 from imbot.admin.site import Site
 from imbot.clock import SystemClock
-from imbot.engine.watching import Happened, Kept, both
+from imbot.engine.watching import Happened, Kept, all_of
 from imbot.errors import PermanentError
 from imbot.model import ConnectionChange, ConnectionNotice, MessageNotice
 from imbot.testing.house import build
@@ -153,7 +153,7 @@ async def test_echoes_of_what_nobody_remembers_are_not_measured(monkeypatch):
 
 def test_two_watchers_see_the_same():
     one, other = [], []
-    both(one.append, other.append)(Happened("event"))
+    all_of(one.append, other.append)(Happened("event"))
 
     assert one == other == [Happened("event")]
 

@@ -178,4 +178,4 @@ async def test_only_so_many_events_are_remembered(monkeypatch):
         pulse.watch(Echoed(f"bot1-{number}/hello/0/0", SessionKey("bot1", "s1")))
 
     assert pulse.series().echo_p50_s != [None]
-    assert pulse._now().echoes._often.total() == 2
+    assert pulse._at(START).echoes._often.total() == 2
