@@ -102,23 +102,18 @@ class Statements:
         names = [name for name in compiled.positiontup if name not in sums]
         values_of = _getter(names)
         encoders = [encoder(compiled.binds[name].type) for name in names]
-        # In the order in which they are bound, so that each finds its place behind those before.
-        summed = [
-            (place, sums[name].form, _taken(sums[name], names, statement))
-            for place, name in enumerate(compiled.positiontup)
-            if name in sums
-        ]
+        summed = [name for name in compiled.positiontup if name in sums]
+        covered = [(sums[name].form, _taken(sums[name], names, statement)) for name in summed]
+        # Sums come last here, and in SQL where their columns stand.
+        in_order = _getter([[*names, *summed].index(name) for name in compiled.positiontup])
 
         def write(change: _C) -> Write:
             bound = [
                 value if value is None or encode is None else encode(value)
                 for value, encode in zip(values_of(columns(change)), encoders, strict=True)
             ]
-            for place, checked in [
-                (place, checksum(form, take(bound))) for place, form, take in summed
-            ]:
-                bound.insert(place, checked)
-            return Write(sql, tuple(bound))
+            bound += [checksum(form, take(bound)) for form, take in covered]
+            return Write(sql, in_order(bound))
 
         self._writers[kind] = write
 
