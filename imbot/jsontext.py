@@ -87,8 +87,7 @@ else:
         # orjson writes NaN as null, which json refuses.
         if b"null" in encoded and _holds_no_number([value]):
             return _encode_slowly(value)
-        # orjson gives its whole buffer of 4 KB away, and a held poll keeps its body.
-        return bytes(memoryview(encoded))
+        return encoded
 
 
 def decode_json(text: bytes | str) -> JSON:
@@ -121,6 +120,21 @@ def encode_json(value: JSON) -> bytes:
         ValueError: A number is NaN or infinite, or the value nests too deep or holds itself.
         TypeError: Something in it is no JSON value.
     """
+    # orjson gives its whole buffer of 4 KB away, and a held poll keeps its body.
+    return bytes(memoryview(_encoded(value)))
+
+
+def json_text(value: JSON) -> str:
+    """Return what :func:`encode_json` does, as text.
+
+    Raises:
+        ValueError: A number is NaN or infinite, or the value nests too deep or holds itself.
+        TypeError: Something in it is no JSON value.
+    """
+    return _encoded(value).decode()
+
+
+def _encoded(value: JSON) -> bytes:
     try:
         return _encode(value)
     except RecursionError as error:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from imbot.jsontext import MAX_DEPTH, decode_json, encode_json
+from imbot.jsontext import MAX_DEPTH, decode_json, json_text
 from imbot.model import JSON
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,9 +45,9 @@ def encode_plain(value: JSON) -> str:
         ValueError: It could not be read back: NaN, an infinite number, nested too deep.
     """
     try:
-        text = encode_json(value).decode()
+        text = json_text(value)
     except TypeError:
-        text = encode_json(_tagged(value)).decode()
+        text = json_text(_tagged(value))
     # Two characters a level, at least.
     if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH:
         decode_json(text)

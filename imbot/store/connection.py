@@ -26,7 +26,7 @@ _REFUSALS = (sqlite3.Error, UnicodeDecodeError)
 
 _COUNT_FROM_NOTHING = "INSERT OR IGNORE INTO meta (key, value) VALUES ('commits', '0')"
 _COMMITS = "SELECT value FROM meta WHERE key = 'commits'"
-_COUNT = "UPDATE meta SET value = value + 1 WHERE key = 'commits'"
+_COUNT = "UPDATE meta SET value = ? WHERE key = 'commits'"
 _KEY_FROM_NOTHING = (
     "INSERT OR IGNORE INTO meta (key, value) VALUES ('pseudonyms', lower(hex(randomblob(16))))"
 )
@@ -118,6 +118,7 @@ class Database:
         self.quarantined = 0
         self._reserve: Reserve | None = None
         self._tip: Tip | None = None
+        self._commits = 0
         try:
             self._raw = _connect(path, connect, read_only=read_only)
         except (*_REFUSALS, OSError) as error:
@@ -163,14 +164,16 @@ class Database:
             self._begin()
             try:
                 yield
-                commits = self._counted()
+                if self._tip is not None:
+                    self._raw.execute(_COUNT, (str(self._commits + 1),))
                 self._raw.execute("COMMIT")
             finally:
                 # Some errors end the transaction by themselves; a rollback would then fail too.
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
             if self._tip is not None:
-                self._tip.write(commits)
+                self._commits += 1
+                self._tip.write(self._commits)
 
     def write(self, writes: Sequence[Write]) -> None:
         """Carry out these writes in their order, as one transaction.
@@ -214,6 +217,8 @@ class Database:
     def tell(self, tip: Tip) -> None:
         """Count commits from now on, and tell beside the store how many there were.
 
+        Nobody else counts them meanwhile: who opens a store to run with it has locked it.
+
         Raises:
             StoreDamagedError: There were more than the store has.
             StoreError: The database refused.
@@ -221,7 +226,8 @@ class Database:
         with self.explaining():
             self._raw.execute(_COUNT_FROM_NOTHING)
             ((commits,),) = self._raw.execute(_COMMITS)
-        missing = tip.read() - (int(commits) if str(commits).isdecimal() else 0)
+        self._commits = int(commits) if str(commits).isdecimal() else 0
+        missing = tip.read() - self._commits
         if missing > 0:
             raise StoreDamagedError(
                 f"store {self.path}: the last {missing} commits are missing; its -wal file was "
@@ -257,13 +263,6 @@ class Database:
         """
         with self.explaining():
             return self.pseudonym_key() if self.has(_ANY_ERASED) else b""
-
-    def _counted(self) -> int:
-        if self._tip is None:
-            return 0
-        self._raw.execute(_COUNT)
-        ((commits,),) = self._raw.execute(_COMMITS)
-        return int(commits)
 
     @contextmanager
     def reading_anything(self) -> Iterator[Callable[[str], sqlite3.Cursor]]:

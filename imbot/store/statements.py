@@ -102,23 +102,18 @@ class Statements:
         names = [name for name in compiled.positiontup if name not in sums]
         values_of = _getter(names)
         encoders = [encoder(compiled.binds[name].type) for name in names]
-        # In the order in which they are bound, so that each finds its place behind those before.
-        summed = [
-            (place, sums[name].form, _taken(sums[name], names, statement))
-            for place, name in enumerate(compiled.positiontup)
-            if name in sums
-        ]
+        summed = [name for name in compiled.positiontup if name in sums]
+        covered = [_covered(sums[name], names, statement) for name in summed]
+        # Sums come last here, and in SQL where their columns stand.
+        in_order = _getter([[*names, *summed].index(name) for name in compiled.positiontup])
 
         def write(change: _C) -> Write:
             bound = [
                 value if value is None or encode is None else encode(value)
                 for value, encode in zip(values_of(columns(change)), encoders, strict=True)
             ]
-            for place, checked in [
-                (place, checksum(form, take(bound))) for place, form, take in summed
-            ]:
-                bound.insert(place, checked)
-            return Write(sql, tuple(bound))
+            bound += [checksum(form, take(bound)) for form, take in covered]
+            return Write(sql, in_order(bound))
 
         self._writers[kind] = write
 
@@ -130,27 +125,26 @@ def _table_of(statement: _Statement) -> sa.Table:
     return table
 
 
-def _taken(
+def _covered(
     checked: Sum, names: Sequence[str], statement: _Statement
-) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """Return what takes the values that a sum covers from those that are bound, by their names.
+) -> tuple[str, Callable[[list[Any]], tuple[Any, ...]]]:
+    """Return the form of a sum, and what takes its values from those that are bound.
 
     A new row has NULL in the columns that are not bound; of a row that is there nobody knows.
     """
     places = {name.removesuffix("_"): place for place, name in enumerate(names)}
     if isinstance(statement, sa.Update) and not places.keys() >= set(checked.columns):
         raise TypeError(f"{checked.label}: not all that it covers is set by {statement}")
-    found = [places.get(name) for name in checked.columns]
-    if None not in found:
-        return _getter(found)
-    return lambda bound: tuple([None if place is None else bound[place] for place in found])
+    form = checked.form % tuple("%s" if name in places else None for name in checked.columns)
+    return form, _getter([places[name] for name in checked.columns if name in places])
 
 
 def _getter(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Return what takes the values of these keys, of one key too as a tuple."""
     if len(keys) > 1:
         return itemgetter(*keys)
-    return lambda of: tuple([of[key] for key in keys])
+    (only,) = keys
+    return lambda of: (of[only],)
 
 
 def _insert(table: sa.Table, *, without: Container[str] = ()) -> sqlite.Insert:

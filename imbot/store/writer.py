@@ -206,7 +206,7 @@ class ThreadWriter:
     def _work(self, rows: list[Write], asks: list[_Ask]) -> None:
         error = self._broken or _carried_out(self._database, rows, None)[1]
         for ask in asks:
-            if not error:
+            if ask.task and not error:
                 ask.result, error = _carried_out(self._database, (), ask.task)
             ask.error = error
         if error:
