@@ -12,7 +12,7 @@ from typing import Any
 
 from imbot.cards import masked_item
 from imbot.clock import Clock
-from imbot.engine.echoes import Echoes, normalised
+from imbot.engine.echoes import Echoes
 from imbot.engine.guard import LoopGuard
 from imbot.engine.ledger import Ledger
 from imbot.engine.ownwrites import ABSENT, Writes
@@ -103,7 +103,7 @@ class ImDoor:
         await gws.until_sound()
         self._leave_mark(key, gws)
         world.echoes.withdraw(key, effect_id)
-        world.echoes.expect(key, effect_id, text, world.clock.now())
+        echo = world.echoes.expect(key, effect_id, text, world.clock.now())
         try:
             await ledger.open(
                 effect_id,
@@ -112,7 +112,7 @@ class ImDoor:
                 action=self.step.action,
                 operation="SendMessage",
                 payload={"text": text, "to": destination, **({"rest": [*rest]} if rest else {})},
-                echo=normalised(text),
+                echo=echo,
             )
             await gws.send_message(key.session_id, text, destination=destination)
         except asyncio.CancelledError:

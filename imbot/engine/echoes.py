@@ -111,8 +111,8 @@ class Echoes:
         sent_at: datetime | None = None,
         *,
         until: datetime | None = None,
-    ) -> None:
-        """Await the echo of a text that is about to be sent.
+    ) -> str:
+        """Await the echo of a text that is about to be sent; return it as echoes are compared.
 
         Args:
             key: The session.
@@ -123,6 +123,7 @@ class Echoes:
         """
         awaited = _Awaited(normalised(text), effect_id, sent_at, until)
         self._awaited.setdefault(key, []).append(awaited)
+        return awaited.text
 
     def withdraw(self, key: SessionKey, effect_id: str) -> None:
         """Stop awaiting: the text was surely not sent."""

@@ -28,8 +28,11 @@ from imbot.records import (
 
 log = structlog.get_logger()
 
-#: Changes after which an effect waits for a person, or does no more.
-_TELLING = frozenset({Verdict, EchoSeen, Intent})
+#: Python 3.11 calls a function for each look at a member, and every event comes by here.
+_PARKED = EffectState.PARKED
+
+#: Changes after which an effect waits for a person no more, unless the first parks it.
+_SETTLING = (Verdict, EchoSeen, Intent)
 
 
 class Tally:
@@ -103,22 +106,19 @@ class Tally:
         await self._store.close()
 
     def _count(self, changes: Iterable[Change]) -> None:
-        # Every event comes by here, and hardly any tells something.
-        if not _TELLING.isdisjoint(map(type, changes)):
-            for change in changes:
-                self._take(change)
+        # Every event comes by here, and hardly any finds or leaves something parked.
+        for change in changes:
+            if isinstance(change, Verdict) and change.state is _PARKED:
+                self._park(change)
+            elif self.parked and isinstance(change, _SETTLING):
+                self.parked.discard(change.effect_id)
+                self._tell()
 
-    def _take(self, change: Change) -> None:
-        match change:
-            case Verdict(effect_id, EffectState.PARKED):
-                if effect_id not in self.parked:
-                    log.warning("effect.parked", effect=effect_id, cause=change.detail)
-                    self._watch(Parked(effect_id))
-                self.parked.add(effect_id)
-            case Verdict(effect_id) | EchoSeen(effect_id) | Intent(effect_id):
-                self.parked.discard(effect_id)
-            case _:
-                return
+    def _park(self, change: Verdict) -> None:
+        if change.effect_id not in self.parked:
+            log.warning("effect.parked", effect=change.effect_id, cause=change.detail)
+            self._watch(Parked(change.effect_id))
+        self.parked.add(change.effect_id)
         self._tell()
 
     def _tell(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from imbot.engine.doors import World
 from imbot.engine.facts import Moment, Surroundings, scope_of
 from imbot.engine.once import OnceMarks
+from imbot.engine.sessions import SessionEntry
 from imbot.model import Event, ImSession, Scope
 from imbot.ports import AgentFacts
 from imbot.rulebook.calendars import Calendar
@@ -33,7 +34,9 @@ class View:
 
     async def of_event(self, event: Event) -> tuple[Scope, Moment]:
         """Return what rules see of an event, its session as it stood right after."""
-        return await self._look(event, event.session, self.around)
+        key = event.session_key
+        entry = None if key is None else self._world.table.get(key)
+        return await self._look(event, event.session, entry, self.around)
 
     async def of_now(self, event: Event, rule: Rule) -> tuple[Scope, Moment]:
         """Return what the steps of a run see: its trigger, and the session as it stands now.
@@ -46,15 +49,17 @@ class View:
         key = event.session_key
         entry = None if key is None else self._world.table.get(key)
         session = event.session if entry is None else entry.session
-        return await self._look(event, session, around)
+        return await self._look(event, session, entry, around)
 
     async def _look(
-        self, event: Event, session: ImSession | None, around: Surroundings
+        self,
+        event: Event,
+        session: ImSession | None,
+        entry: SessionEntry | None,
+        around: Surroundings,
     ) -> tuple[Scope, Moment]:
         world = self._world
         now = world.clock.now()
-        key = event.session_key
-        entry = None if key is None else world.table.get(key)
         gws = world.agents.get(event.agent) if event.agent else None
         agent = gws.facts if gws is not None else AgentFacts(event.agent) if event.agent else _NONE
         scope = scope_of(event, session, entry, agent=agent, bot=around.bot, now=now)

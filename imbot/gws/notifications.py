@@ -193,13 +193,12 @@ def _messages(
         return
     sender = _speaker(body)
     for item in message[:MAX_ITEMS] if isinstance(message, list) else [message]:
-        spoken = _object(item)
-        yield MessageNotice(
-            session_id=session_id,
-            text=_spoken_text(item),
-            at=_moment(spoken.get("timestamp")) or at,
-            sender=_speaker(spoken) or sender,
-        )
+        text = _spoken_text(item)
+        if not (spoken := _object(item)):
+            yield MessageNotice(session_id, text, at, sender)
+            continue
+        said_at = _moment(spoken.get("timestamp")) or at
+        yield MessageNotice(session_id, text, said_at, _speaker(spoken) or sender)
 
 
 def _spoken_text(item: JSON) -> str:
