@@ -64,8 +64,8 @@ _CHECK = re.compile(
     rf"([{_D}]{{3,4}})(?![{_D}])",
     re.IGNORECASE,
 )
-#: Without so many digits in a row there are no check digits; this is looked for much sooner.
-_CHECK_DIGITS_AT_LEAST = re.compile(f"[{_D}]{{3}}")
+#: One of these stands in whatever names check digits in ASCII; they are looked for much sooner.
+_NAMED_IN_ASCII = re.compile("cv|verification|security|sicherheits|cryptogramme")
 _CHECK_KEY = re.compile(rf"(?:.*[\W_])?{_NAME_OF_CHECK}", re.IGNORECASE)
 _CHECK_VALUE = re.compile(f"[{_D}]{{3,4}}")
 _PHONE_KEY = re.compile(
@@ -76,12 +76,18 @@ _PHONE_KEY = re.compile(
 
 def masked(text: str) -> str:
     """Return the text with ``*`` for the digits of cards, but for the last four of each number."""
-    if _DIGIT.search(text) is None:
+    if _count_of_digits(text) < min(_CHECK_DIGITS):
         return text
     # What is left of one number may make a number with what follows it.
     while (once := _without_checks(_without_numbers(text))) != text:
         text = once
     return text
+
+
+def _count_of_digits(text: str) -> int:
+    if text.isascii():
+        return len(text) - len(text.encode().translate(None, b"0123456789"))
+    return len(_DIGIT.findall(text))
 
 
 def masked_value(value: JSON) -> JSON:
@@ -114,6 +120,8 @@ def masked_item(name: str, value: JSON) -> tuple[str, JSON]:
 
 
 def _without_numbers(text: str) -> str:
+    if _count_of_digits(text) < _SHORTEST:
+        return text
     pieces, done = [], 0
     for run in _RUN.finditer(text):
         if (start := run.start()) < done:
@@ -129,7 +137,7 @@ def _without_numbers(text: str) -> str:
 
 
 def _without_checks(text: str) -> str:
-    if _CHECK_DIGITS_AT_LEAST.search(text) is None:
+    if text.isascii() and _NAMED_IN_ASCII.search(text.lower()) is None:
         return text
     return _CHECK.sub(lambda found: found[0][: -len(found[1])] + "*" * len(found[1]), text)
 

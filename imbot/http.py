@@ -416,7 +416,8 @@ class _Door:
     async def _exchange(self, request: Request, url: URL, progress: _Progress) -> Reply:
         headers = self._with_cookies(request.headers, url)
         head, body, read_s = await self._pool.exchange(request, url, headers, progress)
-        self._cookies.keep(url, head.headers.getall("Set-Cookie", ()), now=self._clock.now())
+        if given := head.headers.getall("Set-Cookie", ()):
+            self._cookies.keep(url, given, now=self._clock.now())
         told = {name.lower(): value for name, value in head.headers.items()}
         return Reply(head.code, told, body, read_s)
 

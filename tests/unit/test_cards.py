@@ -123,3 +123,34 @@ def test_a_reply_with_the_number_of_a_card_is_known_by_its_echo(seed):
 
     assert normalised(masked(text)) == normalised(text)
     assert masked(masked(text)) == masked(text)
+
+
+@given(
+    st.sampled_from(
+        [
+            "cvv",
+            "cvc2",
+            "cvn",
+            "card verification value",
+            "security-code",
+            "security_code",
+            "cardverification",
+            "Kartenpr\u00fcfnummer",
+            "pr\u00fcfziffern",
+            "sicherheitscode",
+            "sicherheitsnummer",
+            "c\u00f3digo de seguridad",
+            "code de s\u00e9curit\u00e9",
+            "cryptogramme",
+            "card VER\u0131F\u0131CATION",
+            "\u017fecurity code",
+        ]
+    ),
+    st.sampled_from([str.lower, str.upper, str.title, str]),
+    st.integers(100, 9999),
+)
+def test_check_digits_are_found_after_each_of_their_names_however_it_is_written(
+    name, spelt, digits
+):
+    """What is looked for first, since it is found sooner, must let none of them through."""
+    assert masked(f"it: {spelt(name)} {digits}") == f"it: {spelt(name)} " + "*" * len(str(digits))
