@@ -12,11 +12,11 @@ WORDS = st.sampled_from(["a", 'b\n"c'])
 
 def text(*collectors):
     """Return what Prometheus is told, without when each was begun."""
-    registry = CollectorRegistry()
+    shown = CollectorRegistry()
     for each in collectors:
-        registry.register(each)
+        shown.register(each)
     return [
-        line for line in generate_latest(registry).decode().splitlines() if "_created" not in line
+        line for line in generate_latest(shown).decode().splitlines() if "_created" not in line
     ]
 
 
