@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp import http_parser
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from yarl import URL
 
@@ -282,7 +283,7 @@ class _Pool:
             OSError: No connection.
         """
         sent = _bytes_of(request, url, headers)
-        connection = await self._connector.connect(self._target(url), [], self._timeout)
+        connection = await self._connection(url)
         try:
             answer = await _answer(connection.protocol, request, sent, progress)
         except BaseException:
@@ -290,6 +291,14 @@ class _Pool:
             raise
         connection.release()
         return answer
+
+    async def _connection(self, url: URL) -> Connection:
+        """Return a connection on which nothing lies that would be taken for the answer."""
+        while True:
+            connection = await self._connector.connect(self._target(url), [], self._timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
     def _target(self, url: URL) -> aiohttp.ClientRequest:
         """Return what tells the connector where to connect; the same for all requests there."""

@@ -43,6 +43,7 @@ class Seen(list):
         super().__init__()
         self.any = asyncio.Event()
         self.url = ""
+        self.writers = []
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ async def peer():
 
         async def serve(reader, writer):
             writers.append(writer)
+            seen.writers.append(writer)
             while head := await _head(reader):
                 seen.append(head)
                 seen.any.set()
@@ -322,6 +324,17 @@ async def test_an_answer_ends_where_it_ends(door, peer, method, answer, status):
     assert first.status == status
     assert first.body in {b"", b"hi"}
     assert (following.status, following.body) == (200, b"hi")
+
+
+async def test_what_nobody_asked_for_is_no_answer(door, peer):
+    """Some servers say 408 on a connection that was idle for long; then nothing goes over it."""
+    seen = await peer()
+    await door.send(get(seen.url))
+    seen.writers[0].write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    await asyncio.sleep(0.05)
+
+    assert (await door.send(Request("POST", seen.url, body=b"hi"))).status == 200
+    assert len(seen) == len(seen.writers) == 2
 
 
 async def test_a_body_that_grows_too_large_is_given_up(door, site):
