@@ -294,11 +294,12 @@ class _Pool:
 
     async def _connection(self, url: URL) -> Connection:
         """Return a connection on which nothing lies that would be taken for the answer."""
-        while True:
+        for _ in range(_CONNECTIONS):
             connection = await self._connector.connect(self._target(url), [], self._timeout)
             if connection.protocol is None or not connection.protocol.should_close:
                 return connection
             connection.close()
+        raise aiohttp.ClientConnectionError("who is there speaks before it is asked")
 
     def _target(self, url: URL) -> aiohttp.ClientRequest:
         """Return what tells the connector where to connect; the same for all requests there."""
@@ -330,6 +331,9 @@ async def _answer(
 
 #: An answer follows these; not 101, after which no HTTP follows.
 _INTERIM = frozenset({100, *range(102, 200)})
+
+#: So many connections are looked at for one on which nothing was said yet.
+_CONNECTIONS = 5
 
 #: So many places to connect to are remembered.
 _TARGETS = 1000
