@@ -137,6 +137,35 @@ def test_what_the_request_brings_goes_along_unless_a_server_gave_that_name():
     assert sent(Cookies(), own="SAML=x") == "SAML=x"
 
 
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        ("a=b", "a=b"),
+        (" a = b c ;Path = / ; HttpOnly", "a=b c"),
+        ('a="b"; Priority=High; path=/', 'a="b"'),
+        ("a=b=c; Path=/; Expires=Sun, 01 Mar 2026 12:01:00 GMT; Max-Age=", "a=b=c"),
+        ("a=; PATH=/", "a="),
+        ("a", ""),
+        ("=b", ""),
+        ("a\u00e4=b; Path=/", ""),
+        ("", ""),
+        ("; Path=/", ""),
+    ],
+)
+def test_a_line_is_read_as_it_is_specified(line, header):
+    """Attributes that nobody knows change nothing. Source: RFC 6265, 5.2."""
+    assert sent(kept(line)) == header
+
+
+@given(st.lists(st.text(st.sampled_from('ab=;, "\r\n\t\u00e4/') | st.characters(), max_size=30)))
+def test_no_line_of_a_server_gets_anything_else_into_a_request(lines):
+    cookies = kept(*lines)
+    header = sent(cookies)
+    assert header.isprintable()
+    assert header.isascii()
+    assert Cookies(json.loads(json.dumps(cookies.plain()))).plain() == cookies.plain()
+
+
 NAMES = st.sampled_from("abc")
 PATHS = st.sampled_from(["", "/", "/api", "/api/v2/me"])
 
