@@ -3,7 +3,6 @@
 Not `ipaddress.is_global`: what that calls global differs between releases of Python.
 """
 
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
@@ -88,7 +87,6 @@ def is_own(address: str) -> bool:
     )
 
 
-@lru_cache(maxsize=1024)  # each request asks, of the same few hosts
 def is_literal(host: str) -> bool:
     """Return whether a host is an address and no name, as URLs write it.
 

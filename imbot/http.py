@@ -303,7 +303,7 @@ class _Pool:
 
     def _target(self, url: URL) -> aiohttp.ClientRequest:
         """Return what tells the connector where to connect; the same for all requests there."""
-        origin = f"{url.scheme}://{url.host_port_subcomponent}"
+        origin = _origin(url)
         if (target := self._targets.get(origin)) is None:
             if len(self._targets) >= _TARGETS:
                 self._targets.clear()

@@ -108,7 +108,11 @@ def _asked(loaded: Loaded, shown: str, method: str, what: str, body: JSON) -> _A
     host = host if part.tls is None or not part.hosts else part.hosts[0]
     connection = HTTPConnection(host, int(port), timeout=_PATIENCE_S)
     if part.tls is not None:
-        trusted = ssl.create_default_context(cafile=loaded.base / part.tls.certificate)
+        path = loaded.base / part.tls.certificate
+        try:
+            trusted = ssl.create_default_context(cafile=path)
+        except OSError as error:
+            raise ImbotError(f"admin.tls.certificate {path} cannot be read: {error}") from error
         connection = HTTPSConnection(host, int(port), timeout=_PATIENCE_S, context=trusted)
     headers = {"Authorization": f"Bearer {shown}"}
     if body is not None:

@@ -118,6 +118,14 @@ async def test_who_cannot_be_asked_is_named(imbot, capsys, monkeypatch):
         await told(imbot, capsys, steering.release)
 
 
+@pytest.mark.parametrize("imbot", ["encrypted"], indirect=True)
+async def test_a_certificate_that_cannot_be_read_is_named(imbot, capsys):
+    imbot, _ = imbot
+    (imbot.folder / "tls.pem").unlink()
+    with pytest.raises(ImbotError, match=r"admin\.tls\.certificate .*tls\.pem cannot be read"):
+        await told(imbot, capsys, steering.halt, "")
+
+
 def test_a_token_is_shown_once_with_what_stands_in_the_settings(capsys):
     assert steering.token("alice", "operate") == 0
     said = capsys.readouterr().out
